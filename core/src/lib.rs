@@ -4,5 +4,6 @@
 #![forbid(unsafe_code)]
 
 pub mod diagnostic;
+pub mod status;
 
 pub use diagnostic::{Diagnostic, Located, Severity, Source, SourceId, Sources, Span};
