@@ -1,0 +1,82 @@
+//! How much is too much? Every hard cap of the house by name; what a configuration may change has its default in the model.
+//!
+//! Sizes are bytes unless the name says otherwise.
+
+use std::time::Duration;
+
+/// Largest configuration file.
+pub const CONFIG_FILE_SIZE: usize = 8 * 1024 * 1024;
+/// Most files that `include` may bring in.
+pub const CONFIG_FILES: usize = 1024;
+/// Deepest nesting of mappings and lists in a configuration file.
+pub const CONFIG_DEPTH: usize = 32;
+/// Most values in a configuration file, aliases expanded.
+pub const CONFIG_VALUES: usize = 1_000_000;
+/// Most errors reported in one run; the rest is counted.
+pub const CONFIG_ERRORS: usize = 100;
+/// Most rules of a configuration.
+pub const ROUTES: usize = 100_000;
+/// Most groups, and most upstreams, of a configuration.
+pub const GROUPS: usize = 10_000;
+/// Most servers of one upstream.
+pub const UPSTREAM_SERVERS: usize = 1024;
+/// Most listeners.
+pub const LISTENERS: usize = 64;
+/// Highest processor number of a core list.
+pub const CORE: usize = 4095;
+
+/// Most `server.max_header_size` may be.
+pub const HEAD_SIZE: usize = 1024 * 1024;
+/// Least `server.max_header_size` may be.
+pub const HEAD_SIZE_MIN: usize = 1024;
+/// Most `server.max_headers` may be.
+pub const HEADERS: usize = 1000;
+/// Most `server.max_uri_size` may be.
+pub const URI_SIZE: usize = 256 * 1024;
+/// Most `echo.body` may be.
+pub const ECHO_BODY: usize = 1024 * 1024;
+/// Most `proxy.retries` may be.
+pub const RETRIES: u32 = 10;
+/// Most idle connections an upstream may keep.
+pub const KEEP_ALIVE: usize = 1_000_000;
+/// Longest timeout of any kind.
+pub const TIMEOUT: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// Longest chunk-size line of a chunked body, extensions included (RFC 9112 §7.1).
+pub const CHUNK_LINE: usize = 4096;
+/// Longest trailer section of a chunked body.
+pub const TRAILERS_SIZE: usize = 16 * 1024;
+/// Most path segments a target may have.
+pub const PATH_SEGMENTS: usize = 1024;
+/// Most parameters of one rule.
+pub const PARAMS: usize = 32;
+/// Largest body of a fixed answer.
+pub const FIXED_BODY: usize = 1024 * 1024;
+
+/// Parsing of pipelined requests stops while this much of their answers is queued.
+pub const PIPELINE_QUEUED: usize = 64 * 1024;
+/// Pulling of a body stops while this much is queued on the other side.
+pub const BODY_QUEUED: usize = 256 * 1024;
+/// Files below this are answered from memory, the others by `sendfile`.
+pub const SENDFILE_FROM: u64 = 16 * 1024;
+/// Largest step of one `sendfile`.
+pub const SENDFILE_STEP: usize = 2 * 1024 * 1024;
+/// Bytes discarded after an answer that closes a connection, so that a reset does not destroy it.
+pub const LINGER_BYTES: u64 = 64 * 1024;
+/// Longest time such discarding takes.
+pub const LINGER_TIME: Duration = Duration::from_secs(2);
+/// How much of a request body is read and thrown away to keep a connection.
+pub const DRAIN_BODY: u64 = 64 * 1024;
+/// Body bytes are not held to `server.min_body_rate` in its first seconds.
+pub const BODY_RATE_GRACE: Duration = Duration::from_secs(10);
+
+/// Further connections accepted after each completed accept.
+pub const ACCEPT_BATCH: usize = 16;
+/// How long accepting pauses after a failed accept.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Descriptors kept back from connections: files, logs, upstream lookups.
+pub const DESCRIPTOR_RESERVE: usize = 64;
+/// Messages a shard's mailbox holds.
+pub const MAILBOX: usize = 1024;
+/// Blocking jobs that wait for the helper pool.
+pub const HELPER_QUEUE: usize = 1024;

@@ -1,0 +1,207 @@
+//! What has happened so far? Counters that one shard writes and anyone may read.
+//!
+//! Each shard owns one [`ShardCells`] and is its only writer, so a count is a relaxed load and store, never a locked
+//! instruction. Readers (control, metrics) take a [`Snapshot`]; its fields are each exact, but not of one instant.
+
+use std::ops::AddAssign;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A counter with a single writer.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Counts `n` more. Only the owning shard may call it: two writers would lose counts. Wraps at 2^64.
+    #[inline]
+    pub fn add(&self, n: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+    }
+
+    /// What was counted so far.
+    #[inline]
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Declares the cells, their snapshot, and the names a report uses, in one list.
+macro_rules! cells {
+    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
+        /// The counters of one shard, on cache lines of their own.
+        #[derive(Debug, Default)]
+        #[repr(align(128))]
+        pub struct ShardCells {
+            $($(#[doc = $doc])+ pub $name: Counter,)+
+        }
+
+        /// What a shard's counters were, or the sum of several.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        pub struct Snapshot {
+            $($(#[doc = $doc])+ pub $name: u64,)+
+        }
+
+        impl ShardCells {
+            /// Reads every counter.
+            #[must_use]
+            pub fn snapshot(&self) -> Snapshot {
+                Snapshot { $($name: self.$name.get(),)+ }
+            }
+        }
+
+        impl AddAssign for Snapshot {
+            fn add_assign(&mut self, other: Self) {
+                $(self.$name = self.$name.wrapping_add(other.$name);)+
+            }
+        }
+
+        impl Snapshot {
+            /// Every counter's name and value, in the order of declaration.
+            #[must_use]
+            pub fn entries(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name),)+]
+            }
+        }
+    };
+}
+
+cells! {
+    /// Client connections accepted.
+    connections_accepted,
+    /// Client connections closed, for whatever reason.
+    connections_closed,
+    /// Client connections refused because a limit was reached.
+    connections_refused,
+    /// Request heads read in full.
+    requests,
+    /// Final answers 1xx, that is 101.
+    responses_1xx,
+    /// Final answers 2xx.
+    responses_2xx,
+    /// Final answers 3xx.
+    responses_3xx,
+    /// Final answers 4xx.
+    responses_4xx,
+    /// Final answers 5xx.
+    responses_5xx,
+    /// Times accepting paused.
+    accept_paused,
+    /// Times the process ran out of descriptors.
+    descriptors_exhausted,
+    /// Times a socket had to wait for a buffer.
+    buffers_exhausted,
+    /// Heads and bodies of clients that could not be parsed.
+    parse_errors,
+    /// Clients that took too long to send a head.
+    timeouts_header,
+    /// Keep-alive connections closed for want of a request.
+    timeouts_idle,
+    /// Clients that took too long between two reads of a body, or sent it too slowly.
+    timeouts_read,
+    /// Clients that took nothing of an answer for too long.
+    timeouts_write,
+    /// Upstream servers that did not accept a connection in time.
+    timeouts_upstream_connect,
+    /// Upstream servers that did not begin an answer in time.
+    timeouts_upstream_first_byte,
+    /// Upstream servers that stalled in an answer, or exchanges that took too long in all.
+    timeouts_upstream,
+    /// Connections made to upstream servers.
+    upstream_connects,
+    /// Requests that found an idle upstream connection.
+    upstream_reuses,
+    /// Connections to upstream servers that failed, at any time.
+    upstream_failures,
+    /// Requests sent to an upstream once more.
+    upstream_retries,
+    /// Tunnels opened, such as WebSockets.
+    tunnels,
+    /// Panics caught in one connection's work.
+    panics,
+    /// Bytes received from clients.
+    bytes_in,
+    /// Bytes sent to clients.
+    bytes_out,
+}
+
+impl ShardCells {
+    /// Cells at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Counts a final answer in its class; a status outside 100–599 counts as 5xx.
+    #[inline]
+    pub fn response(&self, status: u16) {
+        match status / 100 {
+            1 => self.responses_1xx.add(1),
+            2 => self.responses_2xx.add(1),
+            3 => self.responses_3xx.add(1),
+            4 => self.responses_4xx.add(1),
+            _ => self.responses_5xx.add(1),
+        }
+    }
+}
+
+impl Snapshot {
+    /// Client connections open now: accepted and not yet closed.
+    #[must_use]
+    pub fn connections_active(&self) -> u64 {
+        self.connections_accepted.saturating_sub(self.connections_closed)
+    }
+
+    /// Final answers of every class.
+    #[must_use]
+    pub fn responses(&self) -> u64 {
+        self.responses_1xx + self.responses_2xx + self.responses_3xx + self.responses_4xx + self.responses_5xx
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_holds_what_was_counted() {
+        let cells = ShardCells::new();
+        cells.connections_accepted.add(3);
+        cells.connections_closed.add(1);
+        cells.bytes_out.add(10);
+        cells.bytes_out.add(5);
+        for status in [101, 200, 204, 301, 404, 502, 999] {
+            cells.response(status);
+        }
+        let seen = cells.snapshot();
+        assert_eq!(seen.connections_active(), 2);
+        assert_eq!(seen.bytes_out, 15);
+        assert_eq!((seen.responses_1xx, seen.responses_2xx, seen.responses_5xx), (1, 2, 2));
+        assert_eq!(seen.responses(), 7);
+    }
+
+    #[test]
+    fn snapshots_of_shards_add_up() {
+        let (one, two) = (ShardCells::new(), ShardCells::new());
+        one.requests.add(2);
+        two.requests.add(40);
+        two.panics.add(1);
+        let mut all = one.snapshot();
+        all += two.snapshot();
+        assert_eq!((all.requests, all.panics), (42, 1));
+        assert!(all.entries().contains(&("requests", 42)));
+    }
+
+    #[test]
+    fn a_reader_on_another_thread_sees_only_growing_counts() {
+        let cells = ShardCells::new();
+        std::thread::scope(|scope| {
+            scope.spawn(|| (0..10_000).for_each(|_| cells.requests.add(1)));
+            let mut last = 0;
+            while last < 10_000 {
+                let now = cells.requests.get();
+                assert!(now >= last);
+                last = now;
+            }
+        });
+    }
+}
