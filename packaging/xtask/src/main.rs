@@ -1,1 +1,75 @@
-fn main() {}
+//! Developer commands: `cargo xtask <command>`.
+//!
+//! One module a command. A new one is a module with `Args` and `run`, a variant of [`Command`] and a line in [`main`].
+
+#![forbid(unsafe_code)]
+
+mod ci;
+mod deny;
+mod install;
+mod repo;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+/// Developer commands of AnyGate.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = true)]
+#[command(after_help = "Exit codes: 0 all is well, 1 something was found, 2 wrong arguments.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Everything that is checked before a change goes in, but the tests: format, clippy, docs, tidy, deny
+    Ci(ci::Args),
+    /// Licences, bans and sources of the dependencies, as deny.toml says (needs `cargo xtask install` once)
+    Deny(deny::Args),
+    /// Install the tools the other commands call, each at its pinned version; what is there is left alone
+    Install(install::Args),
+    /// The house rules that no compiler knows: where clocks, prints, unwraps and unsafe may stand, dead files, links
+    Tidy(tidy::Args),
+}
+
+/// The names that may follow `cargo xtask`.
+fn command_names() -> Vec<String> {
+    Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect()
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Ci(args) => ci::run(&args),
+        Command::Deny(args) => deny::run(&args),
+        Command::Install(args) => install::run(&args),
+        Command::Tidy(args) => tidy::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("xtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_commands_that_ci_needs_are_there() {
+        let names = command_names();
+        for name in ["ci", "deny", "install", "tidy"] {
+            assert!(names.iter().any(|n| n == name), "{name} is missing in {names:?}");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Where `unsafe` stands and which comment justifies it.
+
+use super::source::Token;
+use super::{Finding, Sources};
+use crate::repo::Tree;
+
+/// The only crate that may hold any.
+const HOME: &str = "shard/";
+const RULE: &str = "unsafe";
+const UNDOCUMENTED: &str = "safety-comment";
+const FORBID: &str = "forbid-unsafe";
+
+/// One `unsafe`.
+struct Site {
+    line: usize,
+    kind: &'static str,
+    /// The first sentence's line, without its mark.
+    comment: Option<String>,
+}
+
+/// `unsafe` at all, `unsafe` without a comment, and crates that do not forbid it.
+pub(crate) fn check(tree: &Tree, sources: &Sources) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (path, source) in sources.iter() {
+        for site in sites(&source.tokens, tree.get(path).unwrap_or_default()) {
+            let message = format!("unsafe {}: `{HOME}` is the only crate with unsafe code", site.kind);
+            findings.push(Finding::new(RULE, path, site.line, message));
+            if site.comment.is_none() {
+                let message = format!("unsafe {}: no `SAFETY:` comment above (`# Safety` for a function)", site.kind);
+                findings.push(Finding::new(UNDOCUMENTED, path, site.line, message));
+            }
+        }
+        if path.ends_with("src/lib.rs") && !path.starts_with(HOME) && !forbids(&source.tokens) {
+            findings.push(Finding::new(FORBID, path, 1, "a library says `#![forbid(unsafe_code)]`"));
+        }
+    }
+    findings
+}
+
+/// Lists every `unsafe` of the one crate, for a reviewer.
+pub(crate) fn print(sources: &Sources, tree: &Tree) -> Result<(), String> {
+    let mut count = 0;
+    for (path, source) in sources.iter().filter(|(path, _)| path.starts_with(HOME)) {
+        for site in sites(&source.tokens, tree.get(path).unwrap_or_default()) {
+            println!("{path}:{}: {}: {}", site.line, site.kind, site.comment.as_deref().unwrap_or("UNDOCUMENTED"));
+            count += 1;
+        }
+    }
+    println!("{count} in all");
+    Ok(())
+}
+
+fn forbids(tokens: &[Token]) -> bool {
+    let inner = ["#", "!", "[", "forbid", "(", "unsafe_code"];
+    (0..tokens.len()).any(|at| super::source::reads(tokens, at, &inner))
+}
+
+fn sites(tokens: &[Token], text: &str) -> Vec<Site> {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut found = Vec::new();
+    for (at, token) in tokens.iter().enumerate().filter(|(_, token)| token.text == "unsafe") {
+        if let Some(kind) = kind(&tokens[at + 1..]) {
+            found.push(Site { line: token.line, kind, comment: comment_above(&lines, token.line) });
+        }
+    }
+    found
+}
+
+/// What the word begins; `None` for a function pointer's type and for an attribute, which run nothing.
+fn kind(after: &[Token]) -> Option<&'static str> {
+    let words = after.iter().map(|token| token.text.as_str()).filter(|text| !text.starts_with('"'));
+    let words: Vec<&str> = words.take(3).collect();
+    match words.as_slice() {
+        ["{", ..] => Some("block"),
+        ["impl", ..] => Some("impl"),
+        ["trait", ..] => Some("trait"),
+        ["extern", "{", ..] => Some("extern block"),
+        ["fn", "(", ..] | ["extern", "fn", "("] | ["(", ..] => None,
+        ["fn", ..] | ["extern", "fn", ..] => Some("fn"),
+        _ => Some("item"),
+    }
+}
+
+/// Looks upwards through the statement, its attributes and its comments for the mark.
+fn comment_above(lines: &[&str], line: usize) -> Option<String> {
+    let own = lines.get(line - 1)?;
+    if let Some((_, comment)) = own.split_once("SAFETY:") {
+        return Some(comment.trim().to_owned());
+    }
+    for at in (0..line - 1).rev() {
+        let text = lines[at].trim();
+        if text.starts_with("//") {
+            if let Some((_, comment)) = text.split_once("SAFETY:") {
+                return Some(comment.trim().to_owned());
+            }
+            if text.trim_start_matches('/').trim() == "# Safety" {
+                let words = lines[at + 1..].iter().map(|line| line.trim().trim_start_matches('/').trim());
+                return words.take(line - at - 1).find(|words| !words.is_empty()).map(str::to_owned);
+            }
+        } else if text.is_empty() || text.ends_with([';', '}', '{']) {
+            return None;
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(path: &str, text: &str) -> Vec<&'static str> {
+        let tree = Tree::of(&[(path, text)]);
+        check(&tree, &Sources::of(&tree).0).into_iter().map(|finding| finding.rule).collect()
+    }
+
+    fn comments(text: &str) -> Vec<String> {
+        let tokens = super::super::source::tokens(text).expect("the text lexes");
+        let sites = sites(&tokens, text);
+        sites.into_iter().map(|s| format!("{} {}: {}", s.line, s.kind, s.comment.unwrap_or_default())).collect()
+    }
+
+    #[test]
+    fn unsafe_is_found_everywhere() {
+        let text = "fn f() {\n    // SAFETY: it is.\n    unsafe { g() }\n}";
+        assert_eq!(found("serve/src/conn.rs", text), ["unsafe"]);
+        assert_eq!(found("serve/src/conn.rs", "// unsafe { }\nconst A: &str = \"unsafe\";"), [""; 0]);
+    }
+
+    #[test]
+    fn unsafe_without_its_comment_is_found() {
+        assert_eq!(found("shard/src/os.rs", "fn f() {\n    unsafe { g() }\n}"), ["unsafe", "safety-comment"]);
+        assert_eq!(found("shard/src/os.rs", "unsafe impl Send for A {}"), ["unsafe", "safety-comment"]);
+        assert_eq!(found("shard/src/os.rs", "/// Does it.\nunsafe fn f() {}"), ["unsafe", "safety-comment"]);
+    }
+
+    #[test]
+    fn a_comment_of_the_statement_before_does_not_count() {
+        let text = "fn f() {\n    // SAFETY: first.\n    unsafe { g() };\n    unsafe { h() };\n}";
+        assert_eq!(comments(text), ["3 block: first.", "4 block: "]);
+    }
+
+    #[test]
+    fn the_comment_is_found_above_the_whole_statement() {
+        let text = "fn f() {\n    // SAFETY: the slab holds it\n    // until the end.\n    let a =\n        g(1, unsafe { h() });\n}";
+        assert_eq!(comments(text), ["5 block: the slab holds it"]);
+    }
+
+    #[test]
+    fn a_function_states_what_its_caller_owes() {
+        let text = "/// Does it.\n///\n/// # Safety\n///\n/// `a` is live.\n#[inline]\npub unsafe fn f() {}";
+        assert_eq!(comments(text), ["7 fn: `a` is live."]);
+    }
+
+    #[test]
+    fn types_and_attributes_are_no_unsafe_code() {
+        let text = "#[unsafe(no_mangle)]\nfn f(a: unsafe fn(u8), b: unsafe extern \"C\" fn(u8)) {}";
+        assert_eq!(comments(text), [""; 0]);
+    }
+
+    #[test]
+    fn a_library_that_does_not_forbid_it_is_found() {
+        assert_eq!(found("route/src/lib.rs", "//! Routes.\n"), ["forbid-unsafe"]);
+        assert_eq!(found("route/src/lib.rs", "//! Routes.\n#![forbid(unsafe_code)]\n"), [""; 0]);
+        assert_eq!(found("route/src/lib.rs", "//! `#![forbid(unsafe_code)]`\n"), ["forbid-unsafe"]);
+        assert_eq!(found("shard/src/lib.rs", "//! Shard.\n"), [""; 0]);
+    }
+}
