@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
 use std::fs;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -46,6 +47,11 @@ pub(crate) fn run(mut command: Command) -> Result<(), String> {
     if status.success() { Ok(()) } else { Err(format!("{}: {status}", shown(&command))) }
 }
 
+/// Prints a report. A reader that has seen enough, such as `head`, is no fault.
+pub(crate) fn report(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
+}
+
 /// Text files by their path from the root, with `/` between the parts.
 #[derive(Debug, Default)]
 pub(crate) struct Tree {
@@ -57,7 +63,7 @@ impl Tree {
     pub(crate) fn of_repository() -> Result<Self, String> {
         let root = root();
         let listed = Command::new("git")
-            .args(["ls-files", "--cached", "--others", "--exclude-standard", "-z"])
+            .args(["-c", "safe.directory=*", "ls-files", "--cached", "--others", "--exclude-standard", "-z"])
             .current_dir(&root)
             .output()
             .map_err(|e| format!("git ls-files: {e}"))?;

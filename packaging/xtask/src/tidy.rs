@@ -15,7 +15,7 @@ mod words;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::repo::Tree;
+use crate::repo::{self, Tree};
 use source::Token;
 
 /// Arguments of `cargo xtask tidy`.
@@ -32,18 +32,17 @@ pub(crate) struct Args {
 /// Checks the tree, or lists what was asked for.
 pub(crate) fn run(args: &Args) -> Result<(), String> {
     if args.exceptions {
-        exceptions::print();
+        repo::report(&exceptions::list());
         return Ok(());
     }
     let tree = Tree::of_repository()?;
     if args.list_unsafe {
-        return unsafety::print(&Sources::of(&tree).0, &tree);
+        repo::report(&unsafety::list(&Sources::of(&tree).0, &tree));
+        return Ok(());
     }
     let findings = check(&tree, &crate::command_names());
     let (warnings, errors): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| finding.warning);
-    for finding in warnings.iter().chain(&errors) {
-        println!("{finding}");
-    }
+    repo::report(&warnings.iter().chain(&errors).map(|finding| format!("{finding}\n")).collect::<String>());
     if errors.is_empty() { Ok(()) } else { Err(format!("tidy found {} faults", errors.len())) }
 }
 

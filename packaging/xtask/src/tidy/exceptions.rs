@@ -26,11 +26,9 @@ pub(crate) fn apply(findings: Vec<Finding>, tree: &Tree) -> Vec<Finding> {
     apply_table(EXCEPTIONS, findings, tree)
 }
 
-/// The table, for a person.
-pub(crate) fn print() {
-    for exception in EXCEPTIONS {
-        println!("{:<8} {:<20} {}", exception.rule, exception.path, exception.reason);
-    }
+/// The table, a line an exception.
+pub(crate) fn list() -> String {
+    EXCEPTIONS.iter().map(|e| format!("{:<8} {:<20} {}\n", e.rule, e.path, e.reason)).collect()
 }
 
 fn apply_table(table: &[Exception], findings: Vec<Finding>, tree: &Tree) -> Vec<Finding> {

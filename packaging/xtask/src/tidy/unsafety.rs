@@ -37,17 +37,16 @@ pub(crate) fn check(tree: &Tree, sources: &Sources) -> Vec<Finding> {
     findings
 }
 
-/// Lists every `unsafe` of the one crate, for a reviewer.
-pub(crate) fn print(sources: &Sources, tree: &Tree) -> Result<(), String> {
-    let mut count = 0;
+/// Every `unsafe` of the one crate, a line each, for a reviewer.
+pub(crate) fn list(sources: &Sources, tree: &Tree) -> String {
+    let mut lines = Vec::new();
     for (path, source) in sources.iter().filter(|(path, _)| path.starts_with(HOME)) {
         for site in sites(&source.tokens, tree.get(path).unwrap_or_default()) {
-            println!("{path}:{}: {}: {}", site.line, site.kind, site.comment.as_deref().unwrap_or("UNDOCUMENTED"));
-            count += 1;
+            let comment = site.comment.as_deref().unwrap_or("UNDOCUMENTED");
+            lines.push(format!("{path}:{}: {}: {comment}\n", site.line, site.kind));
         }
     }
-    println!("{count} in all");
-    Ok(())
+    format!("{}{} in all\n", lines.concat(), lines.len())
 }
 
 fn forbids(tokens: &[Token]) -> bool {
@@ -149,6 +148,16 @@ mod tests {
     fn a_function_states_what_its_caller_owes() {
         let text = "/// Does it.\n///\n/// # Safety\n///\n/// `a` is live.\n#[inline]\npub unsafe fn f() {}";
         assert_eq!(comments(text), ["7 fn: `a` is live."]);
+    }
+
+    #[test]
+    fn the_list_names_every_place_with_its_comment() {
+        let tree = Tree::of(&[(
+            "shard/src/os.rs",
+            "fn f() {\n    // SAFETY: it is.\n    unsafe { g() };\n    unsafe { h() };\n}",
+        )]);
+        let expected = "shard/src/os.rs:3: block: it is.\nshard/src/os.rs:4: block: UNDOCUMENTED\n2 in all\n";
+        assert_eq!(list(&Sources::of(&tree).0, &tree), expected);
     }
 
     #[test]
