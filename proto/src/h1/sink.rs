@@ -1,0 +1,63 @@
+//! Where a head that is written goes: ranges of the head that came are kept, the rest is put between them.
+
+use crate::head::Span;
+
+/// Takes the parts of an outgoing head, in order.
+pub trait Sink {
+    /// A range of the incoming head's bytes leaves unchanged; it may be copied, or sent from where it lies.
+    fn keep(&mut self, span: Span);
+    /// New bytes.
+    fn put(&mut self, bytes: &[u8]);
+}
+
+/// Copies everything behind what is in a `Vec` already.
+#[derive(Debug)]
+pub struct Copied<'a> {
+    source: &'a [u8],
+    out: &'a mut Vec<u8>,
+}
+
+impl<'a> Copied<'a> {
+    /// `source` holds the incoming head's bytes, `out` gets the outgoing one's.
+    pub fn new(source: &'a [u8], out: &'a mut Vec<u8>) -> Self {
+        Self { source, out }
+    }
+}
+
+impl Sink for Copied<'_> {
+    #[inline]
+    fn keep(&mut self, span: Span) {
+        self.out.extend_from_slice(span.of(self.source));
+    }
+
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+}
+
+/// A number in decimal digits, without allocation.
+pub(crate) struct Decimal {
+    digits: [u8; 20],
+    start: u8,
+}
+
+impl Decimal {
+    pub(crate) fn new(mut number: u64) -> Self {
+        let mut digits = [0; 20];
+        let mut start = digits.len();
+        loop {
+            start -= 1;
+            digits[start] = b'0' + (number % 10) as u8;
+            number /= 10;
+            if number == 0 {
+                break;
+            }
+        }
+        Self { digits, start: start as u8 }
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.digits[self.start as usize..]
+    }
+}
