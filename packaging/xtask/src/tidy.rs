@@ -43,7 +43,11 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
     let findings = check(&tree, &crate::command_names());
     let (warnings, errors): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| finding.warning);
     repo::report(&warnings.iter().chain(&errors).map(|finding| format!("{finding}\n")).collect::<String>());
-    if errors.is_empty() { Ok(()) } else { Err(format!("tidy found {} faults", errors.len())) }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("tidy found {} faults (what is allowed where: tidy --exceptions)", errors.len()))
+    }
 }
 
 /// Every rule on every file, less the exceptions.

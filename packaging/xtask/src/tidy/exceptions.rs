@@ -16,7 +16,6 @@ const EXCEPTIONS: &[Exception] = &[
     Exception { rule: "clock", path: "perf/", reason: "measuring needs the clock itself, not a tick" },
     Exception { rule: "clock", path: "packaging/xtask/", reason: "says how long a step took" },
     Exception { rule: "print", path: "cli/", reason: "the binary talks to a person" },
-    Exception { rule: "print", path: "perf/src/main.rs", reason: "the load generator talks to a person" },
     Exception { rule: "print", path: "packaging/xtask/", reason: "developer commands talk to a person" },
     Exception { rule: "unsafe", path: "shard/", reason: "system calls, arena, task slab, mmap; each is documented" },
 ];
