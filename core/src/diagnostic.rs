@@ -4,6 +4,12 @@
 
 use std::ops::Range;
 
+mod nearest;
+mod render;
+
+pub use nearest::nearest;
+pub use render::render;
+
 /// One source text: a file, a `-r` argument, an environment variable.
 #[derive(Debug, Clone)]
 pub struct Source {

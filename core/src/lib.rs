@@ -9,4 +9,4 @@ pub mod limits;
 pub mod metrics;
 pub mod status;
 
-pub use diagnostic::{Diagnostic, Located, Severity, Source, SourceId, Sources, Span};
+pub use diagnostic::{Diagnostic, Located, Severity, Source, SourceId, Sources, Span, nearest, render};

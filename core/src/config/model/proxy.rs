@@ -130,6 +130,11 @@ pub enum Balance {
     RoundRobin,
 }
 
+impl Upstream {
+    /// `keep_alive` where it is not given.
+    pub const KEEP_ALIVE: usize = 256;
+}
+
 impl Default for Proxy {
     fn default() -> Self {
         Self {

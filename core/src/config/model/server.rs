@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::config::schema;
+use crate::config::{read, schema};
 use crate::diagnostic::Span;
 
 /// The `server` section.
@@ -101,7 +102,7 @@ pub enum ListenAddr {
     Any(u16),
     /// One address and port; port 0 lets the kernel choose.
     Ip(SocketAddr),
-    /// A unix stream socket at this path, relative to the current folder unless absolute.
+    /// A unix stream socket at this path; a relative one has been joined to its file's folder.
     Unix(PathBuf),
 }
 
@@ -177,6 +178,57 @@ impl PartialEq for Listen {
 }
 
 impl Eq for Listen {}
+
+impl ListenAddr {
+    /// Its port; none for a unix socket.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Self::Any(port) => Some(*port),
+            Self::Ip(addr) => Some(addr.port()),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+/// Reads the form the file uses, as `--listen` has it; the error says what is wrong and what would be right.
+impl FromStr for ListenAddr {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        read::parse_listen(text, Path::new("")).map_err(said)
+    }
+}
+
+/// Reads `all`, `0-7`, `0,2,4-6`, as `--cores` has it; the error says what is wrong and what would be right.
+impl FromStr for CoreList {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        read::parse_cores(text).map_err(said)
+    }
+}
+
+/// Reads `auto`, `uring` or `epoll`, as `--io` has it.
+impl FromStr for Io {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "uring" => Ok(Self::Uring),
+            "epoll" => Ok(Self::Epoll),
+            _ => Err(format!("expected one of `auto`, `uring`, `epoll`, found `{text}`")),
+        }
+    }
+}
+
+fn said((message, help): (String, Option<String>)) -> String {
+    match help {
+        Some(help) => format!("{message}; {help}"),
+        None => message,
+    }
+}
 
 /// The form the file uses.
 impl fmt::Display for ListenAddr {
