@@ -1,1 +1,50 @@
-//! x
+//! The runtime of one core: executor, driver, arena, timers, mailbox, sockets, files, pinning. No HTTP.
+//!
+//! A [`Shard`] is one thread. It owns its sockets, buffers, timers and tasks, and shares nothing on its hot path. What
+//! the kernel writes belongs to a socket's slot, never to a future, so a future may be dropped at any time.
+
+mod arena;
+mod block;
+mod bytes;
+mod chunks;
+mod close;
+pub mod cores;
+pub mod counters;
+mod driver;
+mod executor;
+pub mod file;
+mod futures;
+mod lease;
+pub mod limits;
+pub mod mailbox;
+pub mod net;
+mod out;
+mod pool;
+mod receive;
+mod send;
+mod shard;
+pub mod signals;
+mod socket;
+mod sys;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod time;
+mod timer;
+mod transfer;
+mod wake;
+
+pub use arena::{ArenaLimits, Class};
+pub use bytes::Bytes;
+pub use close::Close;
+pub use counters::ShardCounters;
+pub use driver::{Io, Socket, probe_uring};
+pub use lease::Lease;
+pub use net::Address;
+pub use pool::{Blocking, Gone, Pool};
+pub use receive::Accepted;
+pub use shard::{Options, Park, Progress, Service, Shard};
+pub use socket::Side;
+pub use time::Tick;
+pub use timer::{Deadline, LaneEntry, LaneId};
+pub use transfer::SENDFILE_STEP;
+pub use wake::{SocketId, TaskId, Wake};

@@ -1,0 +1,322 @@
+//! How a shard meets the kernel: io_uring, epoll, or a simulation, chosen once.
+//!
+//! The shard's own modules know sockets by slot and keep all state in the slot; a driver does system calls, watches
+//! descriptors and reports what became of them to [`Inner::event`](crate::shard::Inner::event).
+
+mod epoll;
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::time::Duration;
+
+use crate::arena::Class;
+use crate::file::File;
+use crate::net::Address;
+use crate::shard::Inner;
+use crate::socket::{Side, Slot};
+use crate::sys::{self, Pipe};
+use crate::time::{self, Tick};
+
+pub(crate) use epoll::Epoll;
+
+/// What a shard does its input and output with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Io {
+    /// io_uring.
+    Uring,
+    /// epoll.
+    Epoll,
+    /// The in-memory network of a simulation.
+    Sim,
+}
+
+impl std::fmt::Display for Io {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Io::Uring => "io_uring",
+            Io::Epoll => "epoll",
+            Io::Sim => "simulation",
+        })
+    }
+}
+
+/// The driver of one shard.
+pub(crate) enum Driver {
+    Epoll(Epoll),
+}
+
+/// What happened to a descriptor that a driver watches.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Happened {
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
+    /// The peer stopped sending, or the connection failed.
+    pub(crate) hangup: bool,
+}
+
+impl Driver {
+    pub(crate) fn io(&self) -> Io {
+        match self {
+            Driver::Epoll(_) => Io::Epoll,
+        }
+    }
+
+    pub(crate) fn now(&self) -> Tick {
+        match self {
+            Driver::Epoll(_) => time::monotonic(),
+        }
+    }
+
+    /// Seconds since 1970.
+    pub(crate) fn unix(&self) -> u64 {
+        match self {
+            Driver::Epoll(_) => time::unix(),
+        }
+    }
+
+    /// Begins to watch a slot's descriptor. Called once a socket, before anything waits for it.
+    pub(crate) fn attach(&self, slot: &Slot, index: u32) -> io::Result<()> {
+        match self {
+            Driver::Epoll(epoll) => epoll.attach(slot, index),
+        }
+    }
+
+    /// Sees to it that an event comes when this side of the slot may make progress. The caller found it cannot now.
+    pub(crate) fn await_side(&self, _slot: &Slot, _index: u32, _side: Side) {
+        match self {
+            // Edge-triggered and registered for both sides from the start: the edge comes.
+            Driver::Epoll(_) => {}
+        }
+    }
+
+    /// Whether receives of this class are started ahead of readiness ([`arm_receive`](Self::arm_receive)).
+    pub(crate) fn receives_ahead(&self, _shard: &Inner, _want: Class, _favoured: bool) -> bool {
+        match self {
+            Driver::Epoll(_) => false,
+        }
+    }
+
+    /// Whether receives into a slot's own lease are started ahead of readiness.
+    pub(crate) fn receives_ahead_into(&self) -> bool {
+        match self {
+            Driver::Epoll(_) => false,
+        }
+    }
+
+    /// Starts a receive into a buffer the driver chooses, or into the slot's own lease.
+    pub(crate) fn arm_receive(&self, _slot: &Slot, _index: u32, _want: Option<Class>) {
+        match self {
+            Driver::Epoll(_) => unreachable!("only asked for when receives_ahead says so"),
+        }
+    }
+
+    /// Starts to send what is queued, without waiting. False when this driver sends at once instead (`send`).
+    pub(crate) fn start_send(&self, _slot: &Slot, _index: u32) -> bool {
+        match self {
+            Driver::Epoll(_) => false,
+        }
+    }
+
+    /// Asks the outstanding operation of a side to end; its completion comes in any case.
+    pub(crate) fn cancel(&self, _slot: &Slot, _index: u32, _side: Side) {
+        match self {
+            Driver::Epoll(_) => {}
+        }
+    }
+
+    // ---- calls that never block ------------------------------------------------------------------
+
+    pub(crate) fn accept(&self, fd: i32) -> io::Result<(i32, Address)> {
+        match self {
+            Driver::Epoll(_) => sys::accept(fd),
+        }
+    }
+
+    /// A new socket on its way to `to`, and whether it arrived.
+    pub(crate) fn connect(&self, to: &Address) -> io::Result<(i32, bool)> {
+        match self {
+            Driver::Epoll(_) => sys::connect(to).map(|(fd, done)| (fd.into_raw_fd(), done)),
+        }
+    }
+
+    /// How a connect ended.
+    pub(crate) fn take_error(&self, fd: i32) -> io::Result<()> {
+        match self {
+            Driver::Epoll(_) => sys::take_error(fd),
+        }
+    }
+
+    pub(crate) fn recv(&self, fd: i32, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Driver::Epoll(_) => sys::recv(fd, into),
+        }
+    }
+
+    pub(crate) fn send(&self, fd: i32, parts: &[&[u8]], more: bool) -> io::Result<usize> {
+        match self {
+            Driver::Epoll(_) => sys::send(fd, parts, more),
+        }
+    }
+
+    pub(crate) fn is_ready(&self, fd: i32, side: Side) -> bool {
+        match self {
+            Driver::Epoll(_) => {
+                let events = if side == Side::Read { libc::POLLIN | libc::POLLRDHUP } else { libc::POLLOUT };
+                sys::is_ready(fd, events)
+            }
+        }
+    }
+
+    pub(crate) fn shutdown_write(&self, fd: i32) {
+        match self {
+            Driver::Epoll(_) => sys::shutdown_write(fd),
+        }
+    }
+
+    /// Closes a descriptor, by a reset when `reset` is set.
+    pub(crate) fn close(&self, fd: i32, reset: bool) {
+        match self {
+            Driver::Epoll(_) => {
+                if reset {
+                    sys::reset_on_close(fd);
+                }
+                sys::close(fd);
+            }
+        }
+    }
+
+    pub(crate) fn peer(&self, fd: i32) -> io::Result<Address> {
+        match self {
+            Driver::Epoll(_) => sys::peer(fd),
+        }
+    }
+
+    pub(crate) fn local(&self, fd: i32) -> io::Result<Address> {
+        match self {
+            Driver::Epoll(_) => sys::local(fd),
+        }
+    }
+
+    pub(crate) fn set_option<T>(&self, fd: i32, level: i32, name: i32, value: T) -> io::Result<()> {
+        match self {
+            Driver::Epoll(_) => sys::set_option(fd, level, name, value),
+        }
+    }
+
+    pub(crate) fn sendfile(&self, fd: i32, file: &File, offset: u64, length: usize) -> io::Result<usize> {
+        match self {
+            Driver::Epoll(_) => sys::sendfile(fd, file.as_raw_fd(), offset, length),
+        }
+    }
+
+    pub(crate) fn pipe(&self) -> io::Result<Pipe> {
+        match self {
+            Driver::Epoll(_) => sys::pipe(),
+        }
+    }
+
+    /// Moves up to `length` bytes from a socket to an empty pipe; 0 is end of stream.
+    pub(crate) fn splice_in(&self, fd: i32, pipe: &Pipe, length: usize) -> io::Result<usize> {
+        match self {
+            Driver::Epoll(_) => sys::splice(fd, pipe.write, length),
+        }
+    }
+
+    /// Moves up to `length` bytes from a pipe to a socket.
+    pub(crate) fn splice_out(&self, pipe: &Pipe, fd: i32, length: usize) -> io::Result<usize> {
+        match self {
+            Driver::Epoll(_) => sys::splice(pipe.read, fd, length),
+        }
+    }
+
+    /// Takes in a blocking job instead of the pool, or gives it back.
+    pub(crate) fn take_job(&self, job: Job) -> Option<Job> {
+        match self {
+            Driver::Epoll(_) => Some(job),
+        }
+    }
+
+    // ---- the turn --------------------------------------------------------------------------------
+
+    /// Reports everything that happened since the last call.
+    pub(crate) fn reap(&self, shard: &Inner) {
+        match self {
+            Driver::Epoll(epoll) => epoll.reap(shard),
+        }
+    }
+
+    /// Hands what was started to the kernel and sleeps until something happened, at most `timeout` (`None`: no limit).
+    pub(crate) fn park(&self, timeout: Option<Duration>) {
+        match self {
+            Driver::Epoll(epoll) => epoll.park(timeout),
+        }
+    }
+
+    /// Buffers came back to the arena: takes what is missing in buffer rings.
+    pub(crate) fn refill(&self, _shard: &Inner) {
+        match self {
+            Driver::Epoll(_) => {}
+        }
+    }
+
+    /// Ends every outstanding operation and waits for it. What the kernel will not let go of is leaked.
+    pub(crate) fn quiesce(&self, _shard: &Inner) {
+        match self {
+            Driver::Epoll(_) => {}
+        }
+    }
+
+    /// A slot's descriptor as something to give away.
+    pub(crate) fn socket(&self, fd: i32) -> Socket {
+        match self {
+            // SAFETY: the slot owned the descriptor and gave it up.
+            Driver::Epoll(_) => Socket(Kind::Descriptor(unsafe { OwnedFd::from_raw_fd(fd) })),
+        }
+    }
+}
+
+/// Whether io_uring can drive the shards of this process: the ring, its modes and a buffer ring are tried out.
+///
+/// # Errors
+/// Why not, as a line for the log.
+pub fn probe_uring() -> Result<(), String> {
+    Err("not built in".to_owned())
+}
+
+/// Work for a helper thread.
+pub(crate) type Job = Box<dyn FnOnce() + Send>;
+
+/// A socket that belongs to no shard yet, or no more: a descriptor, or a simulated one. Goes from thread to thread.
+#[derive(Debug)]
+pub struct Socket(pub(crate) Kind);
+
+#[derive(Debug)]
+pub(crate) enum Kind {
+    Descriptor(OwnedFd),
+}
+
+impl From<OwnedFd> for Socket {
+    fn from(fd: OwnedFd) -> Self {
+        Socket(Kind::Descriptor(fd))
+    }
+}
+
+impl Socket {
+    /// The descriptor, if it is one.
+    pub fn into_fd(self) -> Option<OwnedFd> {
+        match self.0 {
+            Kind::Descriptor(fd) => Some(fd),
+        }
+    }
+
+    /// Gives up ownership for a number this driver knows.
+    pub(crate) fn into_raw(self) -> i32 {
+        match self.0 {
+            Kind::Descriptor(fd) => {
+                // Ring operations and splice wait properly on a non-blocking socket only.
+                let _ = sys::set_nonblocking(fd.as_raw_fd());
+                fd.into_raw_fd()
+            }
+        }
+    }
+}

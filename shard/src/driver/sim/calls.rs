@@ -1,0 +1,222 @@
+//! What are a simulated shard's system calls? The ones of `sys`, on handles instead of descriptors: streams have even
+//! handles, listeners odd ones.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+
+use super::net::{DoorId, EndId, Notice, Owner};
+use super::world::{Meaning, World};
+use crate::net::Address;
+
+/// The most one `sendfile` moves: what a socket buffer may have room for.
+const FILE_STEP: usize = 256 << 10;
+
+/// A listener of this shard. The descriptor keeps the door open.
+struct Watch {
+    door: DoorId,
+    token: Option<u64>,
+    _ticket: OwnedFd,
+}
+
+/// One simulated shard's view of its world.
+pub(crate) struct Calls {
+    pub(crate) world: World,
+    shard: u16,
+    watches: RefCell<Vec<Option<Watch>>>,
+    /// What is in the pipes of splices, by their number.
+    pipes: RefCell<BTreeMap<i32, VecDeque<u8>>>,
+}
+
+fn end(handle: i32) -> EndId {
+    debug_assert_eq!(handle & 1, 0, "a stream's handle is even");
+    handle.unsigned_abs() >> 1
+}
+
+fn handle(end: EndId) -> i32 {
+    i32::try_from(end << 1).expect("fewer than 2^30 connections in one world")
+}
+
+impl Calls {
+    pub(crate) fn new(world: World) -> Calls {
+        let shard = world.network().join();
+        Calls { world, shard, watches: RefCell::default(), pipes: RefCell::default() }
+    }
+
+    /// Whether events wait.
+    pub(crate) fn has_events(&self) -> bool {
+        self.world.network().has_notices(self.shard)
+    }
+
+    /// The events that wait.
+    pub(crate) fn take_events(&self, into: &mut Vec<Notice>) {
+        self.world.network().take_notices(self.shard, into);
+    }
+
+    /// From now on this shard hears of a handle by `token`, first of what there is to do already.
+    pub(crate) fn attach(&self, handle: i32, token: u64) -> io::Result<()> {
+        let owner = Owner::Shard(self.shard, token);
+        if handle & 1 == 0 {
+            self.world.network().set_owner(end(handle), owner);
+            return Ok(());
+        }
+        match self.watches.borrow_mut().get_mut((handle >> 1) as usize) {
+            Some(Some(watch)) => {
+                watch.token = Some(token);
+                self.world.network().watch_door(watch.door, owner);
+                Ok(())
+            }
+            _ => Err(io::Error::from_raw_os_error(libc::EBADF)),
+        }
+    }
+
+    /// Makes a listener of a descriptor the world handed out.
+    pub(crate) fn listen(&self, fd: OwnedFd) -> io::Result<i32> {
+        let Meaning::Door(door) = self.world.redeem(&fd)? else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        let mut watches = self.watches.borrow_mut();
+        watches.push(Some(Watch { door, token: None, _ticket: fd }));
+        Ok(i32::try_from(watches.len() - 1).expect("few listeners") << 1 | 1)
+    }
+
+    /// Makes a stream of a descriptor that [`Calls::release`] of some shard handed out.
+    pub(crate) fn adopt(&self, fd: OwnedFd) -> io::Result<i32> {
+        let Meaning::Stream(end) = self.world.redeem(&fd)? else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        let mut network = self.world.network();
+        network.count_descriptor(true);
+        network.set_quiet_owner(end, self.shard);
+        Ok(handle(end))
+    }
+
+    /// Gives a stream away as a descriptor.
+    pub(crate) fn release(&self, handle: i32) -> io::Result<OwnedFd> {
+        let fd = self.world.issue(Meaning::Stream(end(handle)))?;
+        let mut network = self.world.network();
+        network.count_descriptor(false);
+        network.disown(end(handle));
+        Ok(fd)
+    }
+
+    pub(crate) fn accept(&self, listener: i32) -> io::Result<(i32, Address)> {
+        let door = match self.watches.borrow().get((listener >> 1) as usize) {
+            Some(Some(watch)) => watch.door,
+            _ => return Err(io::Error::from_raw_os_error(libc::EBADF)),
+        };
+        let mut network = self.world.network();
+        let end = network.accept(door, Some(self.shard))?;
+        let (_, peer) = network.addresses(end);
+        Ok((handle(end), peer))
+    }
+
+    /// Starts a connection; it never stands at once.
+    pub(crate) fn connect(&self, to: &Address) -> io::Result<i32> {
+        let mut network = self.world.network();
+        let end = network.connect(to, Owner::Shard(self.shard, super::net::NO_TOKEN))?;
+        Ok(handle(end))
+    }
+
+    /// How a connect ended.
+    pub(crate) fn take_error(&self, handle: i32) -> io::Result<()> {
+        self.world.network().connected(end(handle))
+    }
+
+    pub(crate) fn recv(&self, handle: i32, into: &mut [u8]) -> io::Result<usize> {
+        self.world.network().recv(end(handle), into)
+    }
+
+    pub(crate) fn send(&self, handle: i32, parts: &[&[u8]]) -> io::Result<usize> {
+        self.world.network().send(end(handle), parts)
+    }
+
+    pub(crate) fn is_readable(&self, handle: i32) -> bool {
+        self.world.network().readable(end(handle))
+    }
+
+    pub(crate) fn is_writable(&self, handle: i32) -> bool {
+        self.world.network().writable(end(handle))
+    }
+
+    pub(crate) fn shutdown_write(&self, handle: i32) {
+        self.world.network().shutdown(end(handle));
+    }
+
+    /// Closes a stream or a listener; a stream with a reset if `abort` says so or something is unread.
+    pub(crate) fn close(&self, handle: i32, abort: bool) {
+        if handle & 1 == 0 {
+            let mut network = self.world.network();
+            return if abort { network.abort(end(handle)) } else { network.close(end(handle)) };
+        }
+        let watch = self.watches.borrow_mut().get_mut((handle >> 1) as usize).and_then(Option::take);
+        if let Some(watch) = watch {
+            if let Some(token) = watch.token {
+                self.world.network().leave_door(watch.door, Owner::Shard(self.shard, token));
+            }
+            drop(watch);
+            self.world.sweep();
+        }
+    }
+
+    /// Sends bytes of a file, at most what there is room for; 0 is the file's end.
+    pub(crate) fn sendfile(&self, handle: i32, file: BorrowedFd<'_>, offset: u64, length: usize) -> io::Result<usize> {
+        let mut network = self.world.network();
+        if !network.writable(end(handle)) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let mut bytes = vec![0; length.min(FILE_STEP)];
+        let file = std::fs::File::from(file.try_clone_to_owned()?);
+        let count = file.read_at(&mut bytes, offset)?;
+        if count == 0 {
+            return Ok(0);
+        }
+        network.send(end(handle), &[&bytes[..count]])
+    }
+
+    /// A number for a new pipe.
+    pub(crate) fn pipe(&self) -> i32 {
+        let mut pipes = self.pipes.borrow_mut();
+        let number = pipes.last_key_value().map_or(0, |(number, _)| number + 1);
+        pipes.insert(number, VecDeque::new());
+        number
+    }
+
+    /// Moves from a stream into a pipe; 0 is the end of the stream.
+    pub(crate) fn splice_in(&self, from: i32, pipe: i32, most: usize) -> io::Result<usize> {
+        let mut bytes = vec![0; most];
+        let count = self.recv(from, &mut bytes)?;
+        if let Some(pipe) = self.pipes.borrow_mut().get_mut(&pipe) {
+            pipe.extend(&bytes[..count]);
+        }
+        Ok(count)
+    }
+
+    /// Moves from a pipe to a stream.
+    pub(crate) fn splice_out(&self, pipe: i32, to: i32, most: usize) -> io::Result<usize> {
+        let mut pipes = self.pipes.borrow_mut();
+        let pipe = pipes.get_mut(&pipe).ok_or_else(|| io::Error::from_raw_os_error(libc::EBADF))?;
+        let (front, back) = pipe.as_slices();
+        let front = &front[..front.len().min(most)];
+        let back = &back[..back.len().min(most - front.len())];
+        let count = self.world.network().send(end(to), &[front, back])?;
+        pipe.drain(..count);
+        Ok(count)
+    }
+
+    pub(crate) fn peer(&self, handle: i32) -> Address {
+        if handle & 1 == 0 { self.world.network().addresses(end(handle)).1 } else { Address::Unix(None) }
+    }
+
+    pub(crate) fn local(&self, handle: i32) -> Address {
+        if handle & 1 == 0 {
+            return self.world.network().addresses(end(handle)).0;
+        }
+        match self.watches.borrow().get((handle >> 1) as usize) {
+            Some(Some(watch)) => self.world.network().door_address(watch.door),
+            _ => Address::Unix(None),
+        }
+    }
+}

@@ -1,0 +1,865 @@
+//! How do bytes travel between two ends of a simulated connection? Over a network with delays, small windows, pieces,
+//! half-closed ends and resets, which knows nothing of shards but the queues of events it fills for them.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::choice::{Choices, Faults, Kind, mix};
+use crate::net::Address;
+
+/// Bytes under way and unread on a connection in one direction, at most.
+const WINDOW: usize = 256 << 10;
+/// The least window of a connection that is given a small one.
+const SMALL_WINDOW: u64 = 1 << 10;
+/// How long a piece takes when nothing is wrong.
+const LATENCY_NS: u64 = 20_000;
+/// The most a late piece or event takes.
+const LATE_NS: u64 = 50_000_000;
+/// When a connection attempt to a full backlog is repeated.
+const RETRY_NS: u64 = 1_000_000_000;
+/// Pieces one send may be cut into.
+const PIECES: u64 = 5;
+
+/// Something may be read: bytes, the end, or an error.
+pub(crate) const READ: u8 = 1;
+/// Something may be written, or a connection attempt has come to its end.
+pub(crate) const WRITE: u8 = 2;
+
+/// With either: the peer has ended its stream, or the connection has failed.
+pub(crate) const HANGUP: u8 = 4;
+
+/// The token of a socket whose shard has not asked for events yet.
+pub(crate) const NO_TOKEN: u64 = u64::MAX;
+
+/// An event for a shard: the token it gave with a socket, and what may be tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Notice {
+    pub(crate) token: u64,
+    pub(crate) bits: u8,
+}
+
+/// One end of a connection, by number; numbers are never used twice.
+pub(crate) type EndId = u32;
+/// A listening address, by number; numbers are never used twice.
+pub(crate) type DoorId = u32;
+
+/// Who is told about an end or a door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// Nobody: outside of every shard, in a backlog, or on its way between shards.
+    Nobody,
+    /// The shard with this number, which knows it by the token.
+    Shard(u16, u64),
+}
+
+enum Piece {
+    Data(Vec<u8>),
+    Fin,
+    Rst,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Link {
+    Connecting,
+    Connected,
+    Failed(i32),
+}
+
+struct End {
+    peer: EndId,
+    owner: Owner,
+    local: Address,
+    remote: Address,
+    link: Link,
+    /// Landed bytes; the first chunk is read up to `taken`.
+    inbox: VecDeque<Vec<u8>>,
+    taken: usize,
+    unread: usize,
+    /// On their way to this end, in the order of their arrival.
+    coming: VecDeque<(u64, Piece)>,
+    coming_bytes: usize,
+    last_arrival: u64,
+    window: usize,
+    /// The peer's end of stream has landed.
+    ended: bool,
+    /// A reset has landed; the error is told once a direction.
+    reset: bool,
+    reset_told: bool,
+    /// This end has sent its own end of stream.
+    finished: bool,
+    closed: bool,
+    /// A send found no room, and its owner waits for an event.
+    wants_room: bool,
+    operations: u64,
+}
+
+struct Door {
+    address: Address,
+    watchers: Vec<Owner>,
+    backlog: VecDeque<EndId>,
+    open: bool,
+    operations: u64,
+    /// Watchers take turns, as with exclusive wakes.
+    turn: usize,
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Flight {
+    Land(EndId),
+    Knock(DoorId),
+    Attempt(EndId),
+    Tell(u16, Notice),
+}
+
+/// What a receive gives besides bytes.
+const EOF: usize = 0;
+
+/// The network of one world.
+pub(crate) struct Network {
+    choices: Choices,
+    pub(crate) faults: Faults,
+    pub(crate) now: u64,
+    ends: Vec<Option<Box<End>>>,
+    doors: Vec<Door>,
+    addresses: BTreeMap<String, DoorId>,
+    flights: BinaryHeap<Reverse<(u64, u64, Flight)>>,
+    sequence: u64,
+    queues: Vec<Vec<Notice>>,
+    trace: u64,
+    /// Sends of shards that took something.
+    pub(crate) sends: u64,
+    next_port: u32,
+    /// Ends and doors that shards own.
+    descriptors: usize,
+    pub(crate) descriptor_limit: usize,
+}
+
+fn error<T>(code: i32) -> io::Result<T> {
+    Err(io::Error::from_raw_os_error(code))
+}
+
+fn key(address: &Address) -> String {
+    match address {
+        Address::Ip(address) => address.to_string(),
+        Address::Unix(path) => format!("unix:{}", path.as_deref().unwrap_or("".as_ref()).display()),
+    }
+}
+
+impl Network {
+    pub(crate) fn new(seed: u64) -> Network {
+        Network {
+            choices: Choices { seed },
+            faults: Faults::none(),
+            now: 1_000_000_000,
+            ends: Vec::new(),
+            doors: Vec::new(),
+            addresses: BTreeMap::new(),
+            flights: BinaryHeap::new(),
+            sequence: 0,
+            queues: Vec::new(),
+            trace: seed,
+            sends: 0,
+            next_port: 40_000,
+            descriptors: 0,
+            descriptor_limit: usize::MAX,
+        }
+    }
+
+    pub(crate) fn choices(&self) -> Choices {
+        self.choices
+    }
+
+    /// Folds an observation into the trace.
+    pub(crate) fn note(&mut self, what: u64, which: u64, how_much: u64) {
+        self.trace = mix(self.trace ^ mix(what ^ mix(which ^ mix(how_much ^ self.now))));
+    }
+
+    pub(crate) fn trace(&self) -> u64 {
+        self.trace
+    }
+
+    /// A queue of events for one more shard.
+    pub(crate) fn join(&mut self) -> u16 {
+        self.queues.push(Vec::new());
+        u16::try_from(self.queues.len() - 1).expect("fewer than 65,536 shards")
+    }
+
+    /// Ends that somebody still holds or that are still in a backlog.
+    pub(crate) fn open_ends(&self) -> usize {
+        self.ends.iter().flatten().filter(|end| !end.closed).count()
+    }
+
+    // ---- time ----------------------------------------------------------------------------------
+
+    /// When something is under way, the time of its arrival.
+    pub(crate) fn next_arrival(&self) -> Option<u64> {
+        self.flights.peek().map(|Reverse((time, _, _))| *time)
+    }
+
+    /// Moves the clock to `time` and lets everything arrive that is due.
+    pub(crate) fn advance(&mut self, time: u64) {
+        self.now = self.now.max(time);
+        while let Some(Reverse((time, _, _))) = self.flights.peek()
+            && *time <= self.now
+        {
+            let Some(Reverse((_, _, flight))) = self.flights.pop() else { break };
+            match flight {
+                Flight::Land(end) => self.land(end),
+                Flight::Knock(door) => self.knock(door),
+                Flight::Attempt(end) => self.attempt(end),
+                Flight::Tell(shard, notice) => self.queues[usize::from(shard)].push(notice),
+            }
+        }
+    }
+
+    /// Whether events wait for this shard.
+    pub(crate) fn has_notices(&self, shard: u16) -> bool {
+        !self.queues[usize::from(shard)].is_empty()
+    }
+
+    /// The events that wait for this shard, in the order a kernel may give them.
+    pub(crate) fn take_notices(&mut self, shard: u16, into: &mut Vec<Notice>) {
+        let queue = &mut self.queues[usize::from(shard)];
+        into.append(queue);
+        if into.len() > 1 && self.choices.happens(Kind::Reorder, self.faults.reorder, u64::from(shard), self.sequence) {
+            for at in (1..into.len()).rev() {
+                let operation = mix(self.sequence ^ at as u64);
+                let other = self.choices.below(Kind::Reorder, at as u64 + 1, u64::from(shard), operation) as usize;
+                into.swap(at, other);
+            }
+        }
+        for notice in into.iter() {
+            self.note(1, notice.token, u64::from(notice.bits));
+        }
+    }
+
+    fn depart(&mut self, time: u64, flight: Flight) {
+        self.sequence += 1;
+        self.flights.push(Reverse((time, self.sequence, flight)));
+    }
+
+    fn latency(&self, connection: u64, operation: u64) -> u64 {
+        if self.choices.happens(Kind::Late, self.faults.late, connection, operation) {
+            return LATENCY_NS + self.choices.below(Kind::Late, LATE_NS, connection, operation);
+        }
+        if self.faults.late == 0 {
+            return LATENCY_NS;
+        }
+        LATENCY_NS / 4 + self.choices.below(Kind::Latency, 4 * LATENCY_NS, connection, operation)
+    }
+
+    fn tell(&mut self, owner: Owner, bits: u8, connection: u64, operation: u64) {
+        let Owner::Shard(shard, token) = owner else { return };
+        if token == NO_TOKEN {
+            return;
+        }
+        let notice = Notice { token, bits };
+        if self.choices.happens(Kind::Late, self.faults.late, !connection, operation) {
+            let time = self.now + self.latency(!connection, operation);
+            self.depart(time, Flight::Tell(shard, notice));
+        } else {
+            self.queues[usize::from(shard)].push(notice);
+        }
+    }
+
+    fn tell_later(&mut self, owner: Owner, bits: u8, connection: u64, operation: u64) {
+        let Owner::Shard(shard, token) = owner else { return };
+        if token != NO_TOKEN {
+            let time = self.now + self.latency(connection, operation);
+            self.depart(time, Flight::Tell(shard, Notice { token, bits }));
+        }
+    }
+
+    fn tell_end(&mut self, id: EndId, bits: u8) {
+        let Some(end) = self.ends[id as usize].as_mut() else { return };
+        end.operations += 1;
+        let (owner, operation) = (end.owner, end.operations);
+        self.tell(owner, bits, u64::from(id), operation);
+    }
+
+    // ---- doors ---------------------------------------------------------------------------------
+
+    /// Opens a listening address.
+    pub(crate) fn open_door(&mut self, address: &Address) -> io::Result<DoorId> {
+        let name = key(address);
+        if self.addresses.get(&name).is_some_and(|door| self.doors[*door as usize].open) {
+            return error(libc::EADDRINUSE);
+        }
+        let id = u32::try_from(self.doors.len()).expect("fewer than 2^32 listeners");
+        self.doors.push(Door {
+            address: address.clone(),
+            watchers: Vec::new(),
+            backlog: VecDeque::new(),
+            open: true,
+            operations: 0,
+            turn: 0,
+        });
+        self.addresses.insert(name, id);
+        Ok(id)
+    }
+
+    /// A shard listens at a door; it is told at once if somebody waits already.
+    pub(crate) fn watch_door(&mut self, id: DoorId, owner: Owner) {
+        self.descriptors += 1;
+        let door = &mut self.doors[id as usize];
+        door.watchers.push(owner);
+        if !door.backlog.is_empty() {
+            self.tell(owner, READ, u64::MAX - u64::from(id), 0);
+        }
+    }
+
+    /// A shard listens no more.
+    pub(crate) fn leave_door(&mut self, id: DoorId, owner: Owner) {
+        self.descriptors -= 1;
+        let door = &mut self.doors[id as usize];
+        door.watchers.retain(|watcher| *watcher != owner);
+        if !door.backlog.is_empty() {
+            self.knock(id);
+        }
+    }
+
+    /// Closes a listening address; connections nobody has accepted are reset.
+    pub(crate) fn close_door(&mut self, id: DoorId) {
+        let door = &mut self.doors[id as usize];
+        if !door.open {
+            return;
+        }
+        door.open = false;
+        let name = key(&door.address);
+        for end in std::mem::take(&mut door.backlog) {
+            self.abort(end);
+        }
+        self.addresses.remove(&name);
+    }
+
+    pub(crate) fn door_address(&self, id: DoorId) -> Address {
+        self.doors[id as usize].address.clone()
+    }
+
+    fn knock(&mut self, id: DoorId) {
+        let door = &mut self.doors[id as usize];
+        if door.watchers.is_empty() || door.backlog.is_empty() {
+            return;
+        }
+        door.turn += 1;
+        door.operations += 1;
+        let owner = door.watchers[door.turn % door.watchers.len()];
+        let operation = door.operations;
+        self.tell(owner, READ, u64::MAX - u64::from(id), operation);
+    }
+
+    /// Takes a connection from a door's backlog for `owner`.
+    pub(crate) fn accept(&mut self, id: DoorId, owner: Option<u16>) -> io::Result<EndId> {
+        let door = &mut self.doors[id as usize];
+        if !door.open {
+            return error(libc::EINVAL);
+        }
+        door.operations += 1;
+        let operation = door.operations;
+        let connection = u64::MAX - u64::from(id);
+        if let Some(shard) = owner {
+            if door.backlog.is_empty() {
+                return error(libc::EAGAIN);
+            }
+            if self.descriptors >= self.descriptor_limit
+                || self.choices.happens(Kind::NoDescriptor, self.faults.no_descriptor, connection, operation)
+            {
+                self.note(2, connection, 0);
+                return error(libc::EMFILE);
+            }
+            if self.choices.happens(Kind::Again, self.faults.again, connection, operation) {
+                let time = self.now + self.latency(connection, operation);
+                // An event that comes to nothing now comes again, to the one who tried.
+                let door = &self.doors[id as usize];
+                let mine = |watcher: &&Owner| matches!(watcher, Owner::Shard(other, _) if *other == shard);
+                if let Some(Owner::Shard(_, token)) = door.watchers.iter().find(mine) {
+                    let notice = Notice { token: *token, bits: READ };
+                    self.depart(time, Flight::Tell(shard, notice));
+                }
+                return error(libc::EAGAIN);
+            }
+            self.descriptors += 1;
+        }
+        let Some(end) = self.doors[id as usize].backlog.pop_front() else {
+            return error(libc::EAGAIN);
+        };
+        if let Some(shard) = owner {
+            self.set_quiet_owner(end, shard);
+        }
+        self.note(3, u64::from(end), 0);
+        Ok(end)
+    }
+
+    // ---- connections ---------------------------------------------------------------------------
+
+    fn port(&mut self) -> u16 {
+        self.next_port = if self.next_port >= 65_535 { 40_000 } else { self.next_port + 1 };
+        u16::try_from(self.next_port).expect("within the range of ports")
+    }
+
+    fn add(&mut self, peer: EndId, local: Address, remote: Address, link: Link) -> EndId {
+        let id = u32::try_from(self.ends.len()).expect("fewer than 2^32 ends");
+        let small = self.choices.happens(Kind::Window, self.faults.small_window, u64::from(id), 0);
+        let window = SMALL_WINDOW + self.choices.below(Kind::Window, 8 * SMALL_WINDOW, u64::from(id), 0);
+        self.ends.push(Some(Box::new(End {
+            peer,
+            owner: Owner::Nobody,
+            local,
+            remote,
+            link,
+            inbox: VecDeque::new(),
+            taken: 0,
+            unread: 0,
+            coming: VecDeque::new(),
+            coming_bytes: 0,
+            last_arrival: 0,
+            window: if small { usize::try_from(window).expect("small") } else { WINDOW },
+            ended: false,
+            reset: false,
+            reset_told: false,
+            finished: false,
+            closed: false,
+            wants_room: false,
+            operations: 0,
+        })));
+        id
+    }
+
+    /// Starts a connection from `local`'s host to `to`. From a shard it is decided later, from outside at once.
+    pub(crate) fn connect(&mut self, to: &Address, owner: Owner) -> io::Result<EndId> {
+        let door = self.addresses.get(&key(to)).copied();
+        let outside = owner == Owner::Nobody;
+        if !outside && self.descriptors >= self.descriptor_limit {
+            return error(libc::EMFILE);
+        }
+        match (to, door) {
+            (Address::Unix(_), None) => return error(libc::ENOENT),
+            (Address::Ip(_), None) if outside => return error(libc::ECONNREFUSED),
+            _ => {}
+        }
+        let local = match to {
+            Address::Ip(_) => {
+                let host = if outside { [10, 0, 8, 1] } else { [10, 0, 7, 1] };
+                Address::Ip(SocketAddr::from((host, self.port())))
+            }
+            Address::Unix(_) => Address::Unix(None),
+        };
+        let client = self.add(0, local.clone(), to.clone(), Link::Connecting);
+        let server = self.add(client, to.clone(), local, Link::Connected);
+        self.end(client).peer = server;
+        self.note(4, u64::from(client), 0);
+        if outside {
+            self.end(client).link = Link::Connected;
+            let door = door.expect("refused above");
+            self.doors[door as usize].backlog.push_back(server);
+            let time = self.now + self.latency(u64::from(client), 0);
+            self.depart(time, Flight::Knock(door));
+        } else {
+            self.end(client).owner = owner;
+            self.descriptors += 1;
+            let time = self.now + self.latency(u64::from(client), 0);
+            self.depart(time, Flight::Attempt(client));
+        }
+        Ok(client)
+    }
+
+    fn attempt(&mut self, client: EndId) {
+        let Some(end) = self.ends[client as usize].as_ref() else { return };
+        let (server, remote, closed) = (end.peer, end.remote.clone(), end.closed);
+        if closed {
+            self.ends[server as usize] = None;
+            self.ends[client as usize] = None;
+            return;
+        }
+        let door = self.addresses.get(&key(&remote)).copied();
+        match door {
+            Some(door) if self.doors[door as usize].backlog.len() < 4096 => {
+                self.end(client).link = Link::Connected;
+                self.doors[door as usize].backlog.push_back(server);
+                self.knock(door);
+            }
+            Some(_) => {
+                let time = self.now + RETRY_NS;
+                return self.depart(time, Flight::Attempt(client));
+            }
+            None => {
+                self.end(client).link = Link::Failed(libc::ECONNREFUSED);
+                self.end(server).closed = true;
+            }
+        }
+        self.tell_end(client, READ | WRITE);
+    }
+
+    fn end(&mut self, id: EndId) -> &mut End {
+        self.ends[id as usize].as_mut().expect("an end lives until both owners have closed")
+    }
+
+    /// Changes who is told about an end; a new shard is told at once what there is to do.
+    pub(crate) fn set_owner(&mut self, id: EndId, owner: Owner) {
+        let end = self.end(id);
+        end.owner = owner;
+        let mut bits = if end.ended || end.reset { HANGUP } else { 0 };
+        if self.readable(id) {
+            bits |= READ;
+        }
+        if self.writable(id) {
+            bits |= WRITE;
+        }
+        if bits != 0 {
+            self.tell_end(id, bits);
+        }
+    }
+
+    /// A shard takes an end that it does not ask for events of yet.
+    pub(crate) fn set_quiet_owner(&mut self, id: EndId, shard: u16) {
+        self.end(id).owner = Owner::Shard(shard, NO_TOKEN);
+    }
+
+    /// An end is on its way to another shard.
+    pub(crate) fn disown(&mut self, id: EndId) {
+        self.end(id).owner = Owner::Nobody;
+    }
+
+    /// An end leaves a shard or comes to one, for the count of descriptors.
+    pub(crate) fn count_descriptor(&mut self, more: bool) {
+        self.descriptors = if more { self.descriptors + 1 } else { self.descriptors - 1 };
+    }
+
+    pub(crate) fn addresses(&self, id: EndId) -> (Address, Address) {
+        match self.ends[id as usize].as_ref() {
+            Some(end) => (end.local.clone(), end.remote.clone()),
+            None => (Address::Unix(None), Address::Unix(None)),
+        }
+    }
+
+    /// Whether a connection attempt has succeeded or failed; `EAGAIN` while neither.
+    pub(crate) fn connected(&mut self, id: EndId) -> io::Result<()> {
+        match self.end(id).link {
+            Link::Connected => Ok(()),
+            Link::Connecting => error(libc::EAGAIN),
+            Link::Failed(code) => error(code),
+        }
+    }
+
+    /// Whether a receive would give something: bytes, the end or an error.
+    pub(crate) fn readable(&self, id: EndId) -> bool {
+        self.ends[id as usize]
+            .as_ref()
+            .is_some_and(|end| end.unread > 0 || end.ended || end.reset || matches!(end.link, Link::Failed(_)))
+    }
+
+    /// Whether a send would take something or fail.
+    pub(crate) fn writable(&mut self, id: EndId) -> bool {
+        let room = self.room(id);
+        let end = self.end(id);
+        let writable = match end.link {
+            Link::Connecting => false,
+            Link::Failed(_) => true,
+            Link::Connected => room > 0 || end.reset || end.finished,
+        };
+        if !writable {
+            end.wants_room = true;
+        }
+        writable
+    }
+
+    fn room(&mut self, id: EndId) -> usize {
+        let peer = self.end(id).peer;
+        match self.ends[peer as usize].as_ref() {
+            Some(peer) => peer.window.saturating_sub(peer.unread + peer.coming_bytes),
+            None => WINDOW,
+        }
+    }
+
+    /// A fault strikes a shard's operation: it says `EAGAIN` or the connection is reset.
+    fn struck(&mut self, id: EndId, bits: u8) -> io::Result<()> {
+        let end = self.end(id);
+        end.operations += 1;
+        let (owner, operation) = (end.owner, end.operations);
+        if owner == Owner::Nobody {
+            return Ok(());
+        }
+        let connection = u64::from(id);
+        if self.choices.happens(Kind::Reset, self.faults.reset, connection, operation) {
+            let peer = self.end(id).peer;
+            self.note(5, connection, operation);
+            self.send_reset(peer);
+            self.take_reset(id);
+        }
+        let could = if bits == READ { self.readable(id) } else { self.writable(id) };
+        if could && self.choices.happens(Kind::Again, self.faults.again, connection, operation) {
+            self.tell_later(owner, bits, connection, operation);
+            return error(libc::EAGAIN);
+        }
+        Ok(())
+    }
+
+    /// Receives into `into`; 0 is the end of the stream, `EAGAIN` nothing yet.
+    pub(crate) fn recv(&mut self, id: EndId, into: &mut [u8]) -> io::Result<usize> {
+        if let Link::Failed(code) = self.end(id).link {
+            return error(code);
+        }
+        self.struck(id, READ)?;
+        let (choices, rate) = (self.choices, self.faults.partial_read);
+        let end = self.end(id);
+        if end.unread == 0 {
+            if end.reset && !end.reset_told {
+                end.reset_told = true;
+                self.note(6, u64::from(id), 1);
+                return error(libc::ECONNRESET);
+            }
+            if end.ended || end.reset {
+                self.note(6, u64::from(id), 0);
+                return Ok(EOF);
+            }
+            return error(libc::EAGAIN);
+        }
+        let mut most = into.len().min(end.unread);
+        let mut cut_short = false;
+        let (connection, operation) = (u64::from(id), end.operations);
+        if end.owner != Owner::Nobody && choices.happens(Kind::PartialRead, rate, connection, operation) {
+            let cut = choices.below(Kind::PartialRead, most as u64, connection, operation);
+            most = usize::try_from(if operation % 3 == 0 { cut % 16 } else { cut }).expect("below a length") + 1;
+            cut_short = most < into.len().min(end.unread);
+            most = most.min(into.len()).min(end.unread);
+        }
+        let mut filled = 0;
+        while filled < most {
+            let chunk = end.inbox.front().expect("unread bytes are in the inbox");
+            let count = (chunk.len() - end.taken).min(most - filled);
+            into[filled..filled + count].copy_from_slice(&chunk[end.taken..end.taken + count]);
+            filled += count;
+            end.taken += count;
+            if end.taken == chunk.len() {
+                end.inbox.pop_front();
+                end.taken = 0;
+            }
+        }
+        end.unread -= filled;
+        let (peer, owner) = (end.peer, end.owner);
+        self.note(7, connection, filled as u64);
+        if cut_short {
+            // To those who listen for edges a short read means that there was no more: so more comes now.
+            self.tell(owner, READ, connection, operation);
+        }
+        self.make_room(peer, connection, operation);
+        Ok(filled)
+    }
+
+    fn make_room(&mut self, sender: EndId, connection: u64, operation: u64) {
+        let Some(end) = self.ends[sender as usize].as_mut() else { return };
+        if end.wants_room {
+            end.wants_room = false;
+            let owner = end.owner;
+            self.tell_later(owner, WRITE, connection, operation);
+        }
+    }
+
+    /// Sends the parts, as far as there is room; `EAGAIN` if there is none.
+    pub(crate) fn send(&mut self, id: EndId, parts: &[&[u8]]) -> io::Result<usize> {
+        match self.end(id).link {
+            Link::Connecting => {
+                self.end(id).wants_room = true;
+                return error(libc::EAGAIN);
+            }
+            Link::Failed(_) => return error(libc::EPIPE),
+            Link::Connected => {}
+        }
+        self.struck(id, WRITE)?;
+        let end = self.end(id);
+        if end.reset {
+            let told = std::mem::replace(&mut end.reset_told, true);
+            return error(if told { libc::EPIPE } else { libc::ECONNRESET });
+        }
+        if end.finished {
+            return error(libc::EPIPE);
+        }
+        let (peer, owner, operation, connection) = (end.peer, end.owner, end.operations, u64::from(id));
+        let total: usize = parts.iter().map(|part| part.len()).sum();
+        let room = self.room(id);
+        if room == 0 && total > 0 {
+            self.end(id).wants_room = true;
+            return error(libc::EAGAIN);
+        }
+        let mut most = total.min(room);
+        if owner != Owner::Nobody
+            && most > 1
+            && self.choices.happens(Kind::PartialWrite, self.faults.partial_write, connection, operation)
+        {
+            let cut = self.choices.below(Kind::PartialWrite, most as u64, connection, operation);
+            most = usize::try_from(if operation % 3 == 0 { cut % 16 } else { cut }).expect("below a length") + 1;
+            // A real socket would say when it takes more; this one takes more at once and says so.
+            self.tell(owner, WRITE, connection, operation);
+        } else if most < total {
+            self.end(id).wants_room = true;
+        }
+        let mut bytes = Vec::with_capacity(most);
+        for part in parts {
+            let count = part.len().min(most - bytes.len());
+            bytes.extend_from_slice(&part[..count]);
+        }
+        self.note(8, connection, most as u64);
+        self.sends += u64::from(owner != Owner::Nobody);
+        let gone = self.ends[peer as usize].as_ref().is_none_or(|peer| peer.closed);
+        if gone {
+            // Nobody is there: what was sent is answered by a reset.
+            self.send_reset(id);
+            return Ok(most);
+        }
+        let drip = most > 1 && self.choices.happens(Kind::Drip, self.faults.drip, connection, operation);
+        let pieces = if drip { 2 + self.choices.below(Kind::Drip, PIECES - 1, connection, operation) } else { 1 };
+        let size = most.div_ceil(usize::try_from(pieces).expect("few"));
+        for (at, piece) in bytes.chunks(size.max(1)).enumerate() {
+            self.ship(peer, Piece::Data(piece.to_vec()), connection, mix(operation ^ (at as u64) << 32));
+        }
+        Ok(most)
+    }
+
+    fn ship(&mut self, to: EndId, piece: Piece, connection: u64, operation: u64) {
+        let time = self.now + self.latency(connection, operation);
+        let Some(end) = self.ends[to as usize].as_mut() else { return };
+        let time = time.max(end.last_arrival);
+        end.last_arrival = time;
+        if let Piece::Data(bytes) = &piece {
+            end.coming_bytes += bytes.len();
+        }
+        end.coming.push_back((time, piece));
+        self.depart(time, Flight::Land(to));
+    }
+
+    fn land(&mut self, id: EndId) {
+        let now = self.now;
+        let mut bits = 0;
+        while let Some(end) = self.ends[id as usize].as_mut()
+            && end.coming.front().is_some_and(|(time, _)| *time <= now)
+        {
+            let Some((_, piece)) = end.coming.pop_front() else { break };
+            match piece {
+                Piece::Data(bytes) => {
+                    end.coming_bytes -= bytes.len();
+                    if end.closed {
+                        let peer = end.peer;
+                        self.send_reset(peer);
+                    } else if !end.reset {
+                        end.unread += bytes.len();
+                        end.inbox.push_back(bytes);
+                        bits |= READ;
+                    }
+                }
+                Piece::Fin => {
+                    end.ended = true;
+                    bits |= READ | HANGUP;
+                }
+                Piece::Rst => {
+                    self.take_reset(id);
+                    bits |= READ | WRITE | HANGUP;
+                }
+            }
+        }
+        if bits != 0 {
+            self.tell_end(id, bits);
+        }
+        self.forget(id);
+    }
+
+    fn take_reset(&mut self, id: EndId) {
+        let Some(end) = self.ends[id as usize].as_mut() else { return };
+        if end.reset {
+            return;
+        }
+        end.reset = true;
+        end.wants_room = false;
+        let keep = self.choices.happens(Kind::KeepOnReset, 500, u64::from(id), 0);
+        let end = self.end(id);
+        if !keep {
+            end.inbox.clear();
+            end.taken = 0;
+            end.unread = 0;
+        }
+        end.coming.clear();
+        end.coming_bytes = 0;
+    }
+
+    fn send_reset(&mut self, to: EndId) {
+        let Some(end) = self.ends[to as usize].as_mut() else { return };
+        if end.reset || end.coming.iter().any(|(_, piece)| matches!(piece, Piece::Rst)) {
+            return;
+        }
+        end.operations += 1;
+        let operation = end.operations;
+        self.ship(to, Piece::Rst, u64::from(to), operation);
+    }
+
+    /// Sends the end of this end's stream.
+    pub(crate) fn shutdown(&mut self, id: EndId) {
+        let end = self.end(id);
+        if end.finished || end.reset || end.link != Link::Connected {
+            return;
+        }
+        end.finished = true;
+        end.operations += 1;
+        let (peer, operation) = (end.peer, end.operations);
+        self.note(9, u64::from(id), 0);
+        self.ship(peer, Piece::Fin, u64::from(id), operation);
+    }
+
+    /// Closes an end as `close(2)` does: with a reset if something is unread.
+    pub(crate) fn close(&mut self, id: EndId) {
+        let end = self.end(id);
+        if end.closed {
+            return;
+        }
+        if end.unread > 0 || end.coming_bytes > 0 {
+            return self.abort(id);
+        }
+        self.shutdown(id);
+        self.gone(id);
+    }
+
+    /// Closes an end with a reset.
+    pub(crate) fn abort(&mut self, id: EndId) {
+        let end = self.end(id);
+        if end.closed {
+            return;
+        }
+        let (peer, linked, reset) = (end.peer, end.link == Link::Connected, end.reset);
+        self.note(10, u64::from(id), 0);
+        if linked && !reset {
+            self.send_reset(peer);
+        }
+        self.gone(id);
+    }
+
+    fn gone(&mut self, id: EndId) {
+        let end = self.end(id);
+        end.closed = true;
+        if end.owner != Owner::Nobody {
+            end.owner = Owner::Nobody;
+            self.descriptors -= 1;
+        }
+        let end = self.end(id);
+        end.inbox.clear();
+        end.taken = 0;
+        end.unread = 0;
+        self.forget(id);
+    }
+
+    /// Frees both ends once both are closed and nothing is under way between them.
+    fn forget(&mut self, id: EndId) {
+        let quiet = |end: Option<&End>| end.is_none_or(|end| end.closed && end.coming.is_empty());
+        let Some(end) = self.ends[id as usize].as_deref() else { return };
+        let peer = end.peer;
+        if end.link != Link::Connecting && quiet(Some(end)) && quiet(self.ends[peer as usize].as_deref()) {
+            self.ends[id as usize] = None;
+            self.ends[peer as usize] = None;
+        }
+    }
+}
+
+/// A time span in the network's nanoseconds.
+pub(crate) fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,95 @@
+//! How other threads speak to a shard: a bounded channel that wakes it.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use crate::wake::Bell;
+
+/// The sending end. Sending never blocks.
+pub struct Sender<M> {
+    channel: crossbeam_channel::Sender<M>,
+    bell: Arc<OnceLock<Arc<Bell>>>,
+}
+
+/// The shard's end, which [`Shard::run`](crate::Shard::run) reads.
+pub struct Receiver<M> {
+    channel: crossbeam_channel::Receiver<M>,
+    bell: Arc<OnceLock<Arc<Bell>>>,
+}
+
+/// A mailbox with room for `capacity` messages.
+pub fn channel<M>(capacity: usize) -> (Sender<M>, Receiver<M>) {
+    let (sender, receiver) = crossbeam_channel::bounded(capacity);
+    let bell = Arc::new(OnceLock::new());
+    (Sender { channel: sender, bell: Arc::clone(&bell) }, Receiver { channel: receiver, bell })
+}
+
+impl<M> Sender<M> {
+    /// Puts a message in and wakes the shard.
+    ///
+    /// # Errors
+    /// The message, when the mailbox is full or the shard is gone.
+    pub fn send(&self, message: M) -> Result<(), M> {
+        self.channel.try_send(message).map_err(crossbeam_channel::TrySendError::into_inner)?;
+        if let Some(bell) = self.bell.get() {
+            bell.ring();
+        }
+        Ok(())
+    }
+}
+
+impl<M> Clone for Sender<M> {
+    fn clone(&self) -> Self {
+        Sender { channel: self.channel.clone(), bell: Arc::clone(&self.bell) }
+    }
+}
+
+impl<M> Receiver<M> {
+    /// Binds the mailbox to a shard, on its first turn.
+    pub(crate) fn bind(&self, bell: &Arc<Bell>) {
+        if self.bell.get().is_none() && self.bell.set(Arc::clone(bell)).is_ok() {
+            // What was sent before nobody heard of.
+            bell.ring();
+        }
+    }
+
+    pub(crate) fn take(&self) -> Option<M> {
+        self.channel.try_recv().ok()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.channel.is_empty()
+    }
+}
+
+impl<M> fmt::Debug for Sender<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("waiting", &self.channel.len()).finish()
+    }
+}
+
+impl<M> fmt::Debug for Receiver<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").field("waiting", &self.channel.len()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_mailbox_gives_the_message_back_and_an_early_one_is_heard() {
+        let (sender, receiver) = channel(1);
+        assert_eq!(sender.send(1), Ok(()));
+        assert_eq!(sender.send(2), Err(2));
+        let bell = Bell::register(None).unwrap();
+        receiver.bind(&bell);
+        assert!(bell.take_rung());
+        assert_eq!(receiver.take(), Some(1));
+        assert!(receiver.is_empty());
+        sender.send(3).unwrap();
+        assert!(bell.take_rung());
+        bell.unregister();
+    }
+}

@@ -1,0 +1,321 @@
+//! Which task's deadline has passed: a hashed wheel whose entries move later for free.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::time::Tick;
+use crate::wake::Wake;
+
+/// A bucket's width: a deadline is late by at most this, never early.
+const RESOLUTION: u64 = 1_000_000;
+const BUCKETS: usize = 8192;
+const NIL: u32 = u32::MAX;
+
+struct Entry {
+    /// When the owner wants to be told; later than the bucket's time after a lazy reset.
+    at: Tick,
+    wake: Wake,
+    bucket: u32,
+    previous: u32,
+    next: u32,
+    expired: bool,
+}
+
+/// All deadlines of a shard.
+pub(crate) struct Wheel {
+    entries: RefCell<Vec<Entry>>,
+    heads: RefCell<Box<[u32]>>,
+    /// One bit for each bucket that is not empty.
+    busy: RefCell<Box<[u64]>>,
+    free: Cell<u32>,
+    armed: Cell<u32>,
+    /// The first bucket, counted from the clock's start, that was not looked at yet.
+    cursor: Cell<u64>,
+    now: Cell<Tick>,
+}
+
+/// A bucket that holds nothing: the entry waits for a reset.
+const UNARMED: u32 = NIL;
+
+impl Wheel {
+    pub(crate) fn new(now: Tick) -> Rc<Wheel> {
+        Rc::new(Wheel {
+            entries: RefCell::default(),
+            heads: RefCell::new(vec![NIL; BUCKETS].into()),
+            busy: RefCell::new(vec![0; BUCKETS / 64].into()),
+            free: Cell::new(NIL),
+            armed: Cell::new(0),
+            cursor: Cell::new(now.as_nanos() / RESOLUTION),
+            now: Cell::new(now),
+        })
+    }
+
+    /// The bucket, counted from the clock's start, whose time is the first at or after `at`.
+    fn bucket_of(&self, at: Tick) -> u64 {
+        at.as_nanos().div_ceil(RESOLUTION).max(self.cursor.get())
+    }
+
+    fn arm(&self, index: u32) {
+        let mut entries = self.entries.borrow_mut();
+        let mut heads = self.heads.borrow_mut();
+        let at = entries[index as usize].at;
+        let bucket = (self.bucket_of(at) % BUCKETS as u64) as u32;
+        let next = heads[bucket as usize];
+        let entry = &mut entries[index as usize];
+        entry.bucket = bucket;
+        entry.previous = NIL;
+        entry.next = next;
+        if next != NIL {
+            entries[next as usize].previous = index;
+        }
+        heads[bucket as usize] = index;
+        self.busy.borrow_mut()[bucket as usize / 64] |= 1 << (bucket % 64);
+        self.armed.set(self.armed.get() + 1);
+    }
+
+    fn disarm(&self, index: u32) {
+        let mut entries = self.entries.borrow_mut();
+        let entry = &mut entries[index as usize];
+        let (bucket, previous, next) = (entry.bucket, entry.previous, entry.next);
+        if bucket == UNARMED {
+            return;
+        }
+        entry.bucket = UNARMED;
+        if next != NIL {
+            entries[next as usize].previous = previous;
+        }
+        if previous == NIL {
+            self.heads.borrow_mut()[bucket as usize] = next;
+            if next == NIL {
+                self.busy.borrow_mut()[bucket as usize / 64] &= !(1 << (bucket % 64));
+            }
+        } else {
+            entries[previous as usize].next = next;
+        }
+        self.armed.set(self.armed.get() - 1);
+    }
+
+    /// Moves the wheel to `now` and hands the wake of each deadline that has passed to `wake`.
+    pub(crate) fn advance(&self, now: Tick, mut wake: impl FnMut(Wake)) {
+        self.now.set(now);
+        let until = now.as_nanos() / RESOLUTION;
+        let from = self.cursor.get();
+        if until < from {
+            return;
+        }
+        self.cursor.set(until + 1);
+        if self.armed.get() == 0 {
+            return;
+        }
+        for bucket in from..=until.min(from + BUCKETS as u64 - 1) {
+            let bucket = (bucket % BUCKETS as u64) as usize;
+            let mut index = self.heads.borrow()[bucket];
+            while index != NIL {
+                let (at, next) = {
+                    let entries = self.entries.borrow();
+                    (entries[index as usize].at, entries[index as usize].next)
+                };
+                if at <= now {
+                    self.disarm(index);
+                    let waiter = {
+                        let entry = &mut self.entries.borrow_mut()[index as usize];
+                        entry.expired = true;
+                        std::mem::take(&mut entry.wake)
+                    };
+                    wake(waiter);
+                } else if at.as_nanos().div_ceil(RESOLUTION) % BUCKETS as u64 != bucket as u64 {
+                    self.disarm(index);
+                    self.arm(index);
+                }
+                index = next;
+            }
+        }
+    }
+
+    /// When to look again: not later than the first deadline, sometimes earlier.
+    pub(crate) fn next(&self) -> Option<Tick> {
+        if self.armed.get() == 0 {
+            return None;
+        }
+        let busy = self.busy.borrow();
+        let cursor = self.cursor.get();
+        let first = (cursor % BUCKETS as u64) as usize;
+        let words = busy.len();
+        for step in 0..=words {
+            let at = (first / 64 + step) % words;
+            let mut bits = busy[at];
+            if step == 0 {
+                bits &= !0 << (first % 64);
+            } else if step == words {
+                bits &= !(!0 << (first % 64));
+            }
+            if bits != 0 {
+                let bucket = at * 64 + bits.trailing_zeros() as usize;
+                let ahead = (bucket + BUCKETS - first) % BUCKETS;
+                return Some(Tick::from_nanos((cursor + ahead as u64) * RESOLUTION));
+            }
+        }
+        None
+    }
+
+    fn allot(&self) -> u32 {
+        let mut entries = self.entries.borrow_mut();
+        let empty =
+            Entry { at: Tick::MAX, wake: Wake::NONE, bucket: UNARMED, previous: NIL, next: NIL, expired: false };
+        let index = self.free.get();
+        if index == NIL {
+            entries.push(empty);
+            return (entries.len() - 1) as u32;
+        }
+        self.free.set(entries[index as usize].next);
+        entries[index as usize] = empty;
+        index
+    }
+}
+
+/// A deadline that wakes the task that polls it. Dropping it forgets it. Accurate to 1 ms, never early.
+pub struct Deadline {
+    wheel: Rc<Wheel>,
+    index: u32,
+}
+
+impl Deadline {
+    pub(crate) fn new(wheel: &Rc<Wheel>, after: Option<Duration>) -> Deadline {
+        let mut deadline = Deadline { wheel: Rc::clone(wheel), index: wheel.allot() };
+        if let Some(after) = after {
+            deadline.reset(after);
+        }
+        deadline
+    }
+
+    /// Ready once the deadline has passed, until it is reset; never ready after [`clear`](Self::clear).
+    pub fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_expired_wake(Wake::of(cx))
+    }
+
+    /// [`poll_expired`](Self::poll_expired) with a wake of the caller's choice.
+    pub fn poll_expired_wake(&mut self, wake: Wake) -> Poll<()> {
+        let entry = &mut self.wheel.entries.borrow_mut()[self.index as usize];
+        if entry.expired {
+            return Poll::Ready(());
+        }
+        entry.wake = wake;
+        Poll::Pending
+    }
+
+    /// Sets the deadline to `after` from now. Moving it later touches no list.
+    pub fn reset(&mut self, after: Duration) {
+        let at = self.wheel.now.get() + after;
+        let rearm = {
+            let entry = &mut self.wheel.entries.borrow_mut()[self.index as usize];
+            let rearm = entry.bucket == UNARMED || at < entry.at;
+            entry.at = at;
+            entry.expired = false;
+            rearm
+        };
+        if rearm {
+            self.wheel.disarm(self.index);
+            self.wheel.arm(self.index);
+        }
+    }
+
+    /// Forgets the deadline until the next reset.
+    pub fn clear(&mut self) {
+        self.wheel.disarm(self.index);
+        let entry = &mut self.wheel.entries.borrow_mut()[self.index as usize];
+        entry.expired = false;
+        entry.wake = Wake::NONE;
+    }
+}
+
+impl fmt::Debug for Deadline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let entries = self.wheel.entries.borrow();
+        f.debug_struct("Deadline").field("at", &entries[self.index as usize].at).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Deadline {
+    fn drop(&mut self) {
+        self.wheel.disarm(self.index);
+        let mut entries = self.wheel.entries.borrow_mut();
+        entries[self.index as usize].next = self.wheel.free.get();
+        entries[self.index as usize].wake = Wake::NONE;
+        self.wheel.free.set(self.index);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn woken(wheel: &Wheel, now: Tick) -> usize {
+        let mut count = 0;
+        wheel.advance(now, |wake| count += usize::from(!wake.is_none()));
+        count
+    }
+
+    #[test]
+    fn a_deadline_passes_once_never_early_and_at_most_one_bucket_late() {
+        let start = Tick::from_nanos(1_500_300);
+        let wheel = Wheel::new(start);
+        let mut deadline = Deadline::new(&wheel, Some(5 * MS));
+        assert!(deadline.poll_expired_wake(Wake::row(1)).is_pending());
+        let next = wheel.next().unwrap();
+        assert!(next >= start + 5 * MS && next < start + 6 * MS);
+        assert_eq!(woken(&wheel, start + 4 * MS), 0);
+        assert_eq!(woken(&wheel, next), 1);
+        assert!(deadline.poll_expired_wake(Wake::row(1)).is_ready());
+        assert_eq!(wheel.next(), None);
+        deadline.reset(MS);
+        assert!(deadline.poll_expired_wake(Wake::row(1)).is_pending());
+        drop(deadline);
+        assert_eq!(wheel.next(), None);
+    }
+
+    #[test]
+    fn a_deadline_moved_later_is_found_again_at_its_new_time() {
+        let wheel = Wheel::new(Tick::ZERO);
+        let mut deadline = Deadline::new(&wheel, Some(2 * MS));
+        deadline.reset(40_000 * MS);
+        let _ = deadline.poll_expired_wake(Wake::row(1));
+        let mut looks = 0;
+        let passed = loop {
+            let next = wheel.next().unwrap();
+            looks += 1;
+            if woken(&wheel, next) == 1 {
+                break next;
+            }
+        };
+        assert_eq!(passed, Tick::ZERO + 40_000 * MS);
+        assert!(looks < 10, "looked {looks} times");
+    }
+
+    #[test]
+    fn a_cleared_deadline_is_silent_and_an_earlier_reset_moves_it_up() {
+        let wheel = Wheel::new(Tick::ZERO);
+        let mut one = Deadline::new(&wheel, Some(10 * MS));
+        let mut two = Deadline::new(&wheel, Some(10 * MS));
+        let _ = (one.poll_expired_wake(Wake::row(1)), two.poll_expired_wake(Wake::row(2)));
+        one.clear();
+        two.reset(3 * MS);
+        assert_eq!(wheel.next(), Some(Tick::ZERO + 3 * MS));
+        assert_eq!(woken(&wheel, Tick::ZERO + 20 * MS), 1);
+        assert!(one.poll_expired_wake(Wake::row(1)).is_pending());
+    }
+
+    #[test]
+    fn a_jump_of_the_clock_past_a_whole_rotation_loses_nothing() {
+        let wheel = Wheel::new(Tick::ZERO);
+        let mut all: Vec<_> = (1..200).map(|at| Deadline::new(&wheel, Some(77 * at * MS))).collect();
+        for deadline in &mut all {
+            let _ = deadline.poll_expired_wake(Wake::row(1));
+        }
+        assert_eq!(woken(&wheel, Tick::ZERO + 3_600_000 * MS), 199);
+    }
+}

@@ -1,0 +1,16 @@
+//! Does every driver keep the same promises? The same scripts run on epoll, on io_uring and on the simulated network,
+//! the last with many seeds and in both of its personalities.
+
+#[macro_use]
+mod rig;
+
+mod accept;
+mod close;
+mod connect;
+mod handover;
+mod receive;
+mod send;
+mod splice;
+mod tasks;
+mod timers;
+mod world;
