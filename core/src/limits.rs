@@ -59,6 +59,12 @@ pub const PIPELINE_QUEUED: usize = 64 * 1024;
 pub const BODY_QUEUED: usize = 256 * 1024;
 /// Files below this are answered from memory, the others by `sendfile`.
 pub const SENDFILE_FROM: u64 = 16 * 1024;
+/// Most files, and names that mean none, a shard remembers.
+pub const FILES_CACHED: usize = 4096;
+/// Most memory a shard's remembered files may take.
+pub const FILES_CACHED_BYTES: usize = 32 * 1024 * 1024;
+/// Most large files a shard keeps open between requests.
+pub const FILES_HELD_OPEN: usize = 64;
 /// Largest step of one `sendfile`.
 pub const SENDFILE_STEP: usize = 2 * 1024 * 1024;
 /// Bytes discarded after an answer that closes a connection, so that a reset does not destroy it.
