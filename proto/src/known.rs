@@ -145,6 +145,24 @@ static TABLE: [Known; SLOTS] = {
     table
 };
 
+const LONGEST: usize = 32;
+
+/// The names in lower case, which is how h2 clients and many h1 clients write them.
+static LOWER: [[u8; LONGEST]; NAMES.len()] = {
+    let mut lower = [[0; LONGEST]; NAMES.len()];
+    let mut i = 0;
+    while i < NAMES.len() {
+        let name = NAMES[i].as_bytes();
+        let mut at = 0;
+        while at < name.len() {
+            lower[i][at] = name[at].to_ascii_lowercase();
+            at += 1;
+        }
+        i += 1;
+    }
+    lower
+};
+
 impl Known {
     /// The id of `name`, in any case; [`Known::Other`] when it has none. One table look-up and one comparison.
     #[inline]
@@ -154,7 +172,15 @@ impl Known {
             return Self::Other;
         }
         let known = TABLE[slot(name, MULTIPLIER)];
-        if NAMES[known as usize].as_bytes().eq_ignore_ascii_case(name) { known } else { Self::Other }
+        let canonical = NAMES[known as usize].as_bytes();
+        if canonical.len() != name.len() {
+            return Self::Other;
+        }
+        // Most names come as the registry writes them, or in lower case, and comparing those is cheaper.
+        let same = canonical == name
+            || LOWER[known as usize].get(..name.len()) == Some(name)
+            || canonical.eq_ignore_ascii_case(name);
+        if same { known } else { Self::Other }
     }
 
     /// The name as the registry writes it; empty for [`Known::Other`].

@@ -77,7 +77,7 @@ pub struct ForwardBack<'a> {
     pub via: Option<&'a str>,
     /// Written where the upstream sent no `Date` (RFC 9110 §6.6.1).
     pub date: &'a [u8; date::LEN],
-    /// Whether a 101 with its `Upgrade` is passed on. A 101 that was not asked for must not be: the caller answers 502.
+    /// Whether an upgrade was asked for, so that a 101 with its `Upgrade` is passed on.
     pub upgrade: bool,
     /// What a rule or filter changes.
     pub edits: Edits<'a>,
@@ -160,9 +160,17 @@ pub(super) fn may_be_trailer(name: &[u8], known: Known) -> bool {
 /// # Errors
 ///
 /// 502 when `edits` would add a name that is no token, a value with a control character, or a field that frames the
-/// message; 400 when the host that is kept or given has a control character. Nothing was written then.
+/// message, or when host or target have a character they must not. Nothing was written then.
 pub fn forward_request(view: RequestView<'_>, to: &ForwardTo<'_>, sink: &mut impl Sink) -> Result<(), Reject> {
     check(&to.edits)?;
+    if let HostRule::Keep { or: host } | HostRule::Value(host) = to.host
+        && !text::is_field_value(host)
+    {
+        return Err(Reject::closing(502, "the upstream's host has a control character"));
+    }
+    if to.target.is_empty() || !text::is_target(to.target) {
+        return Err(Reject::closing(502, "the upstream's target is malformed"));
+    }
     let fields = view.fields;
     sink.keep(view.request.method);
     sink.put(b" ");
@@ -230,11 +238,14 @@ pub fn forward_request(view: RequestView<'_>, to: &ForwardTo<'_>, sink: &mut imp
 ///
 /// # Errors
 ///
-/// As [`forward_request`]; nothing was written then.
+/// 502 for `edits` as in [`forward_request`], and for a 101 that was not asked for. Nothing was written then.
 pub fn forward_response(view: ResponseView<'_>, back: &ForwardBack<'_>, sink: &mut impl Sink) -> Result<(), Reject> {
     check(&back.edits)?;
     let (response, fields) = (view.response, view.fields);
     let status = response.status;
+    if status == 101 && !back.upgrade {
+        return Err(Reject::closing(502, "the upstream switches protocols unasked"));
+    }
     sink.put(b"HTTP/1.1 ");
     sink.put(Decimal::new(u64::from(status)).as_bytes());
     sink.put(b" ");

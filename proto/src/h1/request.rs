@@ -132,7 +132,7 @@ fn other_version(buf: &[u8], skipped: usize, limits: &Limits, fields: &mut Field
     let line_end = memchr::memchr(b'\n', head);
     let line = &head[..line_end.unwrap_or(head.len())];
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let version = line.rsplit(|&b| b == b' ').next().unwrap_or_default();
+    let version = line.splitn(3, |&b| b == b' ').nth(2).unwrap_or_default();
     match version {
         [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'] if line.len() + skipped < limits.max_header_size => {
             let mut copy = buf[..buf.len().min(limits.max_header_size + 1)].to_vec();
