@@ -133,7 +133,7 @@ impl Shard {
 
 impl Inner {
     fn take_in(&self, socket: Socket, flags: u32) -> io::Result<SocketId> {
-        let fd = socket.into_raw();
+        let fd = self.driver.take_in(socket, flags & flag::LISTENER != 0)?;
         match self.sockets.insert(fd, flags) {
             Some(index) => Ok(self.sockets.at(index).id(index)),
             None => {

@@ -16,6 +16,8 @@ pub mod file;
 mod futures;
 mod lease;
 pub mod limits;
+#[cfg(test)]
+mod loopback;
 pub mod mailbox;
 pub mod net;
 mod out;
@@ -37,6 +39,7 @@ pub use arena::{ArenaLimits, Class};
 pub use bytes::Bytes;
 pub use close::Close;
 pub use counters::ShardCounters;
+pub use driver::sim;
 pub use driver::{Io, Socket, probe_uring};
 pub use lease::Lease;
 pub use net::Address;

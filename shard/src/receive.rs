@@ -240,7 +240,7 @@ impl Shard {
 }
 
 /// `first` and then `second`, in the first's room if there is enough.
-fn join(mut first: Lease, second: &Lease) -> Lease {
+pub(crate) fn join(mut first: Lease, second: &Lease) -> Lease {
     if first.spare() < second.len() {
         let mut larger = Lease::with_capacity(first.len() + second.len());
         larger.extend_from_slice(first.filled());

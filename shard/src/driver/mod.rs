@@ -4,6 +4,7 @@
 //! descriptors and reports what became of them to [`Inner::event`](crate::shard::Inner::event).
 
 mod epoll;
+pub mod sim;
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
@@ -43,6 +44,7 @@ impl std::fmt::Display for Io {
 /// The driver of one shard.
 pub(crate) enum Driver {
     Epoll(Epoll),
+    Sim(sim::Sim),
 }
 
 /// What happened to a descriptor that a driver watches.
@@ -58,12 +60,14 @@ impl Driver {
     pub(crate) fn io(&self) -> Io {
         match self {
             Driver::Epoll(_) => Io::Epoll,
+            Driver::Sim(_) => Io::Sim,
         }
     }
 
     pub(crate) fn now(&self) -> Tick {
         match self {
             Driver::Epoll(_) => time::monotonic(),
+            Driver::Sim(sim) => sim.now(),
         }
     }
 
@@ -71,6 +75,7 @@ impl Driver {
     pub(crate) fn unix(&self) -> u64 {
         match self {
             Driver::Epoll(_) => time::unix(),
+            Driver::Sim(sim) => sim.unix(),
         }
     }
 
@@ -78,6 +83,7 @@ impl Driver {
     pub(crate) fn attach(&self, slot: &Slot, index: u32) -> io::Result<()> {
         match self {
             Driver::Epoll(epoll) => epoll.attach(slot, index),
+            Driver::Sim(sim) => sim.attach(slot, index),
         }
     }
 
@@ -86,6 +92,7 @@ impl Driver {
         match self {
             // Edge-triggered and registered for both sides from the start: the edge comes.
             Driver::Epoll(_) => {}
+            Driver::Sim(_) => {}
         }
     }
 
@@ -93,6 +100,7 @@ impl Driver {
     pub(crate) fn receives_ahead(&self, _shard: &Inner, _want: Class, _favoured: bool) -> bool {
         match self {
             Driver::Epoll(_) => false,
+            Driver::Sim(sim) => sim.receives_ahead(),
         }
     }
 
@@ -100,27 +108,31 @@ impl Driver {
     pub(crate) fn receives_ahead_into(&self) -> bool {
         match self {
             Driver::Epoll(_) => false,
+            Driver::Sim(sim) => sim.receives_ahead(),
         }
     }
 
     /// Starts a receive into a buffer the driver chooses, or into the slot's own lease.
-    pub(crate) fn arm_receive(&self, _slot: &Slot, _index: u32, _want: Option<Class>) {
+    pub(crate) fn arm_receive(&self, slot: &Slot, index: u32, want: Option<Class>) {
         match self {
             Driver::Epoll(_) => unreachable!("only asked for when receives_ahead says so"),
+            Driver::Sim(sim) => sim.arm_receive(slot, index, want),
         }
     }
 
     /// Starts to send what is queued, without waiting. False when this driver sends at once instead (`send`).
-    pub(crate) fn start_send(&self, _slot: &Slot, _index: u32) -> bool {
+    pub(crate) fn start_send(&self, slot: &Slot, index: u32) -> bool {
         match self {
             Driver::Epoll(_) => false,
+            Driver::Sim(sim) => sim.start_send(slot, index),
         }
     }
 
     /// Asks the outstanding operation of a side to end; its completion comes in any case.
-    pub(crate) fn cancel(&self, _slot: &Slot, _index: u32, _side: Side) {
+    pub(crate) fn cancel(&self, slot: &Slot, index: u32, side: Side) {
         match self {
             Driver::Epoll(_) => {}
+            Driver::Sim(sim) => sim.cancel(slot, index, side),
         }
     }
 
@@ -129,6 +141,7 @@ impl Driver {
     pub(crate) fn accept(&self, fd: i32) -> io::Result<(i32, Address)> {
         match self {
             Driver::Epoll(_) => sys::accept(fd),
+            Driver::Sim(sim) => sim.calls.accept(fd),
         }
     }
 
@@ -136,6 +149,7 @@ impl Driver {
     pub(crate) fn connect(&self, to: &Address) -> io::Result<(i32, bool)> {
         match self {
             Driver::Epoll(_) => sys::connect(to).map(|(fd, done)| (fd.into_raw_fd(), done)),
+            Driver::Sim(sim) => sim.calls.connect(to).map(|fd| (fd, false)),
         }
     }
 
@@ -143,18 +157,21 @@ impl Driver {
     pub(crate) fn take_error(&self, fd: i32) -> io::Result<()> {
         match self {
             Driver::Epoll(_) => sys::take_error(fd),
+            Driver::Sim(sim) => sim.calls.take_error(fd),
         }
     }
 
     pub(crate) fn recv(&self, fd: i32, into: &mut [u8]) -> io::Result<usize> {
         match self {
             Driver::Epoll(_) => sys::recv(fd, into),
+            Driver::Sim(sim) => sim.calls.recv(fd, into),
         }
     }
 
     pub(crate) fn send(&self, fd: i32, parts: &[&[u8]], more: bool) -> io::Result<usize> {
         match self {
             Driver::Epoll(_) => sys::send(fd, parts, more),
+            Driver::Sim(sim) => sim.calls.send(fd, parts),
         }
     }
 
@@ -164,12 +181,14 @@ impl Driver {
                 let events = if side == Side::Read { libc::POLLIN | libc::POLLRDHUP } else { libc::POLLOUT };
                 sys::is_ready(fd, events)
             }
+            Driver::Sim(sim) => sim.calls.is_ready(fd, side),
         }
     }
 
     pub(crate) fn shutdown_write(&self, fd: i32) {
         match self {
             Driver::Epoll(_) => sys::shutdown_write(fd),
+            Driver::Sim(sim) => sim.calls.shutdown_write(fd),
         }
     }
 
@@ -182,36 +201,42 @@ impl Driver {
                 }
                 sys::close(fd);
             }
+            Driver::Sim(sim) => sim.calls.close(fd, reset),
         }
     }
 
     pub(crate) fn peer(&self, fd: i32) -> io::Result<Address> {
         match self {
             Driver::Epoll(_) => sys::peer(fd),
+            Driver::Sim(sim) => Ok(sim.calls.peer(fd)),
         }
     }
 
     pub(crate) fn local(&self, fd: i32) -> io::Result<Address> {
         match self {
             Driver::Epoll(_) => sys::local(fd),
+            Driver::Sim(sim) => Ok(sim.calls.local(fd)),
         }
     }
 
     pub(crate) fn set_option<T>(&self, fd: i32, level: i32, name: i32, value: T) -> io::Result<()> {
         match self {
             Driver::Epoll(_) => sys::set_option(fd, level, name, value),
+            Driver::Sim(_) => Ok(()),
         }
     }
 
     pub(crate) fn sendfile(&self, fd: i32, file: &File, offset: u64, length: usize) -> io::Result<usize> {
         match self {
             Driver::Epoll(_) => sys::sendfile(fd, file.as_raw_fd(), offset, length),
+            Driver::Sim(sim) => sim.calls.sendfile(fd, file, offset, length),
         }
     }
 
     pub(crate) fn pipe(&self) -> io::Result<Pipe> {
         match self {
             Driver::Epoll(_) => sys::pipe(),
+            Driver::Sim(sim) => Ok(sim.calls.pipe()),
         }
     }
 
@@ -219,6 +244,7 @@ impl Driver {
     pub(crate) fn splice_in(&self, fd: i32, pipe: &Pipe, length: usize) -> io::Result<usize> {
         match self {
             Driver::Epoll(_) => sys::splice(fd, pipe.write, length),
+            Driver::Sim(sim) => sim.calls.splice_in(fd, pipe.write, length),
         }
     }
 
@@ -226,6 +252,7 @@ impl Driver {
     pub(crate) fn splice_out(&self, pipe: &Pipe, fd: i32, length: usize) -> io::Result<usize> {
         match self {
             Driver::Epoll(_) => sys::splice(pipe.read, fd, length),
+            Driver::Sim(sim) => sim.calls.splice_out(pipe.read, fd, length),
         }
     }
 
@@ -233,6 +260,7 @@ impl Driver {
     pub(crate) fn take_job(&self, job: Job) -> Option<Job> {
         match self {
             Driver::Epoll(_) => Some(job),
+            Driver::Sim(sim) => sim.take_job(job),
         }
     }
 
@@ -242,6 +270,7 @@ impl Driver {
     pub(crate) fn reap(&self, shard: &Inner) {
         match self {
             Driver::Epoll(epoll) => epoll.reap(shard),
+            Driver::Sim(sim) => sim.reap(shard),
         }
     }
 
@@ -249,6 +278,7 @@ impl Driver {
     pub(crate) fn park(&self, timeout: Option<Duration>) {
         match self {
             Driver::Epoll(epoll) => epoll.park(timeout),
+            Driver::Sim(sim) => sim.park(timeout),
         }
     }
 
@@ -256,13 +286,29 @@ impl Driver {
     pub(crate) fn refill(&self, _shard: &Inner) {
         match self {
             Driver::Epoll(_) => {}
+            Driver::Sim(_) => {}
         }
     }
 
     /// Ends every outstanding operation and waits for it. What the kernel will not let go of is leaked.
-    pub(crate) fn quiesce(&self, _shard: &Inner) {
+    pub(crate) fn quiesce(&self, shard: &Inner) {
         match self {
             Driver::Epoll(_) => {}
+            Driver::Sim(sim) => sim.quiesce(shard),
+        }
+    }
+
+    /// Takes ownership of a socket, for a number this driver knows.
+    pub(crate) fn take_in(&self, socket: Socket, listener: bool) -> io::Result<i32> {
+        let Socket(Kind::Descriptor(fd)) = socket;
+        match self {
+            Driver::Epoll(_) => {
+                // Ring operations and splice wait properly on a non-blocking socket only.
+                let _ = sys::set_nonblocking(fd.as_raw_fd());
+                Ok(fd.into_raw_fd())
+            }
+            Driver::Sim(sim) if listener => sim.calls.listen(fd),
+            Driver::Sim(sim) => sim.calls.adopt(fd),
         }
     }
 
@@ -271,6 +317,7 @@ impl Driver {
         match self {
             // SAFETY: the slot owned the descriptor and gave it up.
             Driver::Epoll(_) => Socket(Kind::Descriptor(unsafe { OwnedFd::from_raw_fd(fd) })),
+            Driver::Sim(sim) => sim.calls.release(fd),
         }
     }
 }
@@ -306,17 +353,6 @@ impl Socket {
     pub fn into_fd(self) -> Option<OwnedFd> {
         match self.0 {
             Kind::Descriptor(fd) => Some(fd),
-        }
-    }
-
-    /// Gives up ownership for a number this driver knows.
-    pub(crate) fn into_raw(self) -> i32 {
-        match self.0 {
-            Kind::Descriptor(fd) => {
-                // Ring operations and splice wait properly on a non-blocking socket only.
-                let _ = sys::set_nonblocking(fd.as_raw_fd());
-                fd.into_raw_fd()
-            }
         }
     }
 }

@@ -77,7 +77,7 @@ fn accept_wakes_a_row(rig: &Rig) {
 fn accept_works_on_a_unix_socket(rig: &Rig) {
     let bench = rig.bench();
     let (fd, address) = rig.bind_unix();
-    let listener = bench.shard.listen(fd.into()).expect("listens");
+    let listener = bench.shard.listen(fd).expect("listens");
     let mut peer = rig.peer(&address);
     let socket = rig.accept(&bench, listener);
     assert!(matches!(bench.shard.peer(socket), Ok(Address::Unix(_))));

@@ -296,7 +296,7 @@ impl Rig {
     /// A listener on a fresh address of this shard.
     pub(crate) fn listen(&self, bench: &Bench) -> (SocketId, Address) {
         let (fd, address) = self.bind();
-        (bench.shard.listen(fd.into()).expect("listens"), address)
+        (bench.shard.listen(fd).expect("listens"), address)
     }
 
     /// A bound, listening descriptor on a fresh address.
@@ -417,7 +417,7 @@ impl Rig {
         assert_eq!(result, 0, "socketpair");
         // SAFETY: both are new and nobody else's.
         let (ours, theirs) = unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) };
-        (bench.shard.adopt(ours.into()).expect("adopts"), Peer::Unix(UnixStream::from(theirs)))
+        (bench.shard.adopt(ours).expect("adopts"), Peer::Unix(UnixStream::from(theirs)))
     }
 
     /// Accepts one connection.

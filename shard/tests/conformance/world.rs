@@ -244,8 +244,8 @@ fn a_listeners_descriptor_and_its_copies_keep_it_open() {
     let (first, second) = (rig.bench(), rig.bench());
     let (fd, address) = rig.bind();
     let copy = fd.try_clone().expect("a copy");
-    let one = first.shard.listen(fd.into()).expect("listens");
-    let two = second.shard.listen(copy.into()).expect("listens");
+    let one = first.shard.listen(fd).expect("listens");
+    let two = second.shard.listen(copy).expect("listens");
     let mut peers: Vec<_> = (0..6).map(|_| rig.peer(&address)).collect();
     let accepted = Rc::new(Cell::new(0));
     for (bench, listener) in [(&first, one), (&second, two)] {

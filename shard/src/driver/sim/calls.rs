@@ -4,12 +4,15 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
-use std::os::unix::fs::FileExt;
+use std::os::fd::OwnedFd;
 
 use super::net::{DoorId, EndId, Notice, Owner};
 use super::world::{Meaning, World};
+use crate::driver::Socket;
+use crate::file::File;
 use crate::net::Address;
+use crate::socket::Side;
+use crate::sys::Pipe;
 
 /// The most one `sendfile` moves: what a socket buffer may have room for.
 const FILE_STEP: usize = 256 << 10;
@@ -43,6 +46,11 @@ impl Calls {
     pub(crate) fn new(world: World) -> Calls {
         let shard = world.network().join();
         Calls { world, shard, watches: RefCell::default(), pipes: RefCell::default() }
+    }
+
+    /// The number of this shard in its world.
+    pub(crate) fn shard(&self) -> u16 {
+        self.shard
     }
 
     /// Whether events wait.
@@ -94,12 +102,15 @@ impl Calls {
     }
 
     /// Gives a stream away as a descriptor.
-    pub(crate) fn release(&self, handle: i32) -> io::Result<OwnedFd> {
-        let fd = self.world.issue(Meaning::Stream(end(handle)))?;
+    ///
+    /// # Panics
+    /// When the process has no descriptors left for it.
+    pub(crate) fn release(&self, handle: i32) -> Socket {
+        let fd = self.world.issue(Meaning::Stream(end(handle))).expect("a descriptor for a simulated socket");
         let mut network = self.world.network();
         network.count_descriptor(false);
         network.disown(end(handle));
-        Ok(fd)
+        fd.into()
     }
 
     pub(crate) fn accept(&self, listener: i32) -> io::Result<(i32, Address)> {
@@ -137,8 +148,12 @@ impl Calls {
         self.world.network().readable(end(handle))
     }
 
-    pub(crate) fn is_writable(&self, handle: i32) -> bool {
-        self.world.network().writable(end(handle))
+    pub(crate) fn is_ready(&self, handle: i32, side: Side) -> bool {
+        let mut network = self.world.network();
+        match side {
+            Side::Read => network.readable(end(handle)),
+            Side::Write => network.writable(end(handle)),
+        }
     }
 
     pub(crate) fn shutdown_write(&self, handle: i32) {
@@ -162,13 +177,12 @@ impl Calls {
     }
 
     /// Sends bytes of a file, at most what there is room for; 0 is the file's end.
-    pub(crate) fn sendfile(&self, handle: i32, file: BorrowedFd<'_>, offset: u64, length: usize) -> io::Result<usize> {
+    pub(crate) fn sendfile(&self, handle: i32, file: &File, offset: u64, length: usize) -> io::Result<usize> {
         let mut network = self.world.network();
         if !network.writable(end(handle)) {
-            return Err(io::ErrorKind::WouldBlock.into());
+            return Err(io::Error::from_raw_os_error(libc::EAGAIN));
         }
         let mut bytes = vec![0; length.min(FILE_STEP)];
-        let file = std::fs::File::from(file.try_clone_to_owned()?);
         let count = file.read_at(&mut bytes, offset)?;
         if count == 0 {
             return Ok(0);
@@ -176,12 +190,12 @@ impl Calls {
         network.send(end(handle), &[&bytes[..count]])
     }
 
-    /// A number for a new pipe.
-    pub(crate) fn pipe(&self) -> i32 {
+    /// A new pipe.
+    pub(crate) fn pipe(&self) -> Pipe {
         let mut pipes = self.pipes.borrow_mut();
         let number = pipes.last_key_value().map_or(0, |(number, _)| number + 1);
         pipes.insert(number, VecDeque::new());
-        number
+        Pipe { read: number, write: number, filled: 0, owned: false }
     }
 
     /// Moves from a stream into a pipe; 0 is the end of the stream.

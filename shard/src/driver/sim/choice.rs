@@ -137,7 +137,12 @@ impl Faults {
             let word = Choices { seed }.word(Kind::Setup, 1, fault);
             if word & 1 == 0 { 0 } else { u16::try_from(1 + (word >> 8) % most).expect("at most 1000") }
         };
-        Faults { reset: rate(1, 20), no_descriptor: rate(2, 300), clock_jump: rate(3, 10), ..Faults::without_losses(seed) }
+        Faults {
+            reset: rate(1, 20),
+            no_descriptor: rate(2, 300),
+            clock_jump: rate(3, 10),
+            ..Faults::without_losses(seed)
+        }
     }
 }
 

@@ -7,11 +7,13 @@
 
 mod calls;
 mod choice;
+mod driver;
 mod net;
 mod peer;
 pub(crate) mod resolver;
 mod world;
 
 pub use choice::Faults;
+pub(crate) use driver::Sim;
 pub use peer::{Listener, Peer};
 pub use world::{Personality, World};
