@@ -161,7 +161,8 @@ proptest! {
         for option in values("connection").iter().flat_map(|value| value.split(", ")) {
             prop_assert!(option == "upgrade" && upgrade || option == "TE" && !values("te").is_empty());
         }
-        prop_assert!(values("via").last() == Some(&format!("{version} gate").as_str()));
+        let via = format!("{version} gate");
+        prop_assert_eq!(values("via").last().copied(), Some(via.as_str()));
         // Nothing a peer that is not trusted claims.
         if !trusted {
             prop_assert_eq!(values("x-forwarded-for"), if x_forwarded { vec!["192.0.2.1"] } else { vec![] });
