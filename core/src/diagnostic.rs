@@ -102,7 +102,7 @@ impl Sources {
     #[must_use]
     pub fn line_column(&self, span: Span) -> (usize, usize) {
         let text = &self.get(span.source).text;
-        let before = &text[..(span.start as usize).min(text.len())];
+        let before = &text[..text.floor_char_boundary(span.start as usize)];
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
         (line, column)

@@ -2,7 +2,21 @@
 
 #[path = "core/common.rs"]
 mod common;
+#[path = "core/environment.rs"]
+mod environment;
 #[path = "core/errors.rs"]
 mod errors;
+#[path = "core/formats.rs"]
+mod formats;
+#[path = "core/fuzz.rs"]
+mod fuzz;
+#[path = "core/include.rs"]
+mod include;
+#[path = "core/later.rs"]
+mod later;
+#[path = "core/model.rs"]
+mod model;
+#[path = "core/rules.rs"]
+mod rules;
 #[path = "core/six_lines.rs"]
 mod six_lines;

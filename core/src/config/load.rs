@@ -194,14 +194,14 @@ impl<'a> Load<'a> {
             Err(diagnostic) => {
                 self.report.push(match asked {
                     Some(span) => diagnostic.at(span, "included here"),
-                    None => diagnostic,
+                    None => *diagnostic,
                 });
                 None
             }
         }
     }
 
-    fn text_of(&self, path: &Path) -> Result<(String, Format), Diagnostic> {
+    fn text_of(&self, path: &Path) -> Result<(String, Format), Box<Diagnostic>> {
         let shown = path.display();
         let format = Format::of(path).ok_or_else(|| {
             Diagnostic::error(format!("cannot tell how `{shown}` is written"))
@@ -218,7 +218,7 @@ impl<'a> Load<'a> {
         })?;
         if bytes.len() > limits::CONFIG_FILE_SIZE {
             let message = format!("`{shown}` is larger than {} MiB", limits::CONFIG_FILE_SIZE >> 20);
-            return Err(Diagnostic::error(message));
+            return Err(Box::new(Diagnostic::error(message)));
         }
         let text = String::from_utf8(bytes).map_err(|error| {
             let line = error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|&&b| b == b'\n').count() + 1;

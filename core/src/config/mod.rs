@@ -17,6 +17,7 @@ mod yaml;
 pub use files::{Disk, Files};
 pub use load::{Format, Loaded, Loader, from_rules, load, load_text};
 pub use model::*;
+pub use schema::schema;
 
 /// Environment variables by name. The loader reads these and never the process's own.
 pub type Env = std::collections::BTreeMap<String, String>;

@@ -131,7 +131,7 @@ fn groups(node: &Node, base_dir: &Path, config: &mut Config, report: &mut Report
         config.groups.push(group);
         match rules {
             Some(entry) => routes::read(&entry.value, Some(index), base_dir, config, table.report()),
-            None => table.report().push(
+            None => table.missing(
                 Diagnostic::error("a group without `routes`")
                     .at(node.span, "this group")
                     .help("give it `routes: {\"/path\": \"action\"}`, or remove it"),

@@ -1,6 +1,6 @@
 //! What was found wrong so far? A bounded list of findings.
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Span};
 use crate::limits;
 
 /// Findings in the order they were made.
@@ -8,6 +8,8 @@ use crate::limits;
 pub(super) struct Report {
     list: Vec<Diagnostic>,
     errors: usize,
+    /// Values that are wrong already: what their text then seems to mean is not worth a word.
+    broken: Vec<Span>,
     /// Sections that were read, each with its keys and whether the key is of a later version.
     #[cfg(test)]
     pub(super) sections: std::collections::BTreeMap<&'static str, std::collections::BTreeMap<&'static str, bool>>,
@@ -16,11 +18,24 @@ pub(super) struct Report {
 impl Report {
     /// Adds a finding; beyond the named limit errors are only counted.
     pub(super) fn push(&mut self, diagnostic: Diagnostic) {
+        if let Some((span, _)) = &diagnostic.primary
+            && self.broken.iter().any(|broken| holds(broken, span))
+        {
+            return;
+        }
         if diagnostic.is_error() {
             self.errors += 1;
         }
         if self.list.len() < limits::CONFIG_ERRORS {
             self.list.push(diagnostic);
+        }
+    }
+
+    /// Drops every further finding inside `span`, which an error was reported for.
+    pub(super) fn give_up(&mut self, span: Span) {
+        debug_assert!(self.has_errors(), "something was reported");
+        if self.broken.len() < limits::CONFIG_ERRORS {
+            self.broken.push(span);
         }
     }
 
@@ -37,4 +52,8 @@ impl Report {
         }
         self.list
     }
+}
+
+fn holds(outer: &Span, inner: &Span) -> bool {
+    outer.source == inner.source && outer.start <= inner.start && inner.end <= outer.end
 }

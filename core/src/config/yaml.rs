@@ -36,7 +36,7 @@ pub(super) fn parse(source: SourceId, text: &str, report: &mut Report) -> Option
         };
     let mut builder = Builder { source, text, masked: &masked, report, number_keys: false };
     let node = builder.node(tree);
-    if builder.number_keys {
+    if builder.number_keys && !has_repeated_keys(&node) {
         check_number_keys(source, text, &masked, report);
     }
     Some(node)
@@ -227,30 +227,53 @@ fn offset_of(text: &str, line: usize, column: usize) -> usize {
 fn check_number_keys(source: SourceId, text: &str, masked: &Masked, report: &mut Report) {
     let strict = options(DuplicateKeyPolicy::Error);
     if let Err(error) = serde_yaml::from_str_with_options::<IgnoredAny>(&masked.text, strict)
-        && error.to_string().contains("duplicate")
-        && !report.has_errors()
+        && let Some(location) = error.location()
     {
-        report.push(syntax_error(source, text, masked, &error));
+        let place = Span::new(source, character(text, &location));
+        report.push(Diagnostic::error("this key stands here twice").at(place, "again").help("keep one of them"));
+    }
+}
+
+/// Whether a mapping of the tree has a key twice; the readers will say so.
+fn has_repeated_keys(node: &Node) -> bool {
+    match &node.value {
+        Value::Null | Value::Scalar(_) => false,
+        Value::List(items) => items.iter().any(has_repeated_keys),
+        Value::Map(entries) => {
+            let mut seen = std::collections::HashSet::with_capacity(entries.len());
+            entries.iter().any(|entry| !seen.insert(entry.key.text.as_str()) || has_repeated_keys(&entry.value))
+        }
     }
 }
 
 fn syntax_error(source: SourceId, text: &str, masked: &Masked, error: &serde_yaml::Error) -> Diagnostic {
     let said = error.to_string();
     let message = said.rfind(" at line ").map_or(said.as_str(), |at| &said[..at]);
-    let diagnostic = Diagnostic::error(format!("invalid YAML: {message}"));
+    let message = match message.strip_prefix("budget breached: ") {
+        Some(breach) if breach.starts_with("Documents") => "a configuration is one YAML document".to_owned(),
+        Some(breach) => format!("too large or too deep a document ({})", breach.split([' ', '{']).next().unwrap_or("")),
+        None => format!("invalid YAML: {message}"),
+    };
+    let diagnostic = Diagnostic::error(&message);
     let Some(location) = error.location() else { return diagnostic };
-    let start = offset_of(text, location.line() as usize, location.column() as usize);
-    let end = text[start..].chars().next().map_or(start, |c| start + c.len_utf8());
-    let diagnostic = diagnostic.at(Span::new(source, start..end), "");
-    if masked.routes.iter().any(|lines| lines.contains(&start)) {
-        return diagnostic.help(
-            "put the head or the action in quotes where it begins with one of `* & ! | > % @ [ {` or holds `: ` or ` #`",
-        );
+    let place = character(text, &location);
+    let in_routes = masked.routes.iter().any(|lines| lines.contains(&place.start));
+    let diagnostic = diagnostic.at(Span::new(source, place), "");
+    if message.contains("tabs") {
+        return diagnostic.help("indent with blanks");
     }
-    if text[start..].starts_with('\t') || text[start..].starts_with("- ") {
+    let quotes = ["mapping values", "anchor", "alias", "simple key", "did not find expected", "reserved"];
+    if !quotes.iter().any(|word| message.contains(word)) {
         return diagnostic;
     }
-    diagnostic.help("a text with `: `, ` #` or one of `* & ! | > % @ [ {` at its start needs quotes")
+    let what = if in_routes { "a head or an action" } else { "a text" };
+    diagnostic.help(format!("{what} that begins with one of `* & ! | > % @ [ {{`, or holds `: ` or ` #`, needs quotes"))
+}
+
+/// The one character an error points at.
+fn character(text: &str, location: &serde_yaml::Location) -> Range<usize> {
+    let start = offset_of(text, location.line() as usize, location.column() as usize);
+    start..text[start..].chars().next().map_or(start, |c| start + c.len_utf8())
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! What does the `log` section say: what does the server tell about itself?
 
+use crate::config::schema;
+
 /// The `log` section. `access` other than `off` belongs to a later version.
 #[derive(Debug, Clone, PartialEq, Eq, Default, schemars::JsonSchema)]
-#[schemars(deny_unknown_fields, default)]
+#[schemars(deny_unknown_fields, default, transform = schema::access)]
 pub struct Log {
     /// Form of a log line.
     #[schemars(extend("default" = "json"))]

@@ -23,7 +23,7 @@ pub struct Proxy {
     #[schemars(with = "schema::Time", extend("default" = "30s"))]
     pub write_timeout: Duration,
     /// Longest whole exchange (504); 0 for no limit.
-    #[schemars(with = "schema::Time", extend("default" = 0))]
+    #[schemars(with = "schema::TimeOrOff", extend("default" = 0))]
     pub timeout: Option<Duration>,
     /// Longest silence of a tunnel, such as a WebSocket.
     #[schemars(with = "schema::Time", extend("default" = "1h"))]

@@ -16,7 +16,7 @@ use crate::diagnostic::Span;
 #[schemars(deny_unknown_fields, default)]
 pub struct Server {
     /// Where to listen: `:8080` (every address, IPv6 and IPv4), `127.0.0.1:80`, `[::1]:80`, `unix:/run/anygate.sock`, or a list of them.
-    #[schemars(with = "schema::OneOrMany<schema::Listen>", extend("default" = ":8080"))]
+    #[schemars(with = "schema::OneOrMany<schema::Listener>", extend("default" = ":8080"))]
     pub listen: Vec<Listen>,
     /// Processors to run on, one shard each: `all`, `0-7`, `0,2,4-6`.
     #[schemars(with = "schema::Cores", extend("default" = "all"))]

@@ -1,10 +1,11 @@
 //! What does the `static` section say: how are files served?
 
 use super::proxy::put;
+use crate::config::schema;
 
-/// Settings of a static route. `compress` belongs to a later version.
+/// Settings of a static route. `compress` other than `off` belongs to a later version.
 #[derive(Debug, Clone, PartialEq, Eq, schemars::JsonSchema)]
-#[schemars(deny_unknown_fields, default)]
+#[schemars(deny_unknown_fields, default, transform = schema::compress)]
 pub struct Static {
     /// Files that stand for a directory, the first that exists.
     #[schemars(extend("default" = ["index.html"]))]

@@ -153,18 +153,19 @@ fn server(node: &Node, base_dir: &Path, report: &mut Report) -> Option<UpstreamS
         return Some(UpstreamServer { addr, span: node.span });
     }
     let mut table = Table::open(node, "a server", report)?;
-    let server = match table.take("addr") {
+    let addr = table.take("addr");
+    for key in ["weight", "backup"] {
+        table.later(key);
+    }
+    let server = match addr {
         Some(entry) => {
             read_with(&entry.value, parse, table.report()).map(|addr| UpstreamServer { addr, span: entry.value.span })
         }
         None => {
-            table.report().push(Diagnostic::error("a server without `addr`").at(node.span, "this server"));
+            table.missing(Diagnostic::error("a server without `addr`").at(node.span, "this server"));
             None
         }
     };
-    for key in ["weight", "backup"] {
-        table.later(key);
-    }
     table.close();
     server
 }

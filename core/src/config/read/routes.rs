@@ -209,10 +209,9 @@ pub(in crate::config) fn split_rule(text: &str) -> Option<(Range<usize>, Range<u
     if let Some(quote) = text[start..].chars().next().filter(|c| matches!(c, '"' | '\'')) {
         at = start + 1 + text[start + 1..].find(quote)? + 1;
     }
-    let colon = text[at..].char_indices().find_map(|(i, c)| {
-        let after = text[at + i + 1..].chars().next().filter(|_| c == ':');
-        (c == ':' && after.is_none_or(|c| c == ' ' || c == '\t')).then_some(at + i)
-    })?;
+    let bytes = text.as_bytes();
+    let ends = |colon: usize| bytes.get(colon + 1).is_none_or(|byte| b" \t".contains(byte));
+    let colon = (at..bytes.len()).find(|&colon| bytes[colon] == b':' && ends(colon))?;
     Some((unquoted(text, start..colon), unquoted(text, colon + 1..text.len())))
 }
 

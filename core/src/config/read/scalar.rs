@@ -57,7 +57,10 @@ pub(super) fn boolean(node: &Node, report: &mut Report) -> Option<bool> {
     if matches!(scalar.kind, Kind::Bool | Kind::Loose) && matches!(word, "true" | "false") {
         return Some(word == "true");
     }
-    let diagnostic = expected(node, "`true` or `false`");
+    let diagnostic = match word {
+        "true" | "false" => Diagnostic::error(format!("expected a boolean, found the text `{word}`")).at(node.span, ""),
+        _ => expected(node, "`true` or `false`"),
+    };
     report.push(match word.to_ascii_lowercase().as_str() {
         "yes" | "on" | "y" | "1" | "true" => diagnostic.help("write `true`, without quotes"),
         "no" | "off" | "n" | "0" | "false" => diagnostic.help("write `false`, without quotes"),

@@ -96,12 +96,16 @@ fn listener(node: &Node, base_dir: &Path, report: &mut Report) -> Option<Listen>
         return Some(Listen { addr, span: Some(node.span) });
     }
     let mut table = Table::open(node, "a listener", report)?;
-    let listen = match table.take("addr") {
+    let addr = table.take("addr");
+    for key in ["tls", "proxy_protocol", "h2"] {
+        table.later(key);
+    }
+    let listen = match addr {
         Some(entry) => {
             read_with(&entry.value, parse, table.report()).map(|addr| Listen { addr, span: Some(entry.value.span) })
         }
         None => {
-            table.report().push(
+            table.missing(
                 Diagnostic::error("a listener without `addr`")
                     .at(node.span, "this listener")
                     .help("write `{addr: \":8080\"}`, or the address alone"),
@@ -109,9 +113,6 @@ fn listener(node: &Node, base_dir: &Path, report: &mut Report) -> Option<Listen>
             None
         }
     };
-    for key in ["tls", "proxy_protocol", "h2"] {
-        table.later(key);
-    }
     table.close();
     listen
 }

@@ -76,11 +76,17 @@ impl<'n, 'r> Table<'n, 'r> {
 
     /// A key that belongs to a later version, and has one value already.
     pub(super) fn later_unless(&mut self, key: &'static str, now: &str) {
-        self.known.push((key, true));
-        let Some(entry) = self.find(key) else { return };
+        let Some(entry) = self.take(key) else { return };
         if entry.value.located().is_none_or(|value| value.text != now) {
             let diagnostic = later(&format!("`{key}` other than `{now}`"));
             self.report.push(diagnostic.at(entry.value.span, "not available yet"));
+        }
+    }
+
+    /// Reports that something is missing, unless a key nobody asked for was probably meant; for use after every key.
+    pub(super) fn missing(&mut self, diagnostic: Diagnostic) {
+        if self.entries.iter().all(|(_, used)| *used) {
+            self.report.push(diagnostic);
         }
     }
 

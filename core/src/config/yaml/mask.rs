@@ -2,8 +2,9 @@
 //!
 //! Inside `routes`, at the top or in a group, and nowhere else:
 //!
-//! 1. a whole value that is a bare `*` (YAML: an alias without a name);
-//! 2. a key whose first character is `*` followed by a blank (the same);
+//! 1. a value that is a bare `*`, or begins with `*` and a blank (YAML: an alias without a name);
+//! 2. a key whose first character is `*` followed by a blank (the same), or by a dot as in `*.example.com/x:` (an alias
+//!    that would take the colon into its name, so that no key is left);
 //! 3. a plain value that starts with a status and `{` or `[` (YAML: `: ` and ` #` inside would end it). It runs to the end
 //!    of the line; where its brackets close before a ` #`, what follows is a comment.
 //!
@@ -185,7 +186,11 @@ impl Scanner<'_> {
     /// A line inside `routes`, its dashes behind it.
     fn rule(&mut self, at: usize, column: usize, end: usize) {
         let Some(key) = self.key(at, end) else { return self.value(at, column, end, true) };
-        if self.byte(at) == b'*' && key.range.len() > 1 {
+        let head = self.rest(key.range.start, key.range.end);
+        if head.starts_with("* ")
+            || head.starts_with("*\t")
+            || (head.starts_with("*.") && key.value == key.range.end + 1)
+        {
             self.marks.push(Mark { range: at..at + 1, goes_on: true });
         }
         let Section::Routes { heads, .. } = &mut self.section else { return };
@@ -198,8 +203,8 @@ impl Scanner<'_> {
         let value = &self.text[start..end];
         let comment = comment(value);
         let plain = value[..comment.unwrap_or(value.len())].trim_end();
-        if plain == "*" {
-            self.marks.push(Mark { range: start..start + 1, goes_on: false });
+        if value == "*" || value.starts_with("* ") || value.starts_with("*\t") {
+            self.marks.push(Mark { range: start..start + 1, goes_on: true });
         } else if let Some(body) = body_of(value) {
             let length = json_end(&value[body..]).unwrap_or(value[body..].trim_end().len());
             self.marks.push(Mark { range: start + body..start + body + length, goes_on: false });
@@ -225,10 +230,8 @@ impl Scanner<'_> {
             return;
         }
         match self.byte(at) {
-            quote @ (b'"' | b'\'') => {
-                if self.quote_end(at + 1, end, quote).is_none() {
-                    self.open = Open::Quote(quote, 0);
-                }
+            quote @ (b'"' | b'\'') if self.quote_end(at + 1, end, quote).is_none() => {
+                self.open = Open::Quote(quote, 0);
             }
             b'[' | b'{' => self.flow(at, end, 0, masked),
             b'|' | b'>' => self.open = Open::Block(column),
@@ -321,9 +324,8 @@ impl Scanner<'_> {
         let mut at = at;
         while at < end {
             let byte = self.byte(at);
-            if byte == b'\\' && quote == b'"' {
-                at += 1;
-            } else if byte == quote && quote == b'\'' && at + 1 < end && self.byte(at + 1) == b'\'' {
+            let doubled = byte == b'\'' && quote == byte && self.text.as_bytes().get(at + 1) == Some(&byte);
+            if doubled || (byte == b'\\' && quote == b'"') {
                 at += 1;
             } else if byte == quote {
                 return Some(at + 1);

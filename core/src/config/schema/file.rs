@@ -1,0 +1,213 @@
+//! Which shape has a file where the model keeps another? Nothing here is ever made; only its schema is.
+#![expect(dead_code, clippy::large_enum_variant, reason = "only the shape counts")]
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+
+use super::text::Size;
+use crate::config::model::{Echo, Log, Proxy, Server, Static};
+
+/// A configuration of AnyGate. Only `routes`, here or in a group, is needed.
+#[derive(JsonSchema, Default)]
+#[schemars(title = "AnyGate configuration", deny_unknown_fields, default)]
+pub(super) struct File {
+    /// More files with `groups`, `routes` and `upstreams`: paths or patterns such as `conf.d/*.yml`.
+    include: Vec<String>,
+    /// Listeners, cores, limits and timeouts of the connections from clients.
+    server: Server,
+    /// What the echo action returns.
+    echo: Echo,
+    /// Named pools of servers, for routes to go to as `http://NAME`.
+    upstreams: BTreeMap<String, Upstream>,
+    /// Defaults of every proxy route; groups, upstreams and rules may have their own.
+    proxy: Proxy,
+    /// Defaults of every static route; groups and rules may have their own.
+    #[schemars(rename = "static")]
+    statics: Static,
+    /// Rules that share a host or settings.
+    groups: Vec<Group>,
+    /// The rules: who may come in, and what happens.
+    routes: Routes,
+    /// Tests beside the rules, such as `GET /x -> 405`.
+    expect: Vec<String>,
+    /// The server's own log.
+    log: Log,
+}
+
+/// Where to listen.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub(crate) enum Listener {
+    /// The address alone.
+    Address(String),
+    /// An address with settings.
+    Settings(ListenerSettings),
+}
+
+/// An address with settings.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct ListenerSettings {
+    /// `:8080`, `127.0.0.1:80`, `[::1]:80`, `unix:/run/anygate.sock`.
+    addr: String,
+}
+
+/// A named pool of servers.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Upstream {
+    /// Its servers, at least one.
+    #[schemars(length(min = 1))]
+    servers: Vec<UpstreamServerForm>,
+    /// How a request's server is chosen.
+    #[schemars(default, extend("default" = "round_robin", "const" = "round_robin"))]
+    balance: String,
+    /// What is spoken to the servers.
+    #[schemars(default, extend("default" = "h1", "const" = "h1"))]
+    protocol: String,
+    /// Most idle connections, divided among the shards.
+    #[schemars(default, extend("default" = 256))]
+    keep_alive: usize,
+    /// Proxy settings of every route that goes there.
+    #[schemars(default)]
+    proxy: Proxy,
+}
+
+/// One server of a pool.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum UpstreamServerForm {
+    /// `10.0.0.1:8001`, `name:8001`, `[::1]:8001`, `unix:/run/app.sock`.
+    Address(String),
+    /// An address with settings.
+    Settings(UpstreamServer),
+}
+
+/// A server with settings.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct UpstreamServer {
+    /// `10.0.0.1:8001`, `name:8001`, `[::1]:8001`, `unix:/run/app.sock`.
+    addr: String,
+}
+
+/// Rules that share a host or settings.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Group {
+    /// Its name in messages.
+    #[schemars(default)]
+    name: String,
+    /// Host of every rule of the group.
+    #[schemars(default)]
+    host: String,
+    /// Longest request body; 0 for no limit.
+    #[schemars(default)]
+    max_body_size: Size,
+    /// Proxy settings of the group's rules.
+    #[schemars(default)]
+    proxy: Proxy,
+    /// Static settings of the group's rules.
+    #[schemars(default, rename = "static")]
+    statics: Static,
+    /// The group's rules.
+    routes: Routes,
+}
+
+/// Rules, as a mapping from heads to actions or as a list; their order is the file's.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum Routes {
+    /// `"GET /x": "OK"`.
+    Mapping(BTreeMap<String, Action>),
+    /// `- "GET /x": "OK"` or `- {match: "GET /x", to: "OK"}`.
+    List(Vec<Item>),
+}
+
+/// One rule of a list.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum Item {
+    /// A rule with its keys.
+    Listed(ListedRule),
+    /// A head and its action.
+    Pair(#[schemars(extend("minProperties" = 1, "maxProperties" = 1))] BTreeMap<String, Action>),
+}
+
+/// What happens: `http://up`, `./dist/`, `OK hello`, `*`; or a mapping with settings.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum Action {
+    /// An action.
+    Text(String),
+    /// A status alone.
+    Status(u16),
+    /// An action with the rule's own settings.
+    Settings(Rule),
+}
+
+/// An action with the rule's own settings.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Rule {
+    /// What happens.
+    to: ActionText,
+    /// Longest whole exchange; the same as `proxy.timeout`.
+    #[schemars(default)]
+    timeout: super::text::TimeOrOff,
+    /// Fields added to the answer.
+    #[schemars(default)]
+    headers: BTreeMap<String, String>,
+    /// Longest request body; 0 for no limit.
+    #[schemars(default)]
+    max_body_size: Size,
+    /// The rule's proxy settings.
+    #[schemars(default)]
+    proxy: Proxy,
+    /// The rule's static settings.
+    #[schemars(default, rename = "static")]
+    statics: Static,
+}
+
+/// A rule of a list, with all its keys.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct ListedRule {
+    /// Who may come in: `GET /x`.
+    #[schemars(rename = "match")]
+    head: String,
+    /// What happens.
+    to: ActionText,
+    /// Longest whole exchange; the same as `proxy.timeout`.
+    #[schemars(default)]
+    timeout: super::text::TimeOrOff,
+    /// Fields added to the answer.
+    #[schemars(default)]
+    headers: BTreeMap<String, String>,
+    /// Longest request body; 0 for no limit.
+    #[schemars(default)]
+    max_body_size: Size,
+    /// The rule's proxy settings.
+    #[schemars(default)]
+    proxy: Proxy,
+    /// The rule's static settings.
+    #[schemars(default, rename = "static")]
+    statics: Static,
+}
+
+/// An action as text, or a status alone.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum ActionText {
+    /// `http://up`, `./dist/`, `OK hello`, `*`.
+    Text(String),
+    /// A status alone.
+    Status(u16),
+}
+
+impl Default for Routes {
+    fn default() -> Self {
+        Self::Mapping(BTreeMap::new())
+    }
+}

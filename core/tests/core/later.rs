@@ -1,0 +1,179 @@
+//! What belongs to a later version is refused, never silently accepted.
+
+use expect_test::expect;
+
+use crate::common::{good, shown, yaml};
+
+#[test]
+fn every_key_of_a_later_version_is_refused_in_one_wording() {
+    let text = r#"server:
+  listen: {addr: ":8443", tls: true, proxy_protocol: true, h2: true}
+  h2: {max_streams: 128}
+tls: {profile: intermediate, ocsp: {stapling: true}, acme: off}
+upstreams:
+  users:
+    servers: [{addr: "10.0.0.2:8001", weight: 3, backup: true}]
+    balance: least_conn
+    protocol: h2
+static: {precompressed: true, compress: {gzip: true}, listing: true, cache_control: {"*.js": 1y}}
+plugins: [{name: headers}]
+groups:
+  - plugins: [{name: auth}]
+    routes: {/: {to: OK, plugins: []}}
+log: {access: stdout}
+metrics: {listen: ":8081"}
+tracing: off
+admin: {}
+"#;
+    expect![[r#"
+        error: `tls` is not available in this version; it belongs to a later one
+         --> anygate.yml:2:27
+          |
+        2 |   listen: {addr: ":8443", tls: true, proxy_protocol: true, h2: true}
+          |                           ^^^ not available yet
+          |
+          = help: remove it: nothing would obey it
+        error: `proxy_protocol` is not available in this version; it belongs to a later one
+         --> anygate.yml:2:38
+          |
+        2 |   listen: {addr: ":8443", tls: true, proxy_protocol: true, h2: true}
+          |                                      ^^^^^^^^^^^^^^ not available yet
+          |
+          = help: remove it: nothing would obey it
+        error: `h2` is not available in this version; it belongs to a later one
+         --> anygate.yml:2:60
+          |
+        2 |   listen: {addr: ":8443", tls: true, proxy_protocol: true, h2: true}
+          |                                                            ^^ not available yet
+          |
+          = help: remove it: nothing would obey it
+        error: `h2` is not available in this version; it belongs to a later one
+         --> anygate.yml:3:3
+          |
+        3 |   h2: {max_streams: 128}
+          |   ^^ not available yet
+          |
+          = help: remove it: nothing would obey it
+        error: `tls` is not available in this version; it belongs to a later one
+         --> anygate.yml:4:1
+          |
+        4 | tls: {profile: intermediate, ocsp: {stapling: true}, acme: off}
+          | ^^^ not available yet
+          |
+          = help: remove it: nothing would obey it
+        error: `weight` is not available in this version; it belongs to a later one
+         --> anygate.yml:7:39
+          |
+        7 |     servers: [{addr: "10.0.0.2:8001", weight: 3, backup: true}]
+          |                                       ^^^^^^ not available yet
+          |
+          = help: remove it: nothing would obey it
+        error: `backup` is not available in this version; it belongs to a later one
+         --> anygate.yml:7:50
+          |
+        7 |     servers: [{addr: "10.0.0.2:8001", weight: 3, backup: true}]
+          |                                                  ^^^^^^ not available yet
+          |
+          = help: remove it: nothing would obey it
+        error: `balance` other than `round_robin` is not available in this version; it belongs to a later one
+         --> anygate.yml:8:14
+          |
+        8 |     balance: least_conn
+          |              ^^^^^^^^^^ not available yet
+          |
+          = help: remove it: nothing would obey it
+        error: `protocol` other than `h1` is not available in this version; it belongs to a later one
+         --> anygate.yml:9:15
+          |
+        9 |     protocol: h2
+          |               ^^ not available yet
+          |
+          = help: remove it: nothing would obey it
+        error: `precompressed: true` is not available in this version; it belongs to a later one
+          --> anygate.yml:10:25
+           |
+        10 | static: {precompressed: true, compress: {gzip: true}, listing: true, cache_control: {"*.js": 1y}}
+           |                         ^^^^ not available yet
+           |
+           = help: remove it: nothing would obey it
+        error: `compress` other than `off` is not available in this version; it belongs to a later one
+          --> anygate.yml:10:41
+           |
+        10 | static: {precompressed: true, compress: {gzip: true}, listing: true, cache_control: {"*.js": 1y}}
+           |                                         ^ not available yet
+           |
+           = help: remove it: nothing would obey it
+        error: `listing: true` is not available in this version; it belongs to a later one
+          --> anygate.yml:10:64
+           |
+        10 | static: {precompressed: true, compress: {gzip: true}, listing: true, cache_control: {"*.js": 1y}}
+           |                                                                ^^^^ not available yet
+           |
+           = help: remove it: nothing would obey it
+        error: `cache_control` by file is not available in this version; it belongs to a later one
+          --> anygate.yml:10:85
+           |
+        10 | static: {precompressed: true, compress: {gzip: true}, listing: true, cache_control: {"*.js": 1y}}
+           |                                                                                     ^ not available yet
+           |
+           = help: remove it: nothing would obey it
+        error: `plugins` is not available in this version; it belongs to a later one
+          --> anygate.yml:11:1
+           |
+        11 | plugins: [{name: headers}]
+           | ^^^^^^^ not available yet
+           |
+           = help: remove it: nothing would obey it
+        error: `plugins` is not available in this version; it belongs to a later one
+          --> anygate.yml:13:5
+           |
+        13 |   - plugins: [{name: auth}]
+           |     ^^^^^^^ not available yet
+           |
+           = help: remove it: nothing would obey it
+        error: `plugins` is not available in this version; it belongs to a later one
+          --> anygate.yml:14:26
+           |
+        14 |     routes: {/: {to: OK, plugins: []}}
+           |                          ^^^^^^^ not available yet
+           |
+           = help: remove it: nothing would obey it
+        error: `access` other than `off` is not available in this version; it belongs to a later one
+          --> anygate.yml:15:15
+           |
+        15 | log: {access: stdout}
+           |               ^^^^^^ not available yet
+           |
+           = help: remove it: nothing would obey it
+        error: `metrics` is not available in this version; it belongs to a later one
+          --> anygate.yml:16:1
+           |
+        16 | metrics: {listen: ":8081"}
+           | ^^^^^^^ not available yet
+           |
+           = help: remove it: nothing would obey it
+        error: `tracing` is not available in this version; it belongs to a later one
+          --> anygate.yml:17:1
+           |
+        17 | tracing: off
+           | ^^^^^^^ not available yet
+           |
+           = help: remove it: nothing would obey it
+        error: `admin` is not available in this version; it belongs to a later one
+          --> anygate.yml:18:1
+           |
+        18 | admin: {}
+           | ^^^^^ not available yet
+           |
+           = help: remove it: nothing would obey it
+    "#]]
+    .assert_eq(&shown(&yaml(text)));
+}
+
+#[test]
+fn the_values_that_mean_now_are_taken() {
+    let config = good(
+        "log: {access: off}\nstatic: {compress: off, precompressed: false, listing: false}\nupstreams:\n  a: {servers: [b], balance: round_robin, protocol: h1}\n",
+    );
+    assert!(!config.statics.precompressed && !config.statics.listing);
+}
