@@ -1,1 +1,21 @@
+//! The server: connections, the pipeline, actions, filters, upstreams, and the control thread.
 #![forbid(unsafe_code)]
+
+pub mod action;
+pub mod body;
+pub mod compile;
+pub mod connection;
+pub mod control;
+pub mod door;
+pub mod error;
+pub mod exchange;
+pub mod filter;
+mod id;
+pub mod observe;
+pub mod pages;
+mod pipeline;
+pub mod plan;
+pub mod response;
+pub mod server;
+pub mod upstream;
+pub mod wire;

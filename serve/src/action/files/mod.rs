@@ -1,0 +1,235 @@
+//! Files: a directory or a single file, served as RFC 9110 wants it.
+//!
+//! A request's path becomes a [`name`], the [`cache`] knows what it means or [`look`] finds out, and a [`resource`] answers.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use anygate_core::config::{Spa, Static};
+use anygate_proto::head::RequestView;
+use anygate_proto::known::Known;
+use anygate_proto::negotiate;
+use anygate_route::{StaticTarget, Table};
+use anygate_shard::file::Dir;
+use anygate_shard::{Shard, Tick};
+
+use crate::body::Body;
+use crate::error::{Error, Kind, Phase, Side};
+use crate::exchange::Exchange;
+use crate::response::Response;
+
+mod cache;
+mod caching;
+mod look;
+mod name;
+mod resource;
+mod site;
+
+pub use cache::Cache;
+pub use resource::Quick;
+
+use cache::{Entry, Hit};
+use look::Found;
+use resource::Resource;
+use site::Site;
+
+/// A compiled static route.
+#[derive(Debug, Clone)]
+pub struct Files {
+    site: Arc<Site>,
+}
+
+impl Files {
+    /// Checks a static route and opens its directory. `base_dir` is where a relative target starts; `protected` are the
+    /// files that are never served: what the configuration consists of, and keys.
+    ///
+    /// # Errors
+    /// What is wrong, as a sentence for a diagnostic: the directory does not exist, may not be read, is a file …
+    pub fn compile(
+        target: &StaticTarget,
+        settings: &Static,
+        base_dir: &Path,
+        protected: &[PathBuf],
+    ) -> Result<Self, String> {
+        Site::open(target, settings, base_dir, protected).map(|site| Self { site })
+    }
+
+    /// The directory that is served, absolute; for a single file, the one it is in.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.site.root
+    }
+
+    /// The answer to a `GET` or `HEAD`.
+    ///
+    /// # Errors
+    /// The disk failed, or descriptors ran out.
+    pub async fn respond(&self, exchange: &mut Exchange) -> Result<Response, Error> {
+        let live = Rc::clone(&exchange.live);
+        let server = Rc::clone(&exchange.server);
+        let view = exchange.head.view();
+        let captures = live.plan.table.captures(exchange.rule as u32, view.path(), &exchange.matched);
+        let with = Shelf { shard: &server.shard, cache: &server.files, server: &live.plan.client.name };
+        self.answer(&with, view, captures.tail(), captures.forward_path()).await
+    }
+
+    /// As [`Files::respond`]; `tail` is what was matched beyond the head's literal prefix, `path` the whole path.
+    async fn answer(
+        &self,
+        with: &Shelf<'_>,
+        view: RequestView<'_>,
+        tail: &[u8],
+        path: &[u8],
+    ) -> Result<Response, Error> {
+        let Some(name) = name::owned(self.tail(tail), self.site.hidden) else { return Ok(Response::page(404)) };
+        let mut entry = self.find(with, &name).await?;
+        if matches!(entry, Entry::Missing) && self.falls_back(view, &name) {
+            entry = self.find(with, b"").await?;
+        }
+        Ok(match entry {
+            Entry::File(resource) => resource.respond(view, with.shard.unix_time()),
+            Entry::Directory => to_slash(path, view.query()),
+            Entry::Missing => Response::page(404),
+            Entry::Forbidden => Response::page(403),
+        })
+    }
+
+    /// The answer to a plain `GET` or `HEAD` of a small file that is in memory, ready to be copied; `None` when the long
+    /// way must be taken. `tail` is what the route's head matched beyond its literal prefix
+    /// ([`anygate_route::Captures::tail`]). Allocates nothing and asks the kernel nothing.
+    #[must_use]
+    pub fn quick(&self, cache: &Cache, view: RequestView<'_>, tail: &[u8], now: Tick) -> Option<Quick> {
+        cache.with_buffer(|buffer| {
+            let name = name::on_disk(self.tail(tail), self.site.hidden, buffer)?;
+            match self.fresh(cache, name, now)? {
+                Entry::File(resource) => resource.quick(view),
+                Entry::Missing if self.falls_back(view, name) => match self.fresh(cache, b"", now)? {
+                    Entry::File(resource) => resource.quick(view),
+                    _ => None,
+                },
+                _ => None,
+            }
+        })
+    }
+
+    fn fresh(&self, cache: &Cache, name: &[u8], now: Tick) -> Option<Entry> {
+        let hit = cache.get(self.site.id, name, now)?;
+        hit.fresh.then_some(hit.entry)
+    }
+
+    /// A single file is meant whatever the path says.
+    fn tail<'a>(&self, tail: &'a [u8]) -> &'a [u8] {
+        if self.site.only.is_some() { b"" } else { tail }
+    }
+
+    /// What a name means now, give or take the time an entry is believed.
+    async fn find(&self, with: &Shelf<'_>, name: &[u8]) -> Result<Entry, Error> {
+        let now = with.shard.now();
+        let known = match with.cache.get(self.site.id, name, now) {
+            Some(Hit { entry, fresh: true }) => return Ok(entry),
+            // Who asks meanwhile gets what is there.
+            Some(Hit { entry, fresh: false }) => {
+                with.cache.renew(self.site.id, name, now);
+                Some(entry)
+            }
+            None => None,
+        };
+        let dir = self.dir(with, now).await;
+        if let Some(Entry::File(resource)) = &known
+            && self.is_still(&dir, name, resource)
+        {
+            return Ok(Entry::File(Rc::clone(resource)));
+        }
+        let found = match look::look(&self.site, &dir, name, true) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.look_elsewhere(with, &dir, name).await,
+            found => found,
+        };
+        let found = match found {
+            Err(error) if look::is_out_of_descriptors(&error) => {
+                with.cache.close_files();
+                self.look_elsewhere(with, &dir, name).await
+            }
+            found => found,
+        };
+        let entry = match found.map_err(|error| failed(&error))? {
+            Found::File(opened) => {
+                let now = with.shard.unix_time();
+                Entry::File(Rc::new(Resource::new(opened, &self.site.cache_control, with.server, now)))
+            }
+            Found::Directory => Entry::Directory,
+            Found::Missing => Entry::Missing,
+            Found::Forbidden => Entry::Forbidden,
+        };
+        with.cache.put(&self.site, name, entry.clone(), with.shard.now());
+        Ok(entry)
+    }
+
+    /// The directory, looked up anew from time to time: a deployment may have put another one in its place.
+    async fn dir(&self, with: &Shelf<'_>, now: Tick) -> Dir {
+        let (dir, due) = with.cache.dir(&self.site, now);
+        if !due {
+            return dir;
+        }
+        let site = Arc::clone(&self.site);
+        match with.shard.blocking(move || Dir::open(&site.root)).await {
+            Ok(Ok(new)) => {
+                with.cache.set_dir(&self.site, new.clone(), now);
+                new
+            }
+            // While it is gone, what is left of the old one is served.
+            _ => dir,
+        }
+    }
+
+    /// Whether the same file would be found again. Only asked where one open tells: not where an index comes before it.
+    fn is_still(&self, dir: &Dir, name: &[u8], resource: &Resource) -> bool {
+        let first = self.site.only.is_some() || resource.name() == name || self.site.index.len() == 1;
+        first && look::open(&self.site, dir, resource.name(), true).is_ok_and(|file| resource.is_still(file.stat()))
+    }
+
+    async fn look_elsewhere(&self, with: &Shelf<'_>, dir: &Dir, name: &[u8]) -> io::Result<Found> {
+        let (site, dir, name) = (Arc::clone(&self.site), dir.clone(), name.to_vec());
+        with.shard.blocking(move || look::look(&site, &dir, &name, false)).await?
+    }
+
+    /// Whether the root's index answers for a name that no file has.
+    fn falls_back(&self, view: RequestView<'_>, name: &[u8]) -> bool {
+        match self.site.spa {
+            _ if self.site.only.is_some() => false,
+            Spa::Off => false,
+            Spa::On => true,
+            Spa::Auto => name::extension(name).is_none() && navigates(view),
+        }
+    }
+}
+
+/// What finding a file needs of its shard.
+struct Shelf<'a> {
+    shard: &'a Shard,
+    cache: &'a Cache,
+    /// The `Server` field.
+    server: &'a str,
+}
+
+/// Whether a browser asks for a page to show.
+fn navigates(view: RequestView<'_>) -> bool {
+    view.get(Known::SecFetchMode).is_some_and(|mode| mode == b"navigate") || negotiate::names_html(view)
+}
+
+/// `308` to the directory's own name (RFC 9110 §15.4.9).
+fn to_slash(path: &[u8], query: Option<&[u8]>) -> Response {
+    let mut lines = b"Location: ".to_vec();
+    Table::slash_location(path, query, &mut lines);
+    lines.extend_from_slice(b"\r\n");
+    Response::new(308, lines, Body::Empty)
+}
+
+fn failed(error: &io::Error) -> Error {
+    let kind = if look::is_out_of_descriptors(error) { Kind::Unavailable } else { Kind::Internal };
+    Error::new(kind, Side::Internal, Phase::BeforeHead)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,256 @@
+//! One version of a file, with everything an answer about it says written once.
+
+use anygate_core::config::CacheControl;
+use anygate_proto::conditional::{self, Precondition, Validators};
+use anygate_proto::date;
+use anygate_proto::h1::write::{Answer, Persistence};
+use anygate_proto::head::{BodyLength, RequestView};
+use anygate_proto::known::Known;
+use anygate_proto::mime;
+use anygate_proto::range::{self, RangeOutcome};
+use anygate_shard::Bytes;
+use anygate_shard::file::{File, Stat};
+
+use super::caching;
+use super::look::{Opened, is_same};
+use super::name;
+use crate::body::{Body, FileRange};
+use crate::response::Response;
+
+/// One version of a file.
+#[derive(Debug)]
+pub(super) struct Resource {
+    stat: Stat,
+    /// The file's name below the directory it was found in.
+    name: Vec<u8>,
+    /// True when a later change must show in the file's times: it was read well after its last one.
+    settled: bool,
+    etag: Box<[u8]>,
+    /// Last change, in seconds since 1970.
+    modified: Option<u64>,
+    /// The same as it is sent.
+    modified_text: [u8; date::LEN],
+    /// Field lines of a 200 and a 206.
+    lines: Bytes,
+    /// Field lines of a 304.
+    unchanged_lines: Bytes,
+    content: Content,
+    /// Whole answers, for what is in memory.
+    ready: Option<Ready>,
+}
+
+#[derive(Debug)]
+enum Content {
+    Memory(Bytes),
+    Disk(File),
+}
+
+/// Whole HTTP/1.1 answers to a client whose connection stays.
+#[derive(Debug)]
+struct Ready {
+    /// 200 with its body.
+    full: Bytes,
+    head_len: usize,
+    date_offset: usize,
+    /// 304.
+    unchanged: Bytes,
+    unchanged_date_offset: usize,
+}
+
+/// A whole HTTP/1.1 answer, for a connection that stays: to be copied, and its date to be overwritten.
+#[derive(Debug)]
+pub struct Quick {
+    /// Head and body; for `HEAD` and a 304 only the head.
+    pub bytes: Bytes,
+    /// Where in them the 29 bytes of `Date` are.
+    pub date_offset: usize,
+    /// 200 or 304.
+    pub status: u16,
+}
+
+/// A file's times count in steps, of 10 ms at most on what Linux serves from; what was read this many seconds after
+/// its last change shows any later one. Network file systems with coarser clocks are why it is no fraction.
+const SETTLED_AFTER: u64 = 2;
+
+/// Fields with which only the long way can deal.
+const CONDITIONS: &[Known] = &[Known::IfMatch, Known::IfRange, Known::IfUnmodifiedSince, Known::Range];
+
+impl Resource {
+    /// Writes down what is known of a file; `now` is the time in seconds since 1970, `server` the `Server` field.
+    pub(super) fn new(opened: Opened, caching: &CacheControl, server: &str, now: u64) -> Self {
+        let Opened { file, stat, body, name } = opened;
+        let media_type = media_type(&name);
+        let etag = format!("\"{:x}{:08x}-{:x}\"", stat.modified, stat.modified_nanos, stat.len);
+        let changed = u64::try_from(stat.modified).unwrap_or(0);
+        // A date in the future is no date of a change (RFC 9110 §8.8.2.1), and the first second of all is what
+        // reproducible builds write instead of one.
+        let modified = (changed > 0).then(|| changed.min(now));
+        let modified_text = date::format(modified.unwrap_or(0));
+        let mut fields: Vec<(&str, &[u8])> = vec![("Content-Type", media_type.as_bytes()), ("ETag", etag.as_bytes())];
+        if modified.is_some() {
+            fields.push(("Last-Modified", &modified_text));
+        }
+        fields.push(("Accept-Ranges", b"bytes"));
+        let mut unchanged: Vec<(&str, &[u8])> = vec![("ETag", etag.as_bytes())];
+        if let Some(control) = caching::control(caching, &name, media_type) {
+            fields.push(("Cache-Control", control.as_bytes()));
+            unchanged.push(("Cache-Control", control.as_bytes()));
+        }
+        let (ready, content) = match body {
+            Some(body) => {
+                let ready = Ready::new(&fields, &unchanged, server, &body);
+                let memory = match &ready {
+                    Some(ready) => ready.full.slice(ready.head_len..),
+                    None => Bytes::from(body),
+                };
+                (ready, Content::Memory(memory))
+            }
+            None => (None, Content::Disk(file)),
+        };
+        Self {
+            settled: now >= changed.saturating_add(SETTLED_AFTER),
+            lines: Bytes::from(lines(&fields)),
+            unchanged_lines: Bytes::from(lines(&unchanged)),
+            etag: etag.as_bytes().into(),
+            modified,
+            modified_text,
+            stat,
+            name,
+            content,
+            ready,
+        }
+    }
+
+    /// Length in bytes.
+    pub(super) fn len(&self) -> u64 {
+        self.stat.len
+    }
+
+    /// Its name below the directory: for a directory, the index's.
+    pub(super) fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    /// What it takes of a cache, in bytes, and whether it keeps a descriptor.
+    pub(super) fn cost(&self) -> (usize, bool) {
+        let lines = self.lines.len() + self.unchanged_lines.len() + self.name.len() + size_of::<Self>();
+        let ready = self.ready.as_ref().map_or(0, |ready| ready.full.len() + ready.unchanged.len());
+        (lines + ready, matches!(self.content, Content::Disk(_)))
+    }
+
+    /// Whether a file with this `stat` is still this version. False too when it cannot be told.
+    pub(super) fn is_still(&self, stat: &Stat) -> bool {
+        self.settled && is_same(&self.stat, stat)
+    }
+
+    /// The answer to a `GET` or `HEAD` (RFC 9110 §13.2, §14.2); `now` in seconds since 1970.
+    pub(super) fn respond(&self, view: RequestView<'_>, now: u64) -> Response {
+        let validators = Validators { etag: Some(&self.etag), last_modified: self.modified };
+        match conditional::evaluate(view, Some(validators), now) {
+            Precondition::Proceed => {}
+            Precondition::NotModified => return Response::new(304, self.unchanged_lines.clone(), Body::Empty),
+            Precondition::Failed => return Response::page(412),
+        }
+        let length = self.len();
+        if view.request.is_head {
+            let mut response = Response::new(200, self.lines.clone(), Body::Empty);
+            response.length = Some(length);
+            return response;
+        }
+        match wanted(view, validators, length, now) {
+            RangeOutcome::Full => Response::new(200, self.lines.clone(), self.body(0, length)),
+            RangeOutcome::Part { start, end } => {
+                let line = content_range(&range::content_range(start, end, length));
+                Response::new(206, self.lines.clone(), self.body(start, end)).with_lines(line.as_bytes())
+            }
+            RangeOutcome::Unsatisfiable => {
+                let line = content_range(&range::content_range_unsatisfiable(length));
+                Response::page(416).with_lines(line.as_bytes())
+            }
+        }
+    }
+
+    /// The answer ready to be copied, for requests that ask for nothing special: without conditions, or with the one
+    /// that browsers send, when it names this very version. Allocates nothing.
+    pub(super) fn quick(&self, view: RequestView<'_>) -> Option<Quick> {
+        let ready = self.ready.as_ref()?;
+        if view.fields.has_any(CONDITIONS) {
+            return None;
+        }
+        let known = match view.get(Known::IfNoneMatch) {
+            Some(tag) => Some(tag == &*self.etag && view.all(Known::IfNoneMatch).count() == 1),
+            None => view.get(Known::IfModifiedSince).map(|since| self.modified.is_some() && since == self.modified_text),
+        };
+        match known {
+            Some(true) => {
+                let bytes = ready.unchanged.clone();
+                Some(Quick { bytes, date_offset: ready.unchanged_date_offset, status: 304 })
+            }
+            Some(false) => None,
+            None => {
+                let len = if view.request.is_head { ready.head_len } else { ready.full.len() };
+                Some(Quick { bytes: ready.full.slice(..len), date_offset: ready.date_offset, status: 200 })
+            }
+        }
+    }
+
+    fn body(&self, start: u64, end: u64) -> Body {
+        match &self.content {
+            Content::Memory(bytes) => match (usize::try_from(start), usize::try_from(end)) {
+                (Ok(start), Ok(end)) if start < end && end <= bytes.len() => Body::Bytes(bytes.slice(start..end)),
+                _ => Body::Empty,
+            },
+            Content::Disk(file) => Body::File(FileRange { file: file.clone(), offset: start, len: end - start }),
+        }
+    }
+}
+
+impl Ready {
+    /// Nothing when a field cannot be written; the long way then says so.
+    fn new(fields: &[(&str, &[u8])], unchanged: &[(&str, &[u8])], server: &str, body: &[u8]) -> Option<Self> {
+        let answer = Answer {
+            status: 200,
+            server,
+            fields,
+            body: BodyLength::Length(body.len() as u64),
+            persistence: Persistence::Implied,
+        };
+        let mut full = Vec::new();
+        let date_offset = answer.write(date::PLACEHOLDER, &mut full).ok()?;
+        let head_len = full.len();
+        full.reserve_exact(body.len());
+        full.extend_from_slice(body);
+        let mut not_modified = Vec::new();
+        let answer = Answer { status: 304, fields: unchanged, body: BodyLength::None, ..answer };
+        let unchanged_date_offset = answer.write(date::PLACEHOLDER, &mut not_modified).ok()?;
+        Some(Self {
+            full: Bytes::from(full),
+            head_len,
+            date_offset,
+            unchanged: Bytes::from(not_modified),
+            unchanged_date_offset,
+        })
+    }
+}
+
+/// What part is asked for. A range in more than one field line is none (RFC 9110 §5.3).
+fn wanted(view: RequestView<'_>, validators: Validators<'_>, length: u64, now: u64) -> RangeOutcome {
+    let mut ranges = view.all(Known::Range);
+    match (ranges.next(), ranges.next()) {
+        (Some(range), None) if conditional::if_range(view, validators, now) => range::resolve(range, length),
+        _ => RangeOutcome::Full,
+    }
+}
+
+fn media_type(file: &[u8]) -> &'static str {
+    let extension = name::extension(file).and_then(|extension| std::str::from_utf8(extension).ok());
+    extension.and_then(mime::of_extension).unwrap_or(mime::DEFAULT)
+}
+
+fn lines(fields: &[(&str, &[u8])]) -> Vec<u8> {
+    fields.iter().flat_map(|(name, value)| [name.as_bytes(), b": ", value, b"\r\n"].concat()).collect()
+}
+
+fn content_range(value: &str) -> String {
+    format!("Content-Range: {value}\r\n")
+}

@@ -1,0 +1,583 @@
+use std::cell::RefCell;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime};
+
+use anygate_core::config::{CacheControl, Hidden, Symlinks};
+use anygate_core::limits::{FILES_HELD_OPEN, SENDFILE_FROM};
+use anygate_proto::h1::request::parse_request;
+use anygate_proto::h1::{Limits, Parsed};
+use anygate_proto::head::{Fields, Request};
+use anygate_shard::sim::{Personality, World};
+use anygate_shard::{Io, Options, Park, Pool, Service, mailbox};
+
+use super::*;
+use crate::response::FieldSource;
+
+/// Browsers that navigate.
+const PAGE: &str = "Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n";
+
+/// A folder of its own, gone with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("anygate-static-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(path.join("www")).unwrap();
+        Self(path)
+    }
+
+    /// Writes a file below `www`, last changed `age` seconds before the simulated world's beginning.
+    fn file(&self, name: &str, content: &[u8], age: u64) {
+        let path = self.0.join("www").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000 - age);
+        fs::File::options().write(true).open(&path).unwrap().set_modified(at).unwrap();
+    }
+
+    fn www(&self) -> PathBuf {
+        self.0.join("www")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+struct Nothing;
+
+impl Service for Nothing {
+    type Message = ();
+    fn ready(&self, _: u32) {}
+    fn expired(&self, _: u32) {}
+    fn message(&self, (): ()) {}
+}
+
+/// Files on a shard, simulated or real.
+struct Stand {
+    folder: Folder,
+    files: Files,
+    cache: Rc<Cache>,
+    shard: Shard,
+    world: Option<World>,
+    mailbox: mailbox::Receiver<()>,
+}
+
+/// An answer as a client would see it.
+#[derive(Debug)]
+struct Got {
+    status: u16,
+    lines: String,
+    body: Vec<u8>,
+    /// From a file by the kernel, not from memory.
+    from_disk: bool,
+    length: Option<u64>,
+}
+
+impl Got {
+    fn field(&self, name: &str) -> Option<&str> {
+        self.lines.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+
+    fn etag(&self) -> &str {
+        self.field("ETag").unwrap()
+    }
+}
+
+impl Stand {
+    /// In a simulated world, with `index.html`, `app.js`, `large.bin` and `sub/index.html`.
+    fn new() -> Self {
+        Self::with(&Static::default())
+    }
+
+    fn with(settings: &Static) -> Self {
+        let world = World::new(1, Personality::Completion);
+        let shard = Shard::simulated(&world, &Options::new(0, Io::Sim)).unwrap();
+        Self::on(settings, shard, Some(world))
+    }
+
+    fn on(settings: &Static, shard: Shard, world: Option<World>) -> Self {
+        let folder = Folder::new();
+        folder.file("index.html", b"<h1>home", 100);
+        folder.file("app.js", b"let app;", 100);
+        folder.file("large.bin", &large(), 100);
+        folder.file("sub/index.html", b"<h1>sub", 100);
+        let target = StaticTarget { path: "./www/".into(), is_dir: true };
+        let files = Files::compile(&target, settings, &folder.0, &[]).unwrap();
+        let (_, mailbox) = mailbox::channel(1);
+        Self { folder, files, cache: Rc::new(Cache::new()), shard, world, mailbox }
+    }
+
+    fn get(&self, path: &str) -> Got {
+        self.ask("GET", path, "")
+    }
+
+    fn ask(&self, method: &str, path: &str, fields: &str) -> Got {
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: h\r\n{fields}\r\n").into_bytes();
+        let (files, cache, shard) = (self.files.clone(), Rc::clone(&self.cache), self.shard.clone());
+        let got = Rc::new(RefCell::new(None));
+        let result = Rc::clone(&got);
+        self.shard.spawn(async move {
+            let mut fields = Fields::new();
+            let request_head = parse(&request, &mut fields);
+            let view = request_head.view(&request, &fields);
+            let with = Shelf { shard: &shard, cache: &cache, server: "gate" };
+            let answer = files.answer(&with, view, &view.path()[1..], view.path()).await.unwrap();
+            *result.borrow_mut() = Some(read(answer));
+        });
+        for _ in 0..1000 {
+            self.turn();
+            if let Some(got) = got.borrow_mut().take() {
+                return got;
+            }
+        }
+        panic!("no answer to {method} {path}");
+    }
+
+    fn turn(&self) {
+        match &self.world {
+            Some(world) => {
+                world.turn_all(&mut [&mut |park| self.shard.turn(&Nothing, &self.mailbox, park)]);
+            }
+            None => {
+                self.shard.turn(&Nothing, &self.mailbox, Park::AtMost(Duration::from_millis(10)));
+            }
+        }
+    }
+
+    fn pass(&self, time: Duration) {
+        self.world.as_ref().expect("a simulated clock").pass(time);
+        self.turn();
+    }
+
+    fn quick(&self, method: &str, path: &str, fields: &str) -> Option<(u16, String)> {
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: h\r\n{fields}\r\n").into_bytes();
+        let mut fields = Fields::new();
+        let head = parse(&request, &mut fields);
+        let view = head.view(&request, &fields);
+        let quick = self.files.quick(&self.cache, view, &view.path()[1..], self.shard.now())?;
+        let date = &quick.bytes[quick.date_offset..][..29];
+        assert_eq!(date, anygate_proto::date::PLACEHOLDER);
+        Some((quick.status, String::from_utf8_lossy(&quick.bytes).into_owned()))
+    }
+}
+
+impl Drop for Stand {
+    fn drop(&mut self) {
+        self.shard.shutdown();
+    }
+}
+
+fn large() -> Vec<u8> {
+    (0..SENDFILE_FROM as usize * 2).map(|i| (i % 251) as u8).collect()
+}
+
+fn parse(request: &[u8], fields: &mut Fields) -> Request {
+    let limits = Limits { max_uri: 8192, max_header_size: 32768, max_headers: 100 };
+    match parse_request(request, &limits, fields) {
+        Ok(Parsed::Complete(request)) => request,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn read(response: Response) -> Got {
+    let FieldSource::Lines(lines) = &response.fields else { panic!("own lines") };
+    let lines = String::from_utf8(lines.to_vec()).unwrap();
+    let length = response.length.or(response.body.len_hint());
+    let (body, from_disk) = match response.body {
+        Body::Empty => (Vec::new(), false),
+        Body::Bytes(bytes) => (bytes.to_vec(), false),
+        Body::File(range) => {
+            let mut body = vec![0; usize::try_from(range.len).unwrap()];
+            assert_eq!(range.file.read_at(&mut body, range.offset).unwrap(), body.len());
+            (body, true)
+        }
+        other => panic!("{other:?}"),
+    };
+    Got { status: response.status, lines, body, from_disk, length }
+}
+
+#[test]
+fn a_small_file_comes_from_memory_and_a_large_one_from_the_disk_on_every_driver() {
+    let pool = Some(Pool::new(1).unwrap());
+    let epoll = Shard::new(&Options { pool, ..Options::new(0, Io::Epoll) }).unwrap();
+    for stand in [Stand::new(), Stand::on(&Static::default(), epoll, None)] {
+        for _ in 0..2 {
+            let got = stand.get("/app.js");
+            assert_eq!((got.status, &*got.body, got.from_disk), (200, &b"let app;"[..], false));
+            assert_eq!(got.field("Content-Type"), Some("text/javascript; charset=utf-8"));
+            assert_eq!(got.field("Accept-Ranges"), Some("bytes"));
+            let got = stand.get("/large.bin");
+            assert_eq!((got.status, got.body, got.from_disk), (200, large(), true));
+        }
+    }
+}
+
+#[test]
+fn head_has_gets_fields_and_length_and_no_body() {
+    let stand = Stand::new();
+    for path in ["/", "/large.bin"] {
+        let (get, head) = (stand.get(path), stand.ask("HEAD", path, "Range: bytes=0-1\r\n"));
+        assert_eq!((head.status, head.lines, head.length), (200, get.lines, Some(get.body.len() as u64)));
+        assert!(head.body.is_empty());
+    }
+}
+
+#[test]
+fn a_directory_is_its_index_and_without_its_slash_a_redirect_that_keeps_the_query() {
+    let stand = Stand::new();
+    assert_eq!(stand.get("/").body, b"<h1>home");
+    assert_eq!(stand.get("/sub/").body, b"<h1>sub");
+    let got = stand.get("/sub?a=1&b");
+    assert_eq!((got.status, got.field("Location")), (308, Some("/sub/?a=1&b")));
+    assert_eq!(stand.get("/sub?a=1&b").status, 308);
+    fs::create_dir(stand.folder.www().join("bare")).unwrap();
+    assert_eq!(stand.get("/bare").status, 404);
+    assert_eq!(stand.get("/bare/").status, 404);
+    assert_eq!(stand.get("/app.js/").status, 404);
+}
+
+#[test]
+fn the_first_index_that_exists_stands_for_a_directory_even_when_it_comes_later() {
+    let stand = Stand::with(&Static { index: vec!["a.html".into(), "index.html".into()], ..Static::default() });
+    assert_eq!(stand.get("/").body, b"<h1>home");
+    stand.folder.file("a.html", b"first", 50);
+    stand.pass(Duration::from_secs(2));
+    assert_eq!(stand.get("/").body, b"first");
+}
+
+#[test]
+fn a_navigation_to_nowhere_gets_the_root_index_and_a_missing_asset_404() {
+    let stand = Stand::new();
+    for path in ["/deep/link", "/deep/", "/sub/none", "/a.b/c"] {
+        let got = stand.ask("GET", path, PAGE);
+        assert_eq!((got.status, &*got.body), (200, &b"<h1>home"[..]), "{path}");
+        assert_eq!(got.field("Cache-Control"), Some("no-cache"));
+        assert_eq!(stand.ask("GET", path, "Sec-Fetch-Mode: navigate\r\n").status, 200, "{path}");
+        assert_eq!(stand.ask("GET", path, "Accept: */*\r\n").status, 404, "{path}");
+        assert_eq!(stand.get(path).status, 404, "{path}");
+    }
+    assert_eq!(stand.ask("GET", "/missing.js", PAGE).status, 404);
+    assert_eq!(stand.ask("GET", "/.git/config", PAGE).status, 404);
+    assert_eq!(stand.ask("GET", "/a%2Fb", PAGE).status, 404);
+}
+
+#[test]
+fn the_fallback_can_be_for_all_or_for_none() {
+    let all = Stand::with(&Static { spa: Spa::On, ..Static::default() });
+    assert_eq!(all.get("/missing.js").body, b"<h1>home");
+    assert_eq!(all.get("/.env").status, 404);
+    let none = Stand::with(&Static { spa: Spa::Off, ..Static::default() });
+    assert_eq!(none.ask("GET", "/deep/link", PAGE).status, 404);
+}
+
+#[test]
+fn nothing_outside_hidden_or_special_is_served() {
+    let stand = Stand::new();
+    let www = stand.folder.www();
+    fs::write(stand.folder.0.join("secret"), "s").unwrap();
+    stand.folder.file(".env", b"KEY=1", 100);
+    stand.folder.file(".well-known/x", b"known", 100);
+    symlink("../secret", www.join("out")).unwrap();
+    symlink("/etc/passwd", www.join("abs")).unwrap();
+    symlink("app.js", www.join("in.js")).unwrap();
+    symlink("loop", www.join("loop")).unwrap();
+    let _pipe = std::process::Command::new("mkfifo").arg(www.join("pipe")).status().unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(www.join("socket")).unwrap();
+    for path in ["/out", "/abs", "/loop", "/pipe", "/socket", "/.env", "/%2e%2e/secret", "/a/%2e%2e/app.js", "/sub%2Findex.html"] {
+        assert_eq!(stand.get(path).status, 404, "{path}");
+    }
+    assert_eq!(stand.get(&format!("/{}", "n".repeat(300))).status, 404);
+    assert_eq!(stand.get("/.well-known/x").body, b"known");
+    assert_eq!(stand.get("/in.js").body, b"let app;");
+}
+
+#[test]
+fn symbolic_links_are_followed_as_far_as_the_setting_says() {
+    let deny = Stand::with(&Static { symlinks: Symlinks::Deny, ..Static::default() });
+    symlink("app.js", deny.folder.www().join("in.js")).unwrap();
+    assert_eq!(deny.get("/in.js").status, 404);
+    assert_eq!(deny.get("/app.js").status, 200);
+    let follow = Stand::with(&Static { symlinks: Symlinks::Follow, hidden: Hidden::Allow, ..Static::default() });
+    fs::write(follow.folder.0.join("outside.txt"), "out").unwrap();
+    symlink("../outside.txt", follow.folder.www().join(".link")).unwrap();
+    for _ in 0..2 {
+        assert_eq!(follow.get("/.link").body, b"out");
+        follow.pass(Duration::from_secs(2));
+    }
+}
+
+#[test]
+fn what_may_not_be_read_is_403() {
+    let stand = Stand::new();
+    let path = stand.folder.www().join("closed.txt");
+    stand.folder.file("closed.txt", b"x", 100);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    if fs::File::open(&path).is_ok() {
+        // Nothing is closed to root.
+        return;
+    }
+    assert_eq!(stand.get("/closed.txt").status, 403);
+}
+
+#[test]
+fn an_encoded_name_is_decoded_once() {
+    let stand = Stand::new();
+    stand.folder.file("a b.txt", b"blank", 100);
+    stand.folder.file("100%25.txt", b"twice", 100);
+    assert_eq!(stand.get("/a%20b.txt").body, b"blank");
+    assert_eq!(stand.get("/100%2525.txt").body, b"twice");
+    assert_eq!(stand.quick("GET", "/a%20b.txt", "").unwrap().0, 200);
+}
+
+#[test]
+fn conditions_are_answered_304_and_412_in_the_order_of_rfc_9110() {
+    let stand = Stand::new();
+    for path in ["/app.js", "/large.bin"] {
+        let got = stand.get(path);
+        let (etag, modified) = (got.etag().to_owned(), got.field("Last-Modified").unwrap().to_owned());
+        for (fields, status) in [
+            (format!("If-None-Match: {etag}\r\n"), 304),
+            (format!("If-None-Match: \"x\", W/{etag}\r\n"), 304),
+            ("If-None-Match: *\r\n".into(), 304),
+            ("If-None-Match: \"x\"\r\n".into(), 200),
+            (format!("If-Modified-Since: {modified}\r\n"), 304),
+            ("If-Modified-Since: Mon, 05 Jan 1998 00:00:00 GMT\r\n".into(), 200),
+            (format!("If-None-Match: \"x\"\r\nIf-Modified-Since: {modified}\r\n"), 200),
+            (format!("If-Match: {etag}\r\n"), 200),
+            ("If-Match: \"x\"\r\n".into(), 412),
+            ("If-Unmodified-Since: Mon, 05 Jan 1998 00:00:00 GMT\r\n".into(), 412),
+            (format!("If-Match: \"x\"\r\nIf-None-Match: {etag}\r\n"), 412),
+        ] {
+            for method in ["GET", "HEAD"] {
+                let got = stand.ask(method, path, &fields);
+                assert_eq!(got.status, status, "{method} {path} {fields}");
+                if status == 304 {
+                    assert_eq!((got.etag(), got.body.len(), got.field("Content-Type")), (&*etag, 0, None));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn one_range_is_206_or_416_and_several_are_the_whole() {
+    let stand = Stand::new();
+    for path in ["/app.js", "/large.bin"] {
+        let whole = stand.get(path);
+        let n = whole.body.len();
+        for (range, start, end) in [("0-0", 0, 1), ("2-4", 2, 5), ("3-", 3, n), ("-2", n - 2, n), ("4-99999999", 4, n)] {
+            let got = stand.ask("GET", path, &format!("Range: bytes={range}\r\n"));
+            assert_eq!((got.status, &*got.body), (206, &whole.body[start..end]), "{path} {range}");
+            assert_eq!(got.field("Content-Range"), Some(&*format!("bytes {start}-{}/{n}", end - 1)));
+            assert_eq!((got.etag(), got.from_disk), (whole.etag(), whole.from_disk));
+        }
+        let got = stand.ask("GET", path, &format!("Range: bytes={n}-\r\n"));
+        assert_eq!((got.status, got.field("Content-Range")), (416, Some(&*format!("bytes */{n}"))));
+        for fields in ["Range: bytes=0-1,5-6\r\n", "Range: bytes=0-1\r\nRange: bytes=2-3\r\n", "Range: lines=1-2\r\n", "Range: x\r\n"] {
+            assert_eq!(stand.ask("GET", path, fields).status, 200, "{fields}");
+        }
+    }
+}
+
+#[test]
+fn if_range_wants_this_very_version() {
+    let stand = Stand::new();
+    let got = stand.get("/app.js");
+    let (etag, modified) = (got.etag().to_owned(), got.field("Last-Modified").unwrap().to_owned());
+    for (value, status) in [
+        (etag.clone(), 206),
+        (format!("W/{etag}"), 200),
+        ("\"x\"".into(), 200),
+        (modified, 206),
+        ("Mon, 05 Jan 1998 00:00:00 GMT".into(), 200),
+    ] {
+        let got = stand.ask("GET", "/app.js", &format!("Range: bytes=1-2\r\nIf-Range: {value}\r\n"));
+        assert_eq!(got.status, status, "{value}");
+    }
+}
+
+#[test]
+fn an_empty_file_is_200_with_nothing_in_it() {
+    let stand = Stand::new();
+    stand.folder.file("empty.txt", b"", 100);
+    let got = stand.get("/empty.txt");
+    assert_eq!((got.status, got.length, got.body.len()), (200, Some(0), 0));
+    assert!(stand.quick("GET", "/empty.txt", "").unwrap().1.ends_with("Content-Length: 0\r\n\r\n"));
+}
+
+#[test]
+fn the_quick_answer_is_the_long_ones_and_only_for_what_is_known_and_fresh() {
+    let stand = Stand::new();
+    assert!(stand.quick("GET", "/app.js", "").is_none(), "nothing is known yet");
+    let long = stand.get("/app.js");
+    let (status, text) = stand.quick("GET", "/app.js", "").unwrap();
+    assert_eq!(status, 200);
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\nDate: ") && head.contains("\r\nServer: gate\r\n"), "{head}");
+    assert!(format!("{head}\r\n").contains(&long.lines), "{head}");
+    assert!(head.ends_with("Content-Length: 8") && body == "let app;", "{text}");
+    let (_, only_head) = stand.quick("HEAD", "/app.js", "").unwrap();
+    assert_eq!(only_head, format!("{head}\r\n\r\n"));
+
+    let known = format!("If-None-Match: {}\r\n", long.etag());
+    let (status, text) = stand.quick("GET", "/app.js", &known).unwrap();
+    assert!(status == 304 && text.starts_with("HTTP/1.1 304 Not Modified\r\n") && text.ends_with("\r\n\r\n"), "{text}");
+    assert!(!text.contains("Content-Length"), "{text}");
+    let since = format!("If-Modified-Since: {}\r\n", long.field("Last-Modified").unwrap());
+    assert_eq!(stand.quick("GET", "/app.js", &since).unwrap().0, 304);
+    for fields in ["If-None-Match: \"x\"\r\n", "Range: bytes=0-1\r\n", "If-Match: *\r\n", "If-Modified-Since: x\r\n"] {
+        assert!(stand.quick("GET", "/app.js", fields).is_none(), "{fields}");
+    }
+    stand.get("/large.bin");
+    assert!(stand.quick("GET", "/large.bin", "").is_none(), "a large file is sent by the kernel");
+    stand.pass(Duration::from_secs(1));
+    assert!(stand.quick("GET", "/app.js", "").is_none(), "no longer fresh");
+    stand.get("/app.js");
+    assert!(stand.quick("GET", "/app.js", "").is_some());
+}
+
+#[test]
+fn a_known_nowhere_is_answered_quickly_to_navigations_alone() {
+    let stand = Stand::new();
+    assert_eq!(stand.ask("GET", "/deep/link", PAGE).status, 200);
+    assert!(stand.quick("GET", "/deep/link", PAGE).unwrap().1.ends_with("<h1>home"));
+    assert!(stand.quick("GET", "/deep/link", "").is_none());
+}
+
+#[test]
+fn a_change_shows_within_a_second_and_unchanged_files_keep_their_version() {
+    let stand = Stand::new();
+    let first = stand.get("/app.js");
+    stand.folder.file("app.js", b"let new;", 50);
+    assert_eq!(stand.get("/app.js").body, first.body, "believed for a moment");
+    stand.pass(Duration::from_secs(2));
+    let second = stand.get("/app.js");
+    assert_eq!(second.body, b"let new;");
+    assert_ne!(second.etag(), first.etag());
+    stand.pass(Duration::from_secs(2));
+    assert_eq!(stand.get("/app.js").lines, second.lines);
+    fs::remove_file(stand.folder.www().join("app.js")).unwrap();
+    stand.pass(Duration::from_secs(2));
+    assert_eq!(stand.get("/app.js").status, 404);
+    stand.folder.file("app.js", b"back", 10);
+    stand.pass(Duration::from_secs(2));
+    assert_eq!(stand.get("/app.js").body, b"back");
+}
+
+#[test]
+fn a_change_that_the_times_do_not_show_is_seen_while_it_is_young() {
+    let stand = Stand::new();
+    stand.folder.file("app.js", b"one", 0);
+    assert_eq!(stand.get("/app.js").body, b"one");
+    // Rewritten in place within the clock's step: same inode, length and times.
+    stand.folder.file("app.js", b"two", 0);
+    stand.pass(Duration::from_secs(1));
+    assert_eq!(stand.get("/app.js").body, b"two");
+}
+
+#[test]
+fn another_directory_in_the_place_of_the_first_is_seen() {
+    let stand = Stand::new();
+    assert_eq!(stand.get("/app.js").body, b"let app;");
+    let www = stand.folder.www();
+    fs::rename(&www, stand.folder.0.join("old")).unwrap();
+    stand.pass(Duration::from_secs(2));
+    assert_eq!(stand.get("/app.js").body, b"let app;", "while there is none, the old one is served");
+    stand.folder.file("app.js", b"deployed", 10);
+    stand.pass(Duration::from_secs(2));
+    assert_eq!(stand.get("/app.js").body, b"deployed");
+}
+
+#[test]
+fn the_configuration_is_never_served_even_after_an_editor_replaced_it() {
+    let folder = Folder::new();
+    folder.file("anygate.yml", b"routes: {}", 100);
+    folder.file("other.yml", b"x: 1", 100);
+    fs::hard_link(folder.www().join("anygate.yml"), folder.www().join("alias.yml")).unwrap();
+    let protected = [folder.www().join("anygate.yml")];
+    let target = StaticTarget { path: "www/".into(), is_dir: true };
+    let site = Site::open(&target, &Static::default(), &folder.0, &protected).unwrap();
+    let found = |name: &str| look::look(&site, &site.dir, name.as_bytes(), false).unwrap();
+    assert!(matches!(found("anygate.yml"), Found::Missing));
+    assert!(matches!(found("alias.yml"), Found::Missing), "another name of the same file");
+    assert!(matches!(found("other.yml"), Found::File(_)));
+    fs::rename(folder.www().join("other.yml"), folder.www().join("anygate.yml")).unwrap();
+    assert!(matches!(found("anygate.yml"), Found::Missing), "another file under the same name");
+    let only = StaticTarget { path: "www/anygate.yml".into(), is_dir: false };
+    let refused = Files::compile(&only, &Static::default(), &folder.0, &protected).unwrap_err();
+    assert!(refused.contains("never served"), "{refused}");
+}
+
+#[test]
+fn a_single_file_is_served_whatever_the_path() {
+    let stand = Stand::new();
+    let target = StaticTarget { path: "./www/app.js".into(), is_dir: false };
+    let files = Files::compile(&target, &Static::default(), &stand.folder.0, &[]).unwrap();
+    let stand = Stand { files, cache: Rc::new(Cache::new()), folder: Folder::new(), shard: stand.shard.clone(), world: stand.world.clone(), mailbox: mailbox::channel(1).1 };
+    for path in ["/", "/x", "/x/y.html", "/%2F"] {
+        let got = stand.get(path);
+        assert_eq!((got.status, &*got.body), (200, &b"let app;"[..]), "{path}");
+        assert_eq!(got.field("Content-Type"), Some("text/javascript; charset=utf-8"));
+    }
+}
+
+#[test]
+fn what_cannot_be_served_is_refused_at_load_with_the_reason() {
+    let folder = Folder::new();
+    folder.file("a.txt", b"x", 100);
+    symlink("/etc/passwd", folder.www().join("out")).unwrap();
+    let compile = |path: &str, settings: &Static| {
+        let target = StaticTarget { path: path.into(), is_dir: path.ends_with('/') };
+        Files::compile(&target, settings, &folder.0, &[]).map(drop).unwrap_err()
+    };
+    let usual = Static::default();
+    for (path, reason) in [
+        ("none/", "does not exist"),
+        ("www/none.txt", "does not exist"),
+        ("www/a.txt/", "directory"),
+        ("www/a.txt/x", "directory"),
+        ("www", "is a directory"),
+        ("www/out", "symbolic link"),
+        ("/dev/null", "not a regular file"),
+    ] {
+        let said = compile(path, &usual);
+        assert!(said.contains(reason), "{path}: {said}");
+    }
+    let said = compile("www/", &Static { index: vec!["a/b.html".into()], ..usual });
+    assert!(said.contains("`a/b.html`"), "{said}");
+}
+
+#[test]
+fn fields_that_say_how_long_to_keep_a_file_follow_the_setting() {
+    let stand = Stand::new();
+    stand.folder.file("assets/main.3f2a1b9c.js", b"x", 100);
+    assert_eq!(stand.get("/assets/main.3f2a1b9c.js").field("Cache-Control"), Some("public, max-age=31536000, immutable"));
+    assert_eq!(stand.get("/app.js").field("Cache-Control"), None);
+    let page = stand.get("/");
+    assert_eq!(page.field("Cache-Control"), Some("no-cache"));
+    let not_modified = stand.ask("GET", "/", &format!("If-None-Match: {}\r\n", page.etag()));
+    assert_eq!(not_modified.field("Cache-Control"), Some("no-cache"));
+    let fixed = Stand::with(&Static { cache_control: CacheControl::Value("max-age=60".into()), ..Static::default() });
+    assert_eq!(fixed.get("/").field("Cache-Control"), Some("max-age=60"));
+}
+
+#[test]
+fn no_more_large_files_are_kept_open_than_the_limit() {
+    let stand = Stand::new();
+    for i in 0..FILES_HELD_OPEN + 10 {
+        stand.folder.file(&format!("l{i}"), &large(), 100);
+        assert_eq!(stand.get(&format!("/l{i}")).status, 200);
+    }
+    assert_eq!(stand.cache.held(), (FILES_HELD_OPEN, FILES_HELD_OPEN));
+    stand.cache.close_files();
+    assert_eq!(stand.cache.held(), (0, 0));
+    assert_eq!(stand.get("/l0").body, large());
+}

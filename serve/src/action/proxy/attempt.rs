@@ -1,0 +1,208 @@
+//! One try with one server: a connection, the request on it, and the response's head back.
+
+use std::future::poll_fn;
+use std::mem;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use anygate_proto::h1::forward::{Edits, ForwardBack, forward_response};
+use anygate_proto::h1::response::Asked;
+use anygate_proto::h1::sink::Copied;
+use anygate_proto::h1::write::Persistence;
+use anygate_proto::{BodyLength, ResponseHead};
+use anygate_shard::{Bytes, Deadline};
+
+use super::waiting::Waiting;
+use super::{Proxy, head};
+use crate::body::Body;
+use crate::connection::outlet::{Framing, Outlet};
+use crate::connection::reader::Pace;
+use crate::error::{Error, Kind, Phase, Retry, Side};
+use crate::exchange::Exchange;
+use crate::response::{FieldSource, Outcome, Response};
+use crate::server::Server;
+use crate::upstream::content::Upload;
+use crate::upstream::pool::Pool;
+use crate::upstream::{Checkout, Content, Tunnel, connect};
+
+/// Most interim responses before a final one; a server that says more is broken.
+const INTERIM: usize = 128;
+
+/// One try.
+pub(super) struct Attempt<'a> {
+    pub(super) proxy: &'a Proxy,
+    pub(super) server: &'a Rc<Server>,
+    /// Which of the proxy's servers.
+    pub(super) at: usize,
+    pub(super) pool: &'a Rc<Pool>,
+    /// The protocol the client asks to switch to.
+    pub(super) upgrade: Option<&'a str>,
+    /// Whether a kept connection will not do.
+    pub(super) fresh: bool,
+}
+
+impl Attempt<'_> {
+    /// Makes the try; `total` is what is left of the whole exchange's time.
+    pub(super) async fn run(&self, exchange: &mut Exchange, total: &mut Option<Deadline>) -> Result<Outcome, Error> {
+        let result = self.exchange(exchange, total).await;
+        if let Err(error) = &result
+            && error.side == Side::Upstream
+            && error.retry != Retry::Safe
+        {
+            self.count(*error);
+        }
+        result
+    }
+
+    async fn exchange(&self, exchange: &mut Exchange, total: &mut Option<Deadline>) -> Result<Outcome, Error> {
+        let settings = &self.proxy.settings;
+        let checkout = self.acquire(total).await?;
+        let Some(reader) = checkout.reader().map(Rc::clone) else {
+            return Err(Error::new(Kind::Internal, Side::Internal, Phase::BeforeHead));
+        };
+        let request = self.proxy.write_head(self.at, exchange, self.upgrade)?;
+        let shard = &self.server.shard;
+        reader.borrow().wire().queue(shard, request);
+        let upload = if exchange.body.is_empty() {
+            None
+        } else {
+            let outlet = Outlet::new(shard.clone(), Rc::clone(&reader), Side::Upstream, settings.write_timeout);
+            Some(send(outlet, exchange))
+        };
+        let retry = if checkout.is_reused() && upload.is_none() { Retry::IfIdempotent } else { Retry::Never };
+        let asked = Asked::by(exchange.head.view().method());
+        let deadline = shard.deadline_unset();
+        let mut waiting = Waiting::new(&reader, asked, upload, retry, settings.first_byte_timeout, deadline, total);
+        for _ in 0..=INTERIM {
+            let head = poll_fn(|cx| waiting.poll_head(cx)).await?;
+            if head.response.is_interim() {
+                self.inform(exchange, &head);
+                waiting.encouraged();
+                continue;
+            }
+            let sent = waiting.is_sent();
+            let upload = waiting.upload.take();
+            if head.response.status == 101 {
+                return self.switch(checkout, head, sent);
+            }
+            return Ok(self.response(checkout, head, sent, upload, total.take()).into());
+        }
+        Err(malformed())
+    }
+
+    async fn acquire(&self, total: &mut Option<Deadline>) -> Result<Checkout, Error> {
+        let timeout = self.proxy.settings.connect_timeout;
+        let mut connecting = pin!(connect::acquire(self.server, self.pool, self.fresh, timeout));
+        poll_fn(|cx| {
+            if let Poll::Ready(checkout) = connecting.as_mut().poll(cx) {
+                return Poll::Ready(checkout);
+            }
+            match total {
+                Some(total) => total
+                    .poll_expired(cx)
+                    .map(|()| Err(Error::new(Kind::Timeout, Side::Upstream, Phase::BeforeHead))),
+                None => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Passes an interim response on (RFC 9110 §15.2).
+    fn inform(&self, exchange: &Exchange, head: &ResponseHead<Bytes>) {
+        if !exchange.informer.listens() {
+            return;
+        }
+        let mut out = Vec::with_capacity(head.bytes.len());
+        let back = ForwardBack {
+            version: exchange.head.request.version,
+            body: BodyLength::None,
+            persistence: Persistence::Implied,
+            via: None,
+            date: &self.server.date(),
+            upgrade: false,
+            edits: Edits::default(),
+        };
+        if forward_response(head.view(), &back, &mut Copied::new(&head.bytes, &mut out)).is_ok() {
+            exchange.informer.inform(self.server.lend(out));
+        }
+    }
+
+    /// A 101: a tunnel, if it is what was asked for.
+    fn switch(&self, checkout: Checkout, head: ResponseHead<Bytes>, sent: bool) -> Result<Outcome, Error> {
+        let agreed = self.upgrade.is_some_and(|asked| head::switches_to(head.view(), asked));
+        if !agreed || !sent {
+            return Err(malformed());
+        }
+        let response = self.dressed(head, Body::Empty);
+        let idle_timeout = self.proxy.settings.tunnel_timeout;
+        Ok(Outcome::Tunnel(Box::new(Tunnel { response, upstream: checkout, idle_timeout })))
+    }
+
+    /// A final response, its content still to come.
+    fn response(
+        &self,
+        mut checkout: Checkout,
+        head: ResponseHead<Bytes>,
+        sent: bool,
+        upload: Option<Upload>,
+        total: Option<Deadline>,
+    ) -> Response {
+        let facts = head.response;
+        // A refusal needs no more of the request's body. Who begins a good answer early may well want all of it.
+        let upload = upload.filter(|_| facts.status < 300);
+        let reusable = facts.keep_alive && (sent || upload.is_some());
+        let length = facts.body.known();
+        let body = match checkout.reader() {
+            Some(reader) if upload.is_none() && length.is_some_and(|length| length <= reader.borrow().held().len() as u64) => {
+                // All of it came with the head: the connection is free at once.
+                let bytes = reader.borrow_mut().take(length.and_then(|length| usize::try_from(length).ok()).unwrap_or(0));
+                if reusable {
+                    checkout.keep();
+                }
+                checkout.settle();
+                if bytes.is_empty() { Body::Empty } else { Body::Bytes(bytes) }
+            }
+            Some(reader) => {
+                let pace = Pace::timeout(self.proxy.settings.read_timeout);
+                reader.borrow_mut().begin_body(facts.body, pace, false);
+                Body::Upstream(Box::new(Content::new(checkout, reusable, upload, total)))
+            }
+            None => Body::Empty,
+        };
+        let mut response = self.dressed(head, body);
+        response.length = facts.content_length;
+        // What of the client's body is on its way when the exchange ends may be lost between the sockets.
+        response.close = !sent;
+        response
+    }
+
+    fn dressed(&self, head: ResponseHead<Bytes>, body: Body) -> Response {
+        let mut response = Response::new(head.response.status, Bytes::empty(), body);
+        response.via = self.proxy.settings.via;
+        response.fields = FieldSource::Upstream(Box::new(head));
+        response
+    }
+
+    fn count(&self, error: Error) {
+        let cells = &self.server.cells;
+        match error.kind {
+            Kind::Timeout => cells.timeouts_upstream_first_byte.add(1),
+            _ => cells.upstream_failures.add(1),
+        }
+    }
+}
+
+/// Sends the request's body, framed as it came.
+fn send(mut outlet: Outlet, exchange: &mut Exchange) -> Upload {
+    let mut body = mem::replace(&mut exchange.body, Body::Empty);
+    let framing = match exchange.head.request.body {
+        BodyLength::Chunked => Framing::Chunked,
+        _ => Framing::Plain,
+    };
+    Box::pin(async move { outlet.send_body(&mut body, framing).await })
+}
+
+fn malformed() -> Error {
+    Error::new(Kind::Malformed { status: 502 }, Side::Upstream, Phase::BeforeHead)
+}

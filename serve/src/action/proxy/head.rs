@@ -1,0 +1,163 @@
+//! What head does a server behind get, and which switch of protocols is asked of it?
+
+use anygate_core::config::HostHeader;
+use anygate_proto::forwarded::is_trusted;
+use anygate_proto::h1::forward::{Edits, ForwardTo, HostRule, forward_request};
+use anygate_proto::h1::sink::Sink;
+use anygate_proto::websocket::{self, Handshake};
+use anygate_proto::{Known, RequestView, ResponseView, Scheme, Span};
+use anygate_shard::{Bytes, Class, Lease};
+
+use super::Proxy;
+use crate::error::{Error, Kind, Phase, Side};
+use crate::exchange::Exchange;
+
+/// Longest protocol name an `Upgrade` may ask for.
+const MAX_PROTOCOL: usize = 64;
+
+impl Proxy {
+    /// Writes the request's head for the server `at`.
+    pub(super) fn write_head(&self, at: usize, exchange: &Exchange, upgrade: Option<&str>) -> Result<Bytes, Error> {
+        let view = exchange.head.view();
+        let table = &exchange.live.plan.table;
+        let captures = table.captures(exchange.rule as u32, view.path(), &exchange.matched);
+        let mut target = Vec::with_capacity(view.target().len() + 64);
+        self.path.render(&captures, view.query(), &mut target);
+        let own = self.hosts[at].as_bytes();
+        let client = exchange.peer.raw.ip().map(|address| address.ip());
+        let to = ForwardTo {
+            target: &target,
+            host: match &self.settings.host {
+                HostHeader::Keep => HostRule::Keep { or: own },
+                HostHeader::Target => HostRule::Value(own),
+                HostHeader::Value(host) => HostRule::Value(host.as_bytes()),
+            },
+            client,
+            trusted: client.is_some_and(|client| is_trusted(client, &exchange.live.plan.client.trust)),
+            scheme: if exchange.tls.is_some() { Scheme::Https } else { Scheme::Http },
+            port: None,
+            x_forwarded: self.settings.x_forwarded,
+            forwarded: self.settings.forwarded,
+            via: self.settings.via.then_some(&*exchange.server.id),
+            upgrade,
+            body: exchange.head.request.body,
+            expect: false,
+            edits: Edits::default(),
+        };
+        let mut out = Outgoing::new(view.bytes, exchange.server.shard.try_lease(Class::Head));
+        forward_request(view, &to, &mut out)
+            .map_err(|reject| Error::new(Kind::Malformed { status: reject.status }, Side::Downstream, Phase::AfterHead))?;
+        Ok(out.into_bytes())
+    }
+}
+
+/// The protocol a request asks to switch to, where that can be asked of a server behind.
+///
+/// # Errors
+/// 400: it asks for a WebSocket, but not as RFC 6455 §4.2.1 wants it.
+pub(super) fn upgrade(view: RequestView<'_>) -> Result<Option<String>, Error> {
+    match websocket::handshake(view) {
+        Handshake::Valid | Handshake::OtherVersion => return Ok(Some("websocket".into())),
+        Handshake::Malformed => {
+            return Err(Error::new(Kind::Malformed { status: 400 }, Side::Downstream, Phase::AfterHead));
+        }
+        Handshake::None if !view.request.upgrade => return Ok(None),
+        Handshake::None => {}
+    }
+    // The first that is offered. HTTP/2 in the clear would hide requests in the tunnel from every rule.
+    let first = view.list(Known::Upgrade).next().unwrap_or_default();
+    let usable = !first.is_empty() && first.len() <= MAX_PROTOCOL && !first.eq_ignore_ascii_case(b"h2c");
+    Ok(std::str::from_utf8(first).ok().filter(|_| usable).map(str::to_owned))
+}
+
+/// Whether a 101 switches to the protocol that was asked for and to no other (RFC 9110 §15.2.2).
+pub(super) fn switches_to(view: ResponseView<'_>, asked: &str) -> bool {
+    if asked == "websocket" {
+        return websocket::accepted(view);
+    }
+    let mut protocols = view.list(Known::Upgrade);
+    view.response.upgrade
+        && protocols.next().is_some_and(|protocol| protocol.eq_ignore_ascii_case(asked.as_bytes()))
+        && protocols.next().is_none()
+}
+
+/// A head on its way out: in one lease, or in memory of its own where that does not hold it.
+struct Outgoing<'a> {
+    source: &'a [u8],
+    lease: Option<Lease>,
+    spill: Vec<u8>,
+}
+
+impl<'a> Outgoing<'a> {
+    fn new(source: &'a [u8], lease: Option<Lease>) -> Self {
+        Self { source, lease, spill: Vec::new() }
+    }
+
+    fn into_bytes(self) -> Bytes {
+        match self.lease {
+            Some(lease) => lease.freeze(),
+            None => Bytes::from(self.spill),
+        }
+    }
+}
+
+impl Sink for Outgoing<'_> {
+    fn keep(&mut self, span: Span) {
+        self.put(span.of(self.source));
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        if let Some(lease) = &mut self.lease {
+            if bytes.len() <= lease.spare() {
+                lease.extend_from_slice(bytes);
+                return;
+            }
+            self.spill = lease.filled().to_vec();
+            self.lease = None;
+        }
+        self.spill.extend_from_slice(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anygate_proto::h1::request::parse_request;
+    use anygate_proto::{Fields, Limits, Parsed};
+
+    use super::*;
+
+    fn asked(fields: &str) -> Result<Option<String>, u16> {
+        let text = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        let mut fields = Fields::new();
+        let Ok(Parsed::Complete(request)) = parse_request(text.as_bytes(), &Limits::default(), &mut fields) else {
+            panic!("a good head");
+        };
+        upgrade(request.view(text.as_bytes(), &fields)).map_err(Error::status)
+    }
+
+    #[test]
+    fn a_websocket_is_asked_for_and_a_broken_one_refused() {
+        let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+        let ask = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+        let good = format!("{ask}{key}Sec-WebSocket-Version: 13\r\n");
+        assert_eq!(asked(&good), Ok(Some("websocket".into())));
+        assert_eq!(asked(ask), Err(400));
+        assert_eq!(asked("Upgrade: websocket\r\n"), Ok(None), "Connection does not name it");
+    }
+
+    #[test]
+    fn another_protocol_goes_through_but_for_http2_in_the_clear() {
+        assert_eq!(asked("Connection: Upgrade\r\nUpgrade: tcp\r\n"), Ok(Some("tcp".into())));
+        assert_eq!(asked("Connection: Upgrade\r\nUpgrade: h2c\r\n"), Ok(None));
+        assert_eq!(asked(""), Ok(None));
+    }
+
+    #[test]
+    fn a_head_that_outgrows_its_lease_stays_whole() {
+        let mut out = Outgoing::new(b"abcdef", Some(Lease::with_capacity(4)));
+        out.put(b"12");
+        out.keep(Span::between(1, 4));
+        out.put(b"3");
+        assert_eq!(&out.into_bytes()[..], b"12bcd3");
+    }
+}

@@ -1,0 +1,115 @@
+//! What a server behind answers: the request goes on to it, and its response comes back.
+//!
+//! `Expect: 100-continue` ends here: the client's `100 Continue` comes from this gate when the first byte of its body is
+//! wanted, which is when a connection to a server stands. A server that refuses by the head alone still can: its final
+//! answer is passed on while the body is being sent.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use anygate_core::config::Proxy as Settings;
+use anygate_proto::h1::forward;
+use anygate_route::TargetPath;
+
+use crate::error::{Error, Kind, Phase, Retry, Side};
+use crate::exchange::Exchange;
+use crate::response::Outcome;
+use crate::upstream::Endpoint;
+
+mod attempt;
+mod compile;
+mod head;
+mod local;
+mod waiting;
+
+use attempt::Attempt;
+
+/// A compiled proxy route.
+#[derive(Debug, Clone)]
+pub struct Proxy {
+    /// The servers, in the order of the targets; never empty.
+    endpoints: Vec<Endpoint>,
+    /// For each of them its target's own host, as `Host` would say it.
+    hosts: Vec<Box<str>>,
+    path: TargetPath,
+    settings: Settings,
+    /// Counts requests: which server is next.
+    turn: Cell<usize>,
+}
+
+impl Proxy {
+    /// Its servers.
+    #[must_use]
+    pub fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
+    }
+
+    /// Sends the request on, and returns what came back. Tries again where that is safe: with the next server while no
+    /// byte of the request has left, and on a new connection when an idempotent request without a body met a kept one
+    /// that its server was just closing.
+    ///
+    /// # Errors
+    /// 502 where no server could be reached or none answered properly, 503 where none is known, 504 where one was too
+    /// slow, 508 where the request has been here before; or whatever was wrong with the client's body.
+    pub async fn respond(&self, exchange: &mut Exchange) -> Result<Outcome, Error> {
+        let server = Rc::clone(&exchange.server);
+        if forward::via_loop(exchange.head.view(), server.id.as_bytes()) {
+            return Err(Error::new(Kind::Loop, Side::Internal, Phase::BeforeHead));
+        }
+        if forward::ends_here(exchange.head.view()) {
+            return Ok(local::answer(exchange).into());
+        }
+        let upgrade = head::upgrade(exchange.head.view())?;
+        let mut total = self.settings.timeout.map(|timeout| server.shard.deadline(timeout));
+        let first = self.turn.get();
+        self.turn.set(first.wrapping_add(1));
+        let mut failure = Error::new(Kind::Unavailable, Side::Upstream, Phase::BeforeHead);
+        let mut retries = self.settings.retries;
+        let mut fresh = false;
+        let mut step = 0;
+        while step < self.endpoints.len() {
+            let at = first.wrapping_add(step) % self.endpoints.len();
+            let pool = server.upstreams.pool(&self.endpoints[at].key).filter(|pool| pool.is_usable());
+            let Some(pool) = pool else {
+                step += 1;
+                continue;
+            };
+            exchange.attempts += 1;
+            let attempt = Attempt { proxy: self, server: &server, at, pool: &pool, upgrade: upgrade.as_deref(), fresh };
+            failure = match attempt.run(exchange, &mut total).await {
+                Ok(outcome) => return Ok(outcome),
+                Err(error) => error,
+            };
+            match failure.retry {
+                Retry::Safe if retries > 0 => {
+                    retries -= 1;
+                    step += 1;
+                }
+                // Only a reused connection says so, and a new one is the next: at most once. That is no fault of the
+                // server's, so it does not count as one of `retries`.
+                Retry::IfIdempotent if !fresh && is_idempotent(exchange.head.view().method()) => fresh = true,
+                _ => return Err(failure),
+            }
+            if step < self.endpoints.len() {
+                server.cells.upstream_retries.add(1);
+            }
+        }
+        Err(failure)
+    }
+}
+
+/// RFC 9110 §9.2.2.
+fn is_idempotent(method: &[u8]) -> bool {
+    matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_method_nobody_knows_is_not_idempotent() {
+        assert!(is_idempotent(b"GET") && is_idempotent(b"DELETE"));
+        assert!(!is_idempotent(b"POST") && !is_idempotent(b"PATCH") && !is_idempotent(b"get"));
+    }
+}

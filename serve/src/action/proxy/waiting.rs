@@ -1,0 +1,139 @@
+//! Waiting for a response's head while the request's body is still on its way.
+
+use std::cell::RefCell;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use anygate_core::limits::LINGER_TIME;
+use anygate_proto::h1::response::{Asked, parse_response};
+use anygate_proto::{Fields, Limits, Parsed, ResponseHead};
+use anygate_shard::{Bytes, Deadline};
+
+use crate::connection::reader::Reader;
+use crate::error::{Error, Kind, Phase, Retry, Side};
+use crate::upstream::content::Upload;
+
+/// Bounds of a response's head. Servers behind are more talkative than clients may be.
+const LIMITS: Limits = Limits { max_uri: 0, max_header_size: 64 * 1024, max_headers: Limits::MOST_HEADERS };
+
+/// Waits for one response.
+pub(super) struct Waiting<'a> {
+    pub(super) reader: &'a RefCell<Reader>,
+    pub(super) asked: Asked,
+    /// The body, while it is being sent.
+    pub(super) upload: Option<Upload>,
+    /// Whether another try may be made as long as nothing was heard.
+    pub(super) retry: Retry,
+    /// From the request's last byte to the head.
+    pub(super) patience: Duration,
+    pub(super) deadline: Deadline,
+    pub(super) total: &'a mut Option<Deadline>,
+    fields: Fields,
+    seen: usize,
+    sent: bool,
+}
+
+impl<'a> Waiting<'a> {
+    pub(super) fn new(
+        reader: &'a RefCell<Reader>,
+        asked: Asked,
+        upload: Option<Upload>,
+        retry: Retry,
+        patience: Duration,
+        mut deadline: Deadline,
+        total: &'a mut Option<Deadline>,
+    ) -> Self {
+        let sent = upload.is_none();
+        if sent {
+            deadline.reset(patience);
+        }
+        let fields = Fields::with_capacity(16);
+        Self { reader, asked, upload, retry, patience, deadline, total, fields, seen: 0, sent }
+    }
+
+    /// The next head, final or not.
+    ///
+    /// # Errors
+    /// The server closed, failed, is too slow or sent what is no head; or the client's body failed.
+    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead<Bytes>, Error>> {
+        self.poll_upload(cx)?;
+        loop {
+            if let Some(head) = self.parse()? {
+                return Poll::Ready(Ok(head));
+            }
+            match self.reader.borrow_mut().poll_more(cx) {
+                Poll::Ready(Ok(true)) => {}
+                Poll::Ready(Ok(false)) => return Poll::Ready(Err(self.lost(Kind::Truncated))),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(self.lost(error.kind))),
+                Poll::Pending => break,
+            }
+        }
+        let total = self.total.as_mut().is_some_and(|total| total.poll_expired(cx).is_ready());
+        if total || self.deadline.poll_expired(cx).is_ready() {
+            return Poll::Ready(Err(Error::new(Kind::Timeout, Side::Upstream, Phase::BeforeHead)));
+        }
+        Poll::Pending
+    }
+
+    /// True when the whole request was handed to the connection.
+    pub(super) fn is_sent(&self) -> bool {
+        self.sent
+    }
+
+    /// An interim response was heard: the server is at work.
+    pub(super) fn encouraged(&mut self) {
+        self.retry = Retry::Never;
+        if self.sent {
+            self.deadline.reset(self.patience);
+        }
+    }
+
+    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
+        let Some(upload) = &mut self.upload else { return Ok(()) };
+        let Poll::Ready(done) = upload.as_mut().poll(cx) else { return Ok(()) };
+        self.upload = None;
+        match done {
+            Ok(()) => {
+                self.sent = true;
+                self.deadline.reset(self.patience);
+                Ok(())
+            }
+            // It takes nothing more, but may have said why before it stopped listening.
+            Err(error) if error.side == Side::Upstream && error.kind != Kind::Timeout => {
+                self.deadline.reset(LINGER_TIME.min(self.patience));
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn parse(&mut self) -> Result<Option<ResponseHead<Bytes>>, Error> {
+        let mut reader = self.reader.borrow_mut();
+        let held = reader.held();
+        // Only a line's end completes a head, and only growth breaks a limit.
+        let news = held.get(self.seen..).unwrap_or_default();
+        if news.is_empty() || memchr::memchr(b'\n', news).is_none() && held.len() < LIMITS.max_header_size {
+            self.seen = held.len();
+            return Ok(None);
+        }
+        self.seen = held.len();
+        match parse_response(held, &LIMITS, &mut self.fields, self.asked) {
+            Ok(Parsed::Partial) => Ok(None),
+            Ok(Parsed::Complete(response)) => {
+                self.seen = 0;
+                let bytes = reader.take(response.head_len as usize);
+                Ok(Some(response.into_head(bytes, std::mem::take(&mut self.fields))))
+            }
+            Err(reject) => {
+                let kind = Kind::Malformed { status: reject.status };
+                Err(Error::new(kind, Side::Upstream, Phase::BeforeHead))
+            }
+        }
+    }
+
+    /// The connection ended before the head did.
+    fn lost(&self, kind: Kind) -> Error {
+        let retry = if self.reader.borrow().held().is_empty() { self.retry } else { Retry::Never };
+        Error::new(kind, Side::Upstream, Phase::BeforeHead).retry(retry)
+    }
+}

@@ -1,0 +1,213 @@
+//! What does a configuration come to? A plan to serve, or everything that is wrong with its rules, told in one run.
+
+use std::path::Path;
+
+use anygate_core::config::{Config, RouteEntry};
+use anygate_core::{Diagnostic, limits, nearest};
+use anygate_route::{self as route, Rule, Table};
+
+use crate::action::Action;
+use crate::action::echo::Echo;
+use crate::action::files::Files;
+use crate::action::fixed::Fixed;
+use crate::action::proxy::Proxy;
+use crate::action::redirect::Redirect;
+use crate::filter::{Filter, Headers};
+use crate::pages::Pages;
+use crate::plan::{ClientSettings, Plan, Route};
+
+mod expect;
+mod locate;
+pub mod rules;
+
+pub use locate::locate;
+
+/// Most names of a folder that are compared with one that is not there.
+const NEIGHBOURS: usize = 1000;
+
+/// What a plan depends on beside the configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct CompileEnv {
+    /// Shards that will serve it; limits of the whole process are divided among them.
+    pub shards: usize,
+    /// Descriptors the process may use for connections.
+    pub descriptors: usize,
+    /// Counts reloads, from 1.
+    pub serial: u64,
+}
+
+/// What came of compiling.
+#[derive(Debug)]
+pub struct Compiled {
+    /// What is to be served, to be cloned for each shard; `None` when there is an error.
+    pub plan: Option<Plan>,
+    /// The routing table of a plan that is refused, where the rules by themselves are right. Never to be served.
+    pub draft: Option<Table>,
+    /// Errors and warnings: of each rule, of the rules together, of actions, of expectations.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Compiled {
+    /// The routing table, also where the plan is refused for another reason.
+    #[must_use]
+    pub fn table(&self) -> Option<&Table> {
+        self.plan.as_ref().map(|plan| &plan.table).or(self.draft.as_ref())
+    }
+}
+
+/// Compiles a configuration. Looks at the file system (do directories exist?), never at the network.
+#[must_use]
+pub fn compile(config: &Config, env: &CompileEnv) -> Compiled {
+    let mut findings = Vec::new();
+    let rules::Parsed { rules, table } = rules::parse(config, &mut findings);
+    let mut routes = Vec::with_capacity(rules.len());
+    for (number, rule) in &rules {
+        routes.extend(compile_route(config, &config.routes[*number], rule, &mut findings));
+    }
+    let plan = table.map(|table| Plan {
+        serial: env.serial,
+        table,
+        routes,
+        pages: Pages::compile(&config.server.name),
+        client: ClientSettings::new(&config.server, env.shards, env.descriptors),
+    });
+    let complete = |plan: &Plan| plan.routes.len() == config.routes.len();
+    let Some(plan) = plan else { return Compiled { plan: None, draft: None, diagnostics: bounded(findings) } };
+    if complete(&plan) {
+        expect::check(config, &plan, &mut findings);
+    }
+    let refused = !complete(&plan) || findings.iter().any(Diagnostic::is_error);
+    let (plan, draft) = if refused { (None, Some(plan.table)) } else { (Some(plan), None) };
+    Compiled { plan, draft, diagnostics: bounded(findings) }
+}
+
+/// One rule's action and filters; `None` when something is wrong with them.
+fn compile_route(
+    config: &Config,
+    entry: &RouteEntry,
+    rule: &Rule,
+    findings: &mut Vec<Diagnostic>,
+) -> Option<Route> {
+    let headers = compile_headers(entry, findings);
+    let action = compile_action(config, entry, rule, headers.as_ref(), findings);
+    let (headers, action) = (headers?, action?);
+    let fixed = matches!(action, Action::Fixed(_));
+    let filters = if fixed || headers.iter().next().is_none() { Vec::new() } else { vec![Filter::Headers(headers)] };
+    Some(Route { action, filters, max_body: config.max_body_size_for(entry) })
+}
+
+fn compile_headers(entry: &RouteEntry, findings: &mut Vec<Diagnostic>) -> Option<Headers> {
+    let list = &entry.settings.headers;
+    if let Some((name, _)) = list.iter().find(|(name, _)| name.text.eq_ignore_ascii_case("server")) {
+        findings.push(
+            Diagnostic::error("`Server` cannot be set by a rule")
+                .at(name.span, "is the same for every answer")
+                .help("set `server.name`"),
+        );
+        return None;
+    }
+    match Headers::new(list.iter().map(|(name, value)| (name.text.as_str(), value.text.as_str()))) {
+        Ok(headers) => Some(headers),
+        Err((at, why)) => {
+            findings.push(Diagnostic::error(why).at(list[at].0.span, "this field"));
+            None
+        }
+    }
+}
+
+fn compile_action(
+    config: &Config,
+    entry: &RouteEntry,
+    rule: &Rule,
+    headers: Option<&Headers>,
+    findings: &mut Vec<Diagnostic>,
+) -> Option<Action> {
+    let place = entry.action.span;
+    match &rule.action {
+        route::Action::Fixed(fixed) => {
+            let size = fixed.body.as_ref().map_or(0, String::len);
+            if size > limits::FIXED_BODY {
+                findings.push(
+                    Diagnostic::error(format!("a fixed body of {size} bytes"))
+                        .at(place, format!("at most {} bytes", limits::FIXED_BODY))
+                        .help("put it into a file, and let the rule name the file"),
+                );
+                return None;
+            }
+            match Fixed::compile(fixed, headers?, &config.server.name) {
+                Ok(fixed) => Some(Action::Fixed(fixed)),
+                Err(reject) => {
+                    findings.push(Diagnostic::error(reject.to_string()).at(place, "in this answer"));
+                    None
+                }
+            }
+        }
+        route::Action::Redirect { status, location } => Some(Action::Redirect(Redirect::new(*status, location.clone()))),
+        route::Action::Echo { status } => Some(Action::Echo(Echo::new(*status, config.echo.body))),
+        route::Action::Static(target) => {
+            match Files::compile(target, &config.static_for(entry), &entry.base_dir, &config.files) {
+                Ok(files) => Some(Action::Files(Box::new(files))),
+                Err(why) => {
+                    let finding = Diagnostic::error(why).at(place, "this path");
+                    findings.push(match path_help(&target.path, &entry.base_dir) {
+                        Some(help) => finding.help(help),
+                        None => finding,
+                    });
+                    None
+                }
+            }
+        }
+        route::Action::Proxy(targets) => {
+            match Proxy::compile(targets, &entry.action, &config.proxy_for(entry), &config.upstreams) {
+                Ok(proxy) => Some(Action::Proxy(Box::new(proxy))),
+                Err(errors) => {
+                    findings.extend(errors);
+                    None
+                }
+            }
+        }
+    }
+}
+
+/// What would be right for a path that is refused: a name that is like it, or where it starts.
+fn path_help(written: &str, base_dir: &Path) -> Option<String> {
+    let path = base_dir.join(written);
+    if path.exists() {
+        return None;
+    }
+    let folder = path.parent()?;
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let name = path.file_name()?.to_str()?;
+    let names: Vec<String> = std::fs::read_dir(folder)
+        .ok()
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .take(NEIGHBOURS)
+        .collect();
+    if let Some(near) = nearest(name, names.iter().map(String::as_str)) {
+        let before = written.trim_end_matches('/').strip_suffix(name)?;
+        let slash = if written.ends_with('/') { "/" } else { "" };
+        return Some(format!("did you mean `{before}{near}{slash}`?"));
+    }
+    let start = if base_dir.as_os_str().is_empty() { "the current folder".into() } else { base_dir.display().to_string() };
+    Some(match Path::new(written).is_absolute() {
+        true => "an absolute path is taken as it is: create it, or write `./` before a path beside this file".to_owned(),
+        false => format!("create it, or correct the path, which starts at {start}"),
+    })
+}
+
+/// The findings a person can still read: errors beyond the named limit are only counted.
+fn bounded(mut findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let more = findings.len().saturating_sub(limits::CONFIG_ERRORS);
+    if more > 0 {
+        findings.sort_by_key(|finding| !finding.is_error());
+        let errors = findings[limits::CONFIG_ERRORS..].iter().filter(|finding| finding.is_error()).count();
+        findings.truncate(limits::CONFIG_ERRORS);
+        findings.push(match errors {
+            0 => Diagnostic::warning(format!("{more} more warnings are not shown")),
+            _ => Diagnostic::error(format!("{errors} more errors are not shown")),
+        });
+    }
+    findings
+}

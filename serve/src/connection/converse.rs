@@ -1,0 +1,333 @@
+//! The long way: a client's requests one after the other, until the connection rests or ends.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use anygate_core::limits::PIPELINE_QUEUED;
+use anygate_proto::error::Reject;
+use anygate_proto::forwarded;
+use anygate_proto::h1::Parsed;
+use anygate_proto::h1::request::parse_request;
+use anygate_proto::head::{BodyLength, Fields, Head, Request, TargetForm};
+use anygate_route::{Found, Lookup, Scratch, Table};
+use anygate_shard::net::Address;
+use anygate_shard::{Bytes, Close, Deadline, Lease, SocketId};
+
+use crate::body::Body;
+use crate::connection::inform::Informer;
+use crate::connection::outlet::Outlet;
+use crate::connection::reader::{Pace, Reader};
+use crate::connection::row::ClientRow;
+use crate::connection::{accept, drain, short};
+use crate::error::{Error, Side};
+use crate::exchange::{Exchange, Peer};
+use crate::pipeline;
+use crate::response::Outcome;
+use crate::server::{Live, Row, Server};
+use crate::upstream::tunnel;
+use crate::wire::Wire;
+
+/// Spawns the task of a connection whose next request needs one; `left` holds its beginning.
+pub(crate) fn begin(server: &Rc<Server>, row: u32, client: ClientRow, left: Lease) {
+    let ClientRow { wire, peer, listener, served, .. } = client;
+    let seat = Seat { server: Rc::clone(server), row, socket: wire.socket(), peer, listener, taken: true };
+    let held = if left.is_empty() { Bytes::empty() } else { left.freeze() };
+    let shard = server.shard.clone();
+    let reader = Rc::new(RefCell::new(Reader::new(shard.clone(), wire, Side::Downstream, held)));
+    let patience = server.live().plan.client.write_timeout;
+    let outlet = Outlet::new(shard.clone(), Rc::clone(&reader), Side::Downstream, patience);
+    let conversation = Conversation { head_deadline: shard.deadline_unset(), reader, outlet, served, seat };
+    server.shard.spawn(conversation.run());
+}
+
+/// A connection's place among the rows. However its task ends, a panic included, the place is given back.
+struct Seat {
+    server: Rc<Server>,
+    row: u32,
+    socket: SocketId,
+    peer: Address,
+    listener: u32,
+    taken: bool,
+}
+
+impl Seat {
+    fn leave(mut self, wire: Wire, how: Close) {
+        self.taken = false;
+        accept::farewell(&self.server, self.client(wire, 0), self.row, how);
+    }
+
+    fn rest(mut self, wire: Wire, served: u64) {
+        self.taken = false;
+        let client = self.client(wire, served);
+        self.server.swap_row(self.row, Row::Client(client));
+        short::arrive(&self.server, self.row);
+    }
+
+    fn client(&self, wire: Wire, served: u64) -> ClientRow {
+        ClientRow { wire, peer: self.peer.clone(), listener: self.listener, served, idle: None }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if self.taken {
+            let client = self.client(Wire::Plain(self.socket), 0);
+            accept::farewell(&self.server, client, self.row, Close::Abort);
+        }
+    }
+}
+
+/// A connection whose task runs.
+pub(super) struct Conversation {
+    pub(super) reader: Rc<RefCell<Reader>>,
+    pub(super) outlet: Outlet,
+    pub(super) served: u64,
+    head_deadline: Deadline,
+    seat: Seat,
+}
+
+/// What follows on the stream.
+enum Next {
+    Request(Request, Fields),
+    /// Nothing yet: the connection can rest.
+    Nothing,
+    Rejected(Reject),
+    TimedOut,
+    Gone,
+}
+
+/// What becomes of the connection.
+pub(super) enum Then {
+    /// It may carry another request.
+    Stay,
+    /// It ends.
+    End(Close),
+}
+
+impl Conversation {
+    async fn run(mut self) {
+        let how = loop {
+            if self.outlet.sent(PIPELINE_QUEUED).await.is_err() {
+                break Close::Abort;
+            }
+            let live = self.server().live();
+            match self.next(&live).await {
+                Next::Nothing => return self.rest(),
+                Next::Gone => break Close::Graceful,
+                Next::Rejected(reject) => {
+                    self.server().cells.parse_errors.add(1);
+                    self.refuse(&live, reject.status).await;
+                    break Close::Graceful;
+                }
+                Next::TimedOut => {
+                    self.server().cells.timeouts_header.add(1);
+                    self.refuse(&live, 408).await;
+                    break Close::Graceful;
+                }
+                Next::Request(request, fields) => {
+                    self.served += 1;
+                    self.server().cells.requests.add(1);
+                    if let Then::End(how) = self.serve(live, request, fields).await {
+                        break how;
+                    }
+                }
+            }
+        };
+        let Self { reader, seat, outlet, .. } = self;
+        drop(outlet);
+        // A body that something still holds keeps the transport; the seat then closes the socket.
+        if let Some(reader) = Rc::into_inner(reader) {
+            seat.leave(reader.into_inner().into_parts().0, how);
+        }
+    }
+
+    pub(super) fn server(&self) -> &Rc<Server> {
+        &self.seat.server
+    }
+
+    /// Hands the connection back to its row.
+    fn rest(self) {
+        let Self { reader, seat, outlet, served, .. } = self;
+        drop(outlet);
+        let Some(reader) = Rc::into_inner(reader) else { return };
+        let (wire, _) = reader.into_inner().into_parts();
+        seat.rest(wire, served);
+    }
+
+    /// Reads up to the end of the next head.
+    async fn next(&mut self, live: &Rc<Live>) -> Next {
+        let limits = live.plan.client.limits;
+        let mut fields = Fields::new();
+        let mut parse_from = 0;
+        let mut timed = false;
+        loop {
+            {
+                let reader = self.reader.borrow();
+                let held = reader.held();
+                if held.is_empty() {
+                    return if reader.ended() { Next::Gone } else { Next::Nothing };
+                }
+                // Only a line's end can complete a head; only growth can break a limit.
+                if memchr::memchr(b'\n', &held[parse_from.min(held.len())..]).is_some() || held.len() > limits.max_uri {
+                    match parse_request(held, &limits, &mut fields) {
+                        Ok(Parsed::Complete(request)) => return Next::Request(request, fields),
+                        Ok(Parsed::Partial) => {}
+                        Err(reject) => return Next::Rejected(reject),
+                    }
+                }
+                parse_from = held.len();
+                if reader.ended() {
+                    return Next::Gone;
+                }
+            }
+            if !std::mem::replace(&mut timed, true) {
+                self.head_deadline.reset(live.plan.client.header_timeout);
+            }
+            match poll_fn(|cx| self.poll_more(cx)).await {
+                Some(Ok(_)) => {}
+                Some(Err(_)) => return Next::Gone,
+                None => return Next::TimedOut,
+            }
+        }
+    }
+
+    /// More bytes, or `None` when the head's time is over.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<bool, Error>>> {
+        if let Poll::Ready(more) = self.reader.borrow_mut().poll_more(cx) {
+            return Poll::Ready(Some(more));
+        }
+        self.head_deadline.poll_expired(cx).map(|()| None)
+    }
+
+    /// Serves one request whose head lies complete at the start of what is held.
+    async fn serve(&mut self, live: Rc<Live>, request: Request, fields: Fields) -> Then {
+        let bytes = self.reader.borrow_mut().take(request.head_len as usize);
+        let head = request.into_head(bytes, fields);
+        let mut matched = Scratch::new();
+        let view = head.view();
+        let found = if request.form == TargetForm::Asterisk {
+            Found::NotFound
+        } else {
+            let lookup = Lookup { method: view.method(), host: view.authority(), path: view.path() };
+            live.plan.table.find(&lookup, &mut matched)
+        };
+        let max_body = match found {
+            Found::Rule(rule) => live.plan.routes[rule as usize].max_body,
+            _ => None,
+        };
+        let client = &live.plan.client;
+        let pace = Pace {
+            timeout: client.read_timeout,
+            min_rate: client.min_body_rate,
+            max_body,
+            since: self.server().shard.now(),
+        };
+        let too_large = matches!((request.body, max_body), (BodyLength::Length(len), Some(max)) if len > max);
+        self.reader.borrow_mut().begin_body(request.body, pace, request.expect_continue);
+        let asked = Asked::of(&request);
+        let outcome = match found {
+            _ if too_large => return self.refuse_body(&live, &asked).await,
+            Found::Rule(rule) => {
+                let mut exchange = self.exchange(Rc::clone(&live), rule, head, matched);
+                let outcome = pipeline::run(&mut exchange).await;
+                drop(exchange);
+                outcome
+            }
+            found => unmatched(&live, found, &head, &matched).into(),
+        };
+        let then = match outcome {
+            Outcome::Response(response) => self.respond(&live, &asked, *response).await,
+            Outcome::Tunnel(tunnel) => self.tunnel(&live, &asked, *tunnel).await,
+            Outcome::Abort(_) => Then::End(Close::Abort),
+        };
+        self.server().retire(live);
+        then
+    }
+
+    fn exchange(&self, live: Rc<Live>, rule: u32, head: Head<Bytes>, matched: Scratch) -> Exchange {
+        let server = Rc::clone(self.server());
+        let raw = self.seat.peer.clone();
+        let effective = raw.ip().map(|at| forwarded::client_address(at.ip(), head.view(), &live.plan.client.trust));
+        let informer =
+            Informer::new(server.shard.clone(), Rc::clone(&self.reader), head.request.version);
+        let body = if self.reader.borrow().body_done() { Body::Empty } else { Body::H1(Rc::clone(&self.reader)) };
+        Exchange {
+            server,
+            live,
+            rule: rule as usize,
+            head,
+            body,
+            matched,
+            peer: Peer { raw, effective },
+            tls: None,
+            attempts: 0,
+            informer,
+        }
+    }
+
+    async fn refuse_body(&mut self, live: &Rc<Live>, asked: &Asked) -> Then {
+        let mut page = crate::response::Response::page(413);
+        page.close = true;
+        self.respond(live, asked, page).await
+    }
+
+    async fn tunnel(&mut self, live: &Rc<Live>, asked: &Asked, tunnel: crate::upstream::Tunnel) -> Then {
+        if self.switch(live, asked, &tunnel.response).is_err() {
+            return Then::End(Close::Abort);
+        }
+        self.server().cells.tunnels.add(1);
+        let how = tunnel::run(&self.server().shard, &self.reader, tunnel).await;
+        Then::End(how)
+    }
+
+    /// Reads what is left of a body that nobody wanted, as far as that keeps the connection cheaply.
+    pub(super) async fn discard_body(&mut self) -> Then {
+        match drain::discard(&self.reader).await {
+            true => Then::Stay,
+            false => Then::End(Close::Graceful),
+        }
+    }
+}
+
+/// What of a request its response depends on.
+pub(super) struct Asked {
+    pub(super) version: anygate_proto::head::Version,
+    pub(super) is_head: bool,
+    pub(super) keep_alive: bool,
+}
+
+impl Asked {
+    fn of(request: &Request) -> Self {
+        Self { version: request.version, is_head: request.is_head, keep_alive: request.keep_alive }
+    }
+}
+
+/// The answer to a request no rule serves.
+fn unmatched(live: &Live, found: Found, head: &Head<Bytes>, matched: &Scratch) -> crate::response::Response {
+    use crate::response::Response;
+    let view = head.view();
+    let allow = |allow| {
+        let mut lines = b"Allow: ".to_vec();
+        live.plan.table.write_allow(allow, &mut lines);
+        lines.extend_from_slice(b"\r\n");
+        lines
+    };
+    match found {
+        Found::Options(methods) => Response::new(204, Bytes::from(allow(methods)), Body::Empty),
+        Found::MethodNotAllowed(methods) => Response::page(405).with_lines(&allow(methods)),
+        Found::AddSlash(_) => {
+            let mut lines = b"Location: ".to_vec();
+            let path = matched.forward_path(view.path());
+            Table::slash_location(path, view.query(), &mut lines);
+            lines.extend_from_slice(b"\r\n");
+            Response::new(308, Bytes::from(lines), Body::Empty)
+        }
+        Found::Bad(_) => Response::page(400),
+        // `OPTIONS *` asks about the server as a whole (RFC 9110 §9.3.7).
+        _ if head.request.form == TargetForm::Asterisk => Response::new(204, Bytes::empty(), Body::Empty),
+        _ if view.method() == b"CONNECT" => Response::page(405).with_lines(b"Allow: GET, HEAD, OPTIONS\r\n"),
+        _ => Response::page(404),
+    }
+}

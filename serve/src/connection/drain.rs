@@ -1,0 +1,33 @@
+//! Reading a request body that nobody wants, so that the connection can carry the next request.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::rc::Rc;
+
+use anygate_core::limits::DRAIN_BODY;
+
+use crate::body::Chunk;
+use crate::connection::reader::Reader;
+
+/// True when what is left of the body is known to be little and on its way.
+pub(super) fn is_cheap(reader: &Reader) -> bool {
+    reader.body_done() || (!reader.awaits_continue() && reader.body_left().is_none_or(|left| left <= DRAIN_BODY))
+}
+
+/// Reads to the body's end; false when that is too far or fails.
+pub(super) async fn discard(reader: &Rc<RefCell<Reader>>) -> bool {
+    let mut budget = DRAIN_BODY;
+    loop {
+        if reader.borrow().body_done() {
+            return true;
+        }
+        match poll_fn(|cx| reader.borrow_mut().poll_chunk(cx)).await {
+            Ok(Chunk::Bytes(bytes)) => match budget.checked_sub(bytes.len() as u64) {
+                Some(left) => budget = left,
+                None => return false,
+            },
+            Ok(Chunk::End | Chunk::Trailers(_)) => return true,
+            Ok(Chunk::File(_)) | Err(_) => return false,
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! A client's connection, from accept to close.
+//!
+//! Between requests it is a row ([`row`]). What can be answered at once is answered without a task ([`short`]); the rest is
+//! a task ([`converse`]) that ends when the connection comes to rest again.
+
+pub mod accept;
+mod converse;
+mod drain;
+pub mod inform;
+pub mod outlet;
+pub mod reader;
+mod respond;
+pub mod row;
+pub(crate) mod short;
+
+pub use inform::Informer;

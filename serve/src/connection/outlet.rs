@@ -1,0 +1,204 @@
+//! The sending half of one HTTP/1.1 connection, towards a client or an upstream: bodies leave at the pace the peer takes them.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use anygate_core::limits::{BODY_QUEUED, SENDFILE_STEP};
+use anygate_proto::h1::chunked;
+use anygate_proto::h1::sink::Copied;
+use anygate_shard::{Bytes, Deadline, Shard, Wake};
+
+use crate::body::{Body, Chunk, FileRange, SpliceSource, Trailers};
+use crate::connection::reader::Reader;
+use crate::error::{Error, Kind, Phase, Side};
+
+/// Bytes asked of one splice; a pipe's worth.
+const SPLICE_STEP: usize = 256 * 1024;
+
+/// How a body is framed as it leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// Its bytes as they are: so many, or until the connection closes.
+    Plain,
+    /// Chunked (RFC 9112 §7.1).
+    Chunked,
+}
+
+/// The sending half. It shares the transport with the receiving half.
+#[derive(Debug)]
+pub struct Outlet {
+    shard: Shard,
+    reader: Rc<RefCell<Reader>>,
+    side: Side,
+    timeout: Duration,
+    deadline: Deadline,
+}
+
+impl Outlet {
+    /// Sends on the connection `reader` reads from; a peer that takes nothing for `timeout` is given up.
+    #[must_use]
+    pub fn new(shard: Shard, reader: Rc<RefCell<Reader>>, side: Side, timeout: Duration) -> Self {
+        let deadline = shard.deadline_unset();
+        Self { shard, reader, side, timeout, deadline }
+    }
+
+    /// Queues bytes; they leave with everything else of this turn.
+    pub fn queue(&self, bytes: Bytes) {
+        self.reader.borrow().wire().queue(&self.shard, bytes);
+    }
+
+    /// Bytes queued and not yet taken by the kernel.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.reader.borrow().wire().queued(&self.shard)
+    }
+
+    /// Waits until at most `low_water` bytes are queued. Progress renews the peer's time.
+    ///
+    /// # Errors
+    /// The peer takes nothing for too long, or the connection broke.
+    pub async fn sent(&mut self, low_water: usize) -> Result<(), Error> {
+        if self.queued() <= low_water && low_water > 0 {
+            return Ok(());
+        }
+        let mut before = usize::MAX;
+        poll_fn(|cx| self.poll_sent(low_water, &mut before, cx)).await
+    }
+
+    fn poll_sent(&mut self, low_water: usize, before: &mut usize, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let sent = self.reader.borrow().wire().poll_sent(&self.shard, low_water, Wake::of(cx));
+        match sent {
+            Poll::Ready(sent) => {
+                self.deadline.clear();
+                Poll::Ready(sent.map_err(|error| Error::from_io(&error, self.side, Phase::InBody)))
+            }
+            Poll::Pending => {
+                let queued = self.queued();
+                if queued < *before {
+                    *before = queued;
+                    self.deadline.reset(self.timeout);
+                }
+                self.poll_patience(cx)
+            }
+        }
+    }
+
+    /// Sends a whole body.
+    ///
+    /// # Errors
+    /// The body's sender or this connection's peer failed; the error's side tells which.
+    pub async fn send_body(&mut self, body: &mut Body, framing: Framing) -> Result<(), Error> {
+        loop {
+            if framing == Framing::Plain
+                && let Some(source) = body.splice_source()
+                && self.splice(source, body).await?
+            {
+                continue;
+            }
+            match body.chunk().await? {
+                Chunk::Bytes(bytes) => self.queue_chunk(bytes, framing),
+                Chunk::File(range) => self.send_file(range).await?,
+                Chunk::Trailers(trailers) => {
+                    self.queue_end(Some(&trailers), framing);
+                    return Ok(());
+                }
+                Chunk::End => {
+                    self.queue_end(None, framing);
+                    return Ok(());
+                }
+            }
+            self.sent(BODY_QUEUED).await?;
+        }
+    }
+
+    fn queue_chunk(&self, bytes: Bytes, framing: Framing) {
+        if framing == Framing::Plain {
+            return self.queue(bytes);
+        }
+        let mut line = [0; chunked::SIZE_LINE];
+        self.queue(Bytes::from(chunked::size_line(bytes.len() as u64, &mut line).to_vec()));
+        self.queue(bytes);
+        self.queue(Bytes::from_static(chunked::CHUNK_END));
+    }
+
+    fn queue_end(&self, trailers: Option<&Trailers>, framing: Framing) {
+        match (framing, trailers) {
+            (Framing::Plain, _) => {}
+            (Framing::Chunked, None) => self.queue(Bytes::from_static(chunked::LAST_CHUNK)),
+            (Framing::Chunked, Some(trailers)) => {
+                let mut out = Vec::new();
+                chunked::last_chunk(&trailers.lines, &trailers.fields, &mut Copied::new(&trailers.lines, &mut out));
+                self.queue(Bytes::from(out));
+            }
+        }
+    }
+
+    /// Sends a file's range by the kernel, where the transport lets it.
+    async fn send_file(&mut self, mut range: FileRange) -> Result<(), Error> {
+        let Some(socket) = self.reader.borrow().wire().bypass() else {
+            return Err(Error::new(Kind::Internal, Side::Internal, Phase::InBody));
+        };
+        if self.queued() > 0 {
+            self.shard.flush_more(socket);
+        }
+        while range.len > 0 {
+            let step = usize::try_from(range.len).unwrap_or(SENDFILE_STEP).min(SENDFILE_STEP);
+            self.deadline.reset(self.timeout);
+            let sent = poll_fn(|cx| {
+                match self.shard.poll_sendfile(socket, &range.file, range.offset, step, Wake::of(cx)) {
+                    Poll::Ready(sent) => {
+                        Poll::Ready(sent.map_err(|error| Error::from_io(&error, self.side, Phase::InBody)))
+                    }
+                    Poll::Pending => self.poll_patience(cx),
+                }
+            })
+            .await?;
+            if sent == 0 {
+                // The file became shorter than announced: only a cut tells the client.
+                return Err(Error::new(Kind::Internal, Side::Internal, Phase::InBody));
+            }
+            range.offset += sent as u64;
+            range.len -= (sent as u64).min(range.len);
+        }
+        self.deadline.clear();
+        Ok(())
+    }
+
+    /// Moves the rest of a body from socket to socket within the kernel; false when this transport cannot.
+    async fn splice(&mut self, source: SpliceSource, body: &mut Body) -> Result<bool, Error> {
+        let Some(to) = self.reader.borrow().wire().bypass() else { return Ok(false) };
+        self.sent(0).await?;
+        let mut left = source.len;
+        while left > 0 {
+            let step = usize::try_from(left).unwrap_or(SPLICE_STEP).min(SPLICE_STEP);
+            self.deadline.reset(self.timeout);
+            let moved = poll_fn(|cx| {
+                match self.shard.poll_splice(source.socket, to, step, Wake::of(cx)) {
+                    Poll::Ready(moved) => {
+                        Poll::Ready(moved.map_err(|error| Error::from_io(&error, self.side, Phase::InBody)))
+                    }
+                    Poll::Pending => self.poll_patience(cx),
+                }
+            })
+            .await?;
+            if moved == 0 {
+                let sender = if self.side == Side::Downstream { Side::Upstream } else { Side::Downstream };
+                return Err(Error::new(Kind::Truncated, sender, Phase::InBody));
+            }
+            left -= (moved as u64).min(left);
+            body.spliced(moved as u64);
+        }
+        self.deadline.clear();
+        Ok(true)
+    }
+
+    fn poll_patience<T>(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Error>> {
+        match self.deadline.poll_expired(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(Error::new(Kind::Timeout, self.side, Phase::InBody))),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Writing a response in HTTP/1.1's form: head, framing, body, and whether the connection stays (RFC 9112 §6, §9).
+
+use std::rc::Rc;
+
+use anygate_proto::h1::forward::{Edits, ForwardBack, forward_response};
+use anygate_proto::h1::sink::Copied;
+use anygate_proto::h1::write::{Answer, Persistence};
+use anygate_proto::head::{BodyLength, Version};
+use anygate_shard::{Bytes, Close, SocketId};
+use smallvec::SmallVec;
+
+use crate::connection::converse::{Asked, Conversation, Then};
+use crate::connection::drain;
+use crate::connection::outlet::Framing;
+use crate::error::{Error, Kind, Phase, Side};
+use crate::response::{Edit, FieldSource, Response};
+use crate::server::{Live, Server};
+
+impl Conversation {
+    /// Sends a response, and says what becomes of the connection.
+    pub(super) async fn respond(&mut self, live: &Rc<Live>, asked: &Asked, mut response: Response) -> Then {
+        let stay = asked.keep_alive
+            && !response.close
+            && !self.server().draining()
+            && self.served < live.plan.client.max_requests
+            && drain::is_cheap(&self.reader.borrow());
+        let body = framing(asked, &response);
+        let stay = stay && body != BodyLength::UntilClose;
+        let persistence = Persistence::of(asked.version, stay);
+        let head = match self.head(live, asked, &response, body, persistence) {
+            Ok(head) => head,
+            Err(error) => {
+                // A field an upstream or a filter gave would have split the response.
+                self.refuse(live, error.status()).await;
+                return Then::End(Close::Graceful);
+            }
+        };
+        self.server().cells.response(response.status);
+        self.server().cells.bytes_out.add(head.len() as u64);
+        let head = self.server().lend(head);
+        self.outlet.queue(head);
+        if sends_body(asked, response.status) {
+            let framing = if body == BodyLength::Chunked { Framing::Chunked } else { Framing::Plain };
+            if let Err(error) = self.outlet.send_body(&mut response.body, framing).await {
+                self.count(error);
+                // The announced length or the final chunk is missing: only a cut says so.
+                return Then::End(Close::Abort);
+            }
+        }
+        drop(response);
+        if stay {
+            return self.discard_body().await;
+        }
+        match self.outlet.sent(0).await {
+            Ok(()) => Then::End(Close::Graceful),
+            Err(_) => Then::End(Close::Abort),
+        }
+    }
+
+    /// Sends the page of a status; the connection ends afterwards.
+    pub(super) async fn refuse(&mut self, live: &Rc<Live>, status: u16) {
+        let server = Rc::clone(self.server());
+        self.outlet.queue(page(&server, live, status));
+        let _ = self.outlet.sent(0).await;
+    }
+
+    /// Sends the head that switches protocols.
+    pub(super) fn switch(&self, live: &Rc<Live>, asked: &Asked, response: &Response) -> Result<(), Error> {
+        let head = self.head(live, asked, response, BodyLength::None, Persistence::Implied)?;
+        self.server().cells.response(response.status);
+        self.outlet.queue(Bytes::from(head));
+        Ok(())
+    }
+
+    fn head(
+        &self,
+        live: &Live,
+        asked: &Asked,
+        response: &Response,
+        body: BodyLength,
+        persistence: Persistence,
+    ) -> Result<Vec<u8>, Error> {
+        let date = self.server().date();
+        let mut out = Vec::with_capacity(512);
+        let split = |_| Error::new(Kind::Malformed { status: 502 }, Side::Upstream, Phase::AfterHead);
+        match &response.fields {
+            FieldSource::Upstream(head) => {
+                let drop: Vec<&str> = response.edits.iter().filter_map(Edit::drops).collect();
+                let add: Vec<(&str, &[u8])> = response.edits.iter().filter_map(Edit::adds).collect();
+                let server = self.server();
+                let back = ForwardBack {
+                    version: asked.version,
+                    body,
+                    persistence,
+                    via: response.via.then_some(&*server.id),
+                    date: &date,
+                    upgrade: response.status == 101,
+                    edits: Edits { drop: &drop, add: &add },
+                };
+                let source = head.bytes.clone();
+                forward_response(head.view(), &back, &mut Copied::new(&source, &mut out)).map_err(split)?;
+            }
+            FieldSource::Lines(lines) => {
+                let dropped = |name: &str| {
+                    response.edits.iter().filter_map(Edit::drops).any(|drop| drop.eq_ignore_ascii_case(name))
+                };
+                let mut fields: SmallVec<[(&str, &[u8]); 12]> = own_fields(lines).filter(|(name, _)| !dropped(name)).collect();
+                fields.extend(response.edits.iter().filter_map(Edit::adds));
+                let answer = Answer {
+                    status: response.status,
+                    server: &live.plan.client.name,
+                    fields: &fields,
+                    body,
+                    persistence,
+                };
+                answer.write(&date, &mut out).map_err(split)?;
+            }
+        }
+        Ok(out)
+    }
+
+    pub(super) fn count(&self, error: Error) {
+        let cells = &self.server().cells;
+        match (error.kind, error.side) {
+            (Kind::Timeout, Side::Downstream) => cells.timeouts_write.add(1),
+            (Kind::Timeout, _) => cells.timeouts_upstream.add(1),
+            (_, Side::Upstream) => cells.upstream_failures.add(1),
+            _ => {}
+        }
+    }
+}
+
+/// Names and values of field lines made here.
+fn own_fields(lines: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
+    lines.split(|&b| b == b'\n').filter_map(|line| {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let colon = line.iter().position(|&b| b == b':')?;
+        Some((std::str::from_utf8(&line[..colon]).ok()?, line[colon + 1..].trim_ascii()))
+    })
+}
+
+/// How the response's body is framed for this client. `Length` for a `HEAD` too: the length GET would have.
+fn framing(asked: &Asked, response: &Response) -> BodyLength {
+    let known = response.length.or_else(|| response.body.len_hint());
+    match (known, asked.version) {
+        _ if !sends_body(asked, response.status) && matches!(response.fields, FieldSource::Upstream(_)) => BodyLength::None,
+        _ if response.status < 200 || matches!(response.status, 204 | 304) => BodyLength::None,
+        (Some(length), _) => BodyLength::Length(length),
+        (None, Version::Http10) if sends_body(asked, response.status) => BodyLength::UntilClose,
+        (None, Version::Http10) => BodyLength::None,
+        (None, _) => BodyLength::Chunked,
+    }
+}
+
+fn sends_body(asked: &Asked, status: u16) -> bool {
+    !asked.is_head && status >= 200 && !matches!(status, 204 | 304)
+}
+
+/// The page of a status on a connection that ends.
+fn page(server: &Server, live: &Live, status: u16) -> Bytes {
+    let image = live.plan.pages.get(status);
+    let mut out = Vec::new();
+    image.write(false, Persistence::Close, &server.date(), &mut out);
+    server.cells.response(image.status());
+    Bytes::from(out)
+}
+
+/// Answers a connection that is not let in.
+pub(super) fn refuse(server: &Server, live: &Live, socket: SocketId, status: u16) {
+    server.shard.queue(socket, page(server, live, status));
+}

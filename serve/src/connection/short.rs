@@ -1,0 +1,162 @@
+//! The short way: what was compiled at load is answered as soon as its request lies in the buffer, with no task, no await and
+//! no allocation. Everything else goes to [`converse`](super::converse).
+
+use std::mem;
+use std::rc::Rc;
+use std::task::Poll;
+
+use anygate_core::limits::PIPELINE_QUEUED;
+use anygate_proto::h1::Parsed;
+use anygate_proto::h1::request::parse_request;
+use anygate_proto::h1::write::{Image, Persistence};
+use anygate_proto::head::{TargetForm, Version};
+use anygate_route::{Found, Lookup};
+use anygate_shard::{Class, Close, Lease, Wake};
+
+use crate::action::Action;
+use crate::connection::row::ClientRow;
+use crate::connection::{accept, converse};
+use crate::server::{Bench, Live, Row, Server};
+
+/// Something happened on a resting client's socket.
+pub(crate) fn arrive(server: &Rc<Server>, row: u32) {
+    let Some(Row::Client(mut client)) = server.swap_row(row, Row::Busy) else { return };
+    loop {
+        match client.wire.poll_recv(&server.shard, Class::Head, Wake::row(row)) {
+            Poll::Pending => return rest(server, row, client),
+            Poll::Ready(Ok(lease)) if !lease.is_empty() => {
+                server.cells.bytes_in.add(lease.len() as u64);
+                match answer(server, &mut client, lease) {
+                    None => {}
+                    Some(left) => {
+                        if let Some(idle) = client.idle.take() {
+                            server.shard.lane_remove(idle);
+                        }
+                        converse::begin(server, row, client, left);
+                        return;
+                    }
+                }
+            }
+            Poll::Ready(Ok(_)) => return accept::farewell(server, client, row, Close::Graceful),
+            Poll::Ready(Err(_)) => return accept::farewell(server, client, row, Close::Abort),
+        }
+    }
+}
+
+/// The connection waits for its next request, but not for ever.
+fn rest(server: &Server, row: u32, mut client: ClientRow) {
+    if server.draining() && client.served > 0 {
+        return accept::farewell(server, client, row, Close::Graceful);
+    }
+    if let Some(idle) = client.idle.take() {
+        server.shard.lane_remove(idle);
+    }
+    client.idle = Some(server.shard.lane_push(server.idle_lane(), row));
+    server.swap_row(row, Row::Client(client));
+}
+
+/// A resting client made no request for too long.
+pub(crate) fn expired(server: &Server, row: u32) {
+    if let Some(Row::Client(mut client)) = server.swap_row(row, Row::Busy) {
+        client.idle = None;
+        server.cells.timeouts_idle.add(1);
+        accept::farewell(server, client, row, Close::Graceful);
+    }
+}
+
+/// Closes a client that rests, when draining.
+pub(crate) fn dismiss(server: &Server, row: u32) {
+    if let Some(Row::Client(client)) = server.swap_row(row, Row::Busy) {
+        accept::farewell(server, client, row, Close::Graceful);
+    }
+}
+
+/// Answers every complete request in the lease that the short way can; what is left, with the first it cannot, is returned.
+fn answer(server: &Rc<Server>, client: &mut ClientRow, mut lease: Lease) -> Option<Lease> {
+    let live = server.live();
+    let mut bench = server.bench.borrow_mut();
+    let mut out = None;
+    let mut used = 0;
+    let short = !server.draining();
+    let date = server.date();
+    while short && used < lease.len() {
+        let Some((image, head_only, head_len)) = lookup(&live, &lease.filled()[used..], &mut bench) else { break };
+        if client.served + 1 >= live.plan.client.max_requests
+            || !copy(server, client, image.bytes(head_only, Persistence::Implied), image.date_offset(), &date, &mut out)
+        {
+            break;
+        }
+        used += head_len;
+        client.served += 1;
+        server.cells.requests.add(1);
+        server.cells.response(image.status());
+    }
+    if let Some(out) = out {
+        client.wire.queue(&server.shard, out.freeze());
+    }
+    if used == lease.len() && client.wire.queued(&server.shard) <= PIPELINE_QUEUED {
+        return None;
+    }
+    mem::drop(lease.split_to(used));
+    Some(lease)
+}
+
+/// The compiled answer to the request at the start of `bytes`, if there is one.
+#[inline]
+fn lookup<'l>(live: &'l Live, bytes: &[u8], bench: &mut Bench) -> Option<(&'l Image, bool, usize)> {
+    let Ok(Parsed::Complete(request)) = parse_request(bytes, &live.plan.client.limits, &mut bench.fields) else {
+        return None;
+    };
+    if !request.keep_alive
+        || request.version != Version::Http11
+        || request.upgrade
+        || !request.body.is_empty()
+        || request.form == TargetForm::Asterisk
+    {
+        return None;
+    }
+    let view = request.view(bytes, &bench.fields);
+    let lookup = Lookup { method: view.method(), host: view.authority(), path: view.path() };
+    let Found::Rule(rule) = live.plan.table.find(&lookup, &mut bench.scratch) else { return None };
+    match &live.plan.routes[rule as usize].action {
+        Action::Fixed(fixed) => Some((fixed.image(), request.is_head, request.head_len as usize)),
+        _ => None,
+    }
+}
+
+/// Copies an answer into the output lease and puts the date in; false when there is no room for more.
+#[inline]
+fn copy(
+    server: &Server,
+    client: &ClientRow,
+    bytes: &[u8],
+    date_offset: usize,
+    date: &[u8],
+    out: &mut Option<Lease>,
+) -> bool {
+    if out.as_ref().is_some_and(|lease| lease.spare() < bytes.len()) {
+        if let Some(full) = out.take() {
+            client.wire.queue(&server.shard, full.freeze());
+        }
+        if client.wire.queued(&server.shard) > PIPELINE_QUEUED {
+            return false;
+        }
+    }
+    let lease = match out {
+        Some(lease) => lease,
+        None => {
+            let class = if bytes.len() <= 4096 { Class::Head } else { Class::Bulk };
+            match server.shard.try_lease(class) {
+                Some(lease) => out.insert(lease),
+                None => return false,
+            }
+        }
+    };
+    if lease.spare() < bytes.len() {
+        return false;
+    }
+    let at = lease.len() + date_offset;
+    lease.extend_from_slice(bytes);
+    lease.filled_mut()[at..at + date.len()].copy_from_slice(date);
+    true
+}

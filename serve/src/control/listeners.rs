@@ -1,0 +1,147 @@
+//! The listening sockets: bound once by the control thread, handed to the shards, never reopened while they stay configured.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use anygate_core::config::ListenAddr;
+use anygate_shard::net::{self, Address, Bind};
+
+/// Every listener of the process.
+#[derive(Debug, Default)]
+pub(super) struct Listeners {
+    open: Vec<Listener>,
+    next: u32,
+}
+
+#[derive(Debug)]
+struct Listener {
+    configured: ListenAddr,
+    /// Where it really stands: port 0 has become a port.
+    address: Address,
+    number: u32,
+}
+
+/// A listener that was opened: one socket for each shard.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) number: u32,
+    pub(super) sockets: Vec<OwnedFd>,
+}
+
+/// What a change of the configured addresses asks for.
+#[derive(Debug, Default)]
+pub(super) struct Change {
+    /// New ones, open and not yet accepting.
+    pub(super) opened: Vec<Opened>,
+    /// Numbers of those that go.
+    pub(super) closed: Vec<u32>,
+    commit: Vec<Listener>,
+}
+
+impl Listeners {
+    /// Where clients can come in, in the order of the configuration.
+    pub(super) fn addresses(&self) -> Vec<Address> {
+        self.open.iter().map(|listener| listener.address.clone()).collect()
+    }
+
+    /// Opens what is new and names what is gone; nothing that stays is touched. Without [`Listeners::commit`] nothing happened.
+    ///
+    /// # Errors
+    /// The address that cannot be opened, and why.
+    pub(super) fn change(
+        &mut self,
+        wanted: &[ListenAddr],
+        shards: usize,
+        backlog: u32,
+    ) -> Result<Change, (ListenAddr, io::Error)> {
+        let mut change = Change::default();
+        for address in wanted {
+            if self.open.iter().any(|listener| listener.configured == *address) {
+                continue;
+            }
+            let (actual, sockets) =
+                open(address, shards, backlog).map_err(|error| (address.clone(), error))?;
+            let number = self.next;
+            self.next += 1;
+            change.commit.push(Listener { configured: address.clone(), address: actual, number });
+            change.opened.push(Opened { number, sockets });
+        }
+        change.closed = self
+            .open
+            .iter()
+            .filter(|listener| !wanted.contains(&listener.configured))
+            .map(|listener| listener.number)
+            .collect();
+        Ok(change)
+    }
+
+    /// Makes a change true.
+    pub(super) fn commit(&mut self, change: &mut Change) {
+        for listener in self.open.extract_if(.., |listener| change.closed.contains(&listener.number)) {
+            unlink(&listener.address);
+        }
+        self.open.append(&mut change.commit);
+    }
+
+    /// Removes the files of unix sockets.
+    pub(super) fn unlink_all(&self) {
+        for listener in &self.open {
+            unlink(&listener.address);
+        }
+    }
+}
+
+/// One socket for each shard, and where they stand.
+fn open(address: &ListenAddr, shards: usize, backlog: u32) -> io::Result<(Address, Vec<OwnedFd>)> {
+    match address {
+        ListenAddr::Ip(address) => split(*address, true, shards, backlog),
+        ListenAddr::Any(port) => {
+            match split(SocketAddr::from((Ipv6Addr::UNSPECIFIED, *port)), false, shards, backlog) {
+                Err(error) if error.kind() != io::ErrorKind::AddrInUse && error.kind() != io::ErrorKind::PermissionDenied => {
+                    split(SocketAddr::from((Ipv4Addr::UNSPECIFIED, *port)), false, shards, backlog)
+                }
+                done => done,
+            }
+        }
+        ListenAddr::Unix(path) => shared(path, shards, backlog),
+    }
+}
+
+/// TCP: one socket a shard, on one address. The first bind is exclusive, so that a second server is an error.
+fn split(address: SocketAddr, v6_only: bool, shards: usize, backlog: u32) -> io::Result<(Address, Vec<OwnedFd>)> {
+    let how = Bind { backlog, reuse_port: true, v6_only, ..Bind::default() };
+    let mut actual = address;
+    if address.port() != 0 {
+        net::probe(address, v6_only)?;
+    }
+    let mut sockets = Vec::with_capacity(shards);
+    for _ in 0..shards {
+        let socket = net::bind(&Address::Ip(actual), &how)?;
+        if actual.port() == 0 {
+            actual = TcpListener::from(socket.try_clone()?).local_addr()?;
+        }
+        sockets.push(socket);
+    }
+    Ok((Address::Ip(actual), sockets))
+}
+
+/// A unix socket: one, shared by all shards.
+fn shared(path: &Path, shards: usize, backlog: u32) -> io::Result<(Address, Vec<OwnedFd>)> {
+    let address = Address::Unix(Some(PathBuf::from(path)));
+    let socket = net::bind(&address, &Bind { backlog, ..Bind::default() })?;
+    let mut sockets = Vec::with_capacity(shards);
+    for _ in 1..shards {
+        sockets.push(socket.try_clone()?);
+    }
+    sockets.push(socket);
+    Ok((address, sockets))
+}
+
+fn unlink(address: &Address) {
+    if let Address::Unix(Some(path)) = address {
+        // Gone already is as good.
+        let _ = std::fs::remove_file(path);
+    }
+}

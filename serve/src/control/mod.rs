@@ -1,0 +1,241 @@
+//! The control thread: it owns the configuration, the listeners and the shards, and tells the shards what to do. It never
+//! waits for one.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use anygate_core::Diagnostic;
+use anygate_core::config::{Config, Loaded};
+use anygate_core::metrics::ShardCells;
+use anygate_shard::mailbox::{Receiver, Sender};
+use anygate_shard::signals::{Signal, Signals};
+use anygate_shard::{Io, Service, Shard, Side, SocketId, Wake};
+
+use crate::compile::{CompileEnv, compile};
+use crate::observe::log::Log;
+use crate::plan::Plan;
+use crate::upstream::endpoint::Key;
+
+mod listeners;
+mod reload;
+mod resolve;
+mod start;
+
+pub use start::{StartError, Started, Startup, run};
+
+use self::listeners::Listeners;
+use self::start::ShardHandle;
+
+/// What the control thread tells a shard.
+#[derive(Debug)]
+pub enum Order {
+    /// Serve new requests by this.
+    Install(Box<Plan>),
+    /// Accept here.
+    Listen {
+        /// A listening socket of this shard's own.
+        fd: OwnedFd,
+        /// The listener's number, the same on every shard.
+        number: u32,
+    },
+    /// Take who knocked, then close.
+    Unlisten {
+        /// The listener's number.
+        number: u32,
+    },
+    /// An upstream's name has these addresses now.
+    Resolved {
+        /// Which endpoint.
+        key: Key,
+        /// Its addresses.
+        addresses: Vec<SocketAddr>,
+    },
+    /// Finish what is under way and take nothing new.
+    Drain,
+    /// End the loop.
+    Stop,
+}
+
+/// What a shard tells the control thread.
+#[derive(Debug)]
+pub enum Report {
+    /// A table nobody uses any more, to be freed here.
+    Retired(Box<Plan>),
+    /// This shard has no client left.
+    Drained(u16),
+    /// This shard stopped accepting for a moment: out of descriptors or memory.
+    AcceptPaused(u16),
+    /// A listener could not be taken over.
+    ListenFailed(u32, io::Error),
+}
+
+/// How far the process is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Serving,
+    Draining,
+    Stopping,
+}
+
+/// The control thread's state.
+struct Control {
+    shard: Shard,
+    signals: Signals,
+    signal_row: SocketId,
+    log: Log,
+    state: RefCell<State>,
+}
+
+struct State {
+    startup: Startup,
+    config: Config,
+    shards: Vec<ShardHandle>,
+    listeners: Listeners,
+    names: resolve::Names,
+    serial: u64,
+    io: Io,
+    phase: Phase,
+    drained: Vec<bool>,
+    descriptors: usize,
+}
+
+/// The row of the signal descriptor; the control shard has no other.
+const SIGNALS: u32 = 0;
+
+impl Control {
+    fn watch_signals(self: &Rc<Self>) {
+        // Readiness may be announced late: take everything, then ask to be woken again.
+        while let std::task::Poll::Ready(Ok(())) =
+            self.shard.poll_ready(self.signal_row, Side::Read, Wake::row(SIGNALS))
+        {
+            match self.signals.take() {
+                Ok(Some(signal)) => self.signal(signal),
+                _ => continue,
+            }
+        }
+    }
+
+    fn signal(self: &Rc<Self>, signal: Signal) {
+        match signal {
+            Signal::Hangup => {
+                self.reload();
+                self.resolve();
+            }
+            Signal::Terminate | Signal::Interrupt => {
+                let phase = self.state.borrow().phase;
+                match phase {
+                    Phase::Serving => self.drain(signal),
+                    // Asked twice: those who wait are not waited for.
+                    Phase::Draining => self.stop("stopping now, as asked again"),
+                    Phase::Stopping => {}
+                }
+            }
+        }
+    }
+
+    fn drain(self: &Rc<Self>, signal: Signal) {
+        let timeout = {
+            let mut state = self.state.borrow_mut();
+            state.phase = Phase::Draining;
+            state.config.server.drain_timeout
+        };
+        self.log.info("draining", &[("signal", &format!("{signal:?}")), ("timeout_s", &timeout.as_secs_f32())]);
+        self.order_all(|_| Order::Drain);
+        let control = Rc::clone(self);
+        self.shard.spawn(async move {
+            control.shard.sleep(timeout).await;
+            if control.state.borrow().phase == Phase::Draining {
+                let left: u64 = control.cells().iter().map(|cells| cells.snapshot().connections_active()).sum();
+                control.log.warn("the drain's time is over; connections are cut", &[("connections", &left)]);
+                control.stop("stopping");
+            }
+        });
+    }
+
+    fn stop(&self, why: &str) {
+        self.state.borrow_mut().phase = Phase::Stopping;
+        self.log.info(why, &[]);
+        self.order_all(|_| Order::Stop);
+        self.shard.stop();
+    }
+
+    fn order_all(&self, order: impl Fn(usize) -> Order) {
+        for (at, shard) in self.state.borrow().shards.iter().enumerate() {
+            shard.order(order(at), &self.log);
+        }
+    }
+
+    fn cells(&self) -> Vec<Arc<ShardCells>> {
+        self.state.borrow().shards.iter().map(|shard| Arc::clone(&shard.cells)).collect()
+    }
+}
+
+/// The control shard's service.
+struct Desk(Rc<Control>);
+
+impl Service for Desk {
+    type Message = Report;
+
+    fn ready(&self, _row: u32) {
+        self.0.watch_signals();
+    }
+
+    fn expired(&self, _row: u32) {}
+
+    fn message(&self, report: Report) {
+        let control = &self.0;
+        match report {
+            Report::Retired(plan) => drop(plan),
+            Report::AcceptPaused(shard) => {
+                let paused: u64 = control.cells().iter().map(|cells| cells.accept_paused.get()).sum();
+                control.log.warn(
+                    "accepting pauses: out of descriptors or memory; raise LimitNOFILE or lower server.max_connections",
+                    &[("shard", &shard), ("pauses", &paused)],
+                );
+            }
+            Report::ListenFailed(number, error) => {
+                control.log.error("a shard cannot listen", &[("listener", &number), ("error", &error)]);
+            }
+            Report::Drained(shard) => {
+                let all = {
+                    let mut state = control.state.borrow_mut();
+                    if let Some(drained) = state.drained.get_mut(usize::from(shard)) {
+                        *drained = true;
+                    }
+                    state.phase == Phase::Draining && state.drained.iter().all(|drained| *drained)
+                };
+                if all {
+                    control.stop("drained");
+                }
+            }
+        }
+    }
+}
+
+/// A configuration that was loaded and compiled, or everything that is wrong with it.
+struct Prepared {
+    loaded: Loaded,
+    plan: Option<Plan>,
+    diagnostics: Vec<Diagnostic>,
+}
+
+fn prepare(startup: &Startup, env: &CompileEnv) -> Prepared {
+    let mut loaded = (startup.load)();
+    let mut diagnostics = std::mem::take(&mut loaded.diagnostics);
+    let plan = match &loaded.config {
+        Some(config) if !diagnostics.iter().any(Diagnostic::is_error) => {
+            let compiled = compile(config, env);
+            diagnostics.extend(compiled.diagnostics);
+            compiled.plan.filter(|_| !diagnostics.iter().any(Diagnostic::is_error))
+        }
+        _ => None,
+    };
+    Prepared { loaded, plan, diagnostics }
+}
+
+/// The mailbox's two ends for the shards' reports.
+type Reports = (Sender<Report>, Receiver<Report>);

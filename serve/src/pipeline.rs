@@ -1,0 +1,40 @@
+//! The way of one request that takes the long way: `pre` filters, the action, `post` filters in reverse.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+
+use crate::exchange::Exchange;
+use crate::response::Outcome;
+
+/// Runs an exchange to its outcome.
+pub async fn run(exchange: &mut Exchange) -> Outcome {
+    let live = Rc::clone(&exchange.live);
+    let route = &live.plan.routes[exchange.rule];
+    let mut entered = 0;
+    let mut outcome = None;
+    for filter in &route.filters {
+        entered += 1;
+        match poll_fn(|cx| filter.pre(exchange, cx)).await {
+            Ok(None) => {}
+            Ok(Some(answer)) => {
+                outcome = Some(answer);
+                break;
+            }
+            Err(error) => {
+                outcome = Some(error.into());
+                break;
+            }
+        }
+    }
+    let mut outcome = match outcome {
+        Some(outcome) => outcome,
+        None => route.action.run(exchange).await.unwrap_or_else(Outcome::from),
+    };
+    let Outcome::Response(response) = &mut outcome else { return outcome };
+    for filter in route.filters[..entered].iter().rev() {
+        if let Err(error) = poll_fn(|cx| filter.post(exchange, response, cx)).await {
+            return error.into();
+        }
+    }
+    outcome
+}

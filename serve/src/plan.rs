@@ -1,0 +1,107 @@
+//! What a configuration becomes before a shard serves it: a routing table, compiled actions, and the limits of a connection.
+//!
+//! Made by the control thread, one copy for each shard; nothing in it changes afterwards.
+
+use std::time::Duration;
+
+use anygate_core::config::Server as ServerConfig;
+use anygate_proto::h1::Limits;
+use anygate_route::Table;
+use ipnet::IpNet;
+
+use crate::action::Action;
+use crate::filter::Filter;
+use crate::pages::Pages;
+use crate::upstream::endpoint::{self, Name};
+
+/// One shard's copy of everything that depends on the configuration.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Counts reloads, from 1.
+    pub serial: u64,
+    /// Which route serves a request.
+    pub table: Table,
+    /// What each route does, by the table's rule numbers.
+    pub routes: Vec<Route>,
+    /// Answers no route gives: errors, `405`, `OPTIONS *`.
+    pub pages: Pages,
+    /// Patience and limits of client connections.
+    pub client: ClientSettings,
+}
+
+/// One route.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// What happens.
+    pub action: Action,
+    /// What looks at the exchange before and after; empty for most.
+    pub filters: Vec<Filter>,
+    /// Longest request body, in bytes.
+    pub max_body: Option<u64>,
+}
+
+/// Patience and limits of client connections.
+#[derive(Debug, Clone)]
+pub struct ClientSettings {
+    /// Bounds of a request head.
+    pub limits: Limits,
+    /// Value of the `Server` field; empty for none.
+    pub name: Box<str>,
+    /// To a whole head.
+    pub header_timeout: Duration,
+    /// Between requests.
+    pub idle_timeout: Duration,
+    /// Between reads of a body.
+    pub read_timeout: Duration,
+    /// Between writes that make progress.
+    pub write_timeout: Duration,
+    /// Bytes a second a body must bring.
+    pub min_body_rate: Option<u64>,
+    /// Requests a connection may carry.
+    pub max_requests: u64,
+    /// Connections of one address at once on this shard.
+    pub max_connections_per_ip: Option<usize>,
+    /// Connections at once on this shard.
+    pub max_connections: usize,
+    /// Peers whose forwarding fields are believed.
+    pub trust: Vec<IpNet>,
+    /// `TCP_NODELAY`.
+    pub nodelay: bool,
+    /// Idle time before TCP probes the peer.
+    pub keepalive: Option<Duration>,
+}
+
+impl Plan {
+    /// The names of servers behind that must be resolved, each once.
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<Name> {
+        endpoint::names_of(self)
+    }
+}
+
+impl ClientSettings {
+    /// The settings of one of `shards` shards, which may hold `descriptors` of the process's descriptors in all.
+    #[must_use]
+    pub fn new(server: &ServerConfig, shards: usize, descriptors: usize) -> Self {
+        let divided = |total: usize| (total / shards.max(1)).max(1);
+        Self {
+            limits: Limits {
+                max_uri: server.max_uri_size,
+                max_header_size: server.max_header_size,
+                max_headers: server.max_headers,
+            },
+            name: server.name.as_str().into(),
+            header_timeout: server.header_timeout,
+            idle_timeout: server.idle_timeout,
+            read_timeout: server.read_timeout,
+            write_timeout: server.write_timeout,
+            min_body_rate: server.min_body_rate,
+            max_requests: server.max_requests_per_connection.unwrap_or(u64::MAX),
+            max_connections_per_ip: server.max_connections_per_ip.map(divided),
+            max_connections: divided(server.max_connections.unwrap_or(descriptors)),
+            trust: server.trust.clone(),
+            nodelay: server.tcp_nodelay,
+            keepalive: server.tcp_keepalive,
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! One shard's server: its routing table, its rows, and what its connections share.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use anygate_core::metrics::ShardCells;
+use anygate_proto::date;
+use anygate_proto::head::Fields;
+use anygate_route::Scratch;
+use anygate_shard::mailbox::Sender;
+use anygate_shard::{Bytes, Class, LaneId, Shard};
+use slab::Slab;
+
+use crate::action::files::Cache;
+use crate::connection::row::{ClientRow, ListenerRow, PerAddress};
+use crate::control::Report;
+use crate::plan::Plan;
+use crate::upstream::{Idle, Upstreams};
+
+/// A snapshot in use: the last request that holds it sends the plan home to be freed.
+#[derive(Debug)]
+pub struct Live {
+    /// What is served.
+    pub plan: Box<Plan>,
+}
+
+/// Something that rests in the driver without a task.
+#[derive(Debug)]
+pub enum Row {
+    /// A listener.
+    Listener(ListenerRow),
+    /// A client between requests.
+    Client(ClientRow),
+    /// A client whose task runs; the row keeps its place.
+    Busy,
+    /// An idle connection to a server behind.
+    Upstream(Idle),
+}
+
+/// One shard's server. Lives behind an [`Rc`]; every connection's task holds one.
+#[derive(Debug)]
+pub struct Server {
+    /// The runtime.
+    pub shard: Shard,
+    /// What is counted here.
+    pub cells: Arc<ShardCells>,
+    /// Files and answers in memory.
+    pub files: Cache,
+    /// Connections to servers behind.
+    pub upstreams: Upstreams,
+    /// This instance's own name in `Via`, random, the same on all shards.
+    pub id: Arc<str>,
+    /// The way to the control thread.
+    pub control: Sender<Report>,
+    /// How many connections each address has.
+    pub per_address: PerAddress,
+    pub(crate) rows: RefCell<Slab<Row>>,
+    live: RefCell<Rc<Live>>,
+    date: Cell<(u64, [u8; date::LEN])>,
+    draining: Cell<bool>,
+    clients: Cell<usize>,
+    idle_lane: Cell<LaneId>,
+    /// Storage the short way uses again and again.
+    pub(crate) bench: RefCell<Bench>,
+}
+
+/// Storage the short way uses again and again.
+#[derive(Debug, Default)]
+pub(crate) struct Bench {
+    pub(crate) fields: Fields,
+    pub(crate) scratch: Scratch,
+}
+
+/// What a server is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The runtime.
+    pub shard: Shard,
+    /// What is counted here.
+    pub cells: Arc<ShardCells>,
+    /// The first table.
+    pub plan: Box<Plan>,
+    /// This instance's own name in `Via`.
+    pub id: Arc<str>,
+    /// The way to the control thread.
+    pub control: Sender<Report>,
+    /// How many shards there are.
+    pub shards: usize,
+}
+
+impl Server {
+    /// A server without listeners.
+    #[must_use]
+    pub fn new(parts: Parts) -> Rc<Self> {
+        let upstreams = Upstreams::new(parts.shards);
+        upstreams.install(&parts.plan);
+        let idle_lane = parts.shard.lane(parts.plan.client.idle_timeout);
+        Rc::new(Self {
+            files: Cache::new(),
+            upstreams,
+            shard: parts.shard,
+            cells: parts.cells,
+            id: parts.id,
+            control: parts.control,
+            per_address: PerAddress::default(),
+            rows: RefCell::new(Slab::new()),
+            live: RefCell::new(Rc::new(Live { plan: parts.plan })),
+            date: Cell::new((u64::MAX, *date::PLACEHOLDER)),
+            idle_lane: Cell::new(idle_lane),
+            draining: Cell::new(false),
+            clients: Cell::new(0),
+            bench: RefCell::default(),
+        })
+    }
+
+    /// The table new requests are served by.
+    #[must_use]
+    pub fn live(&self) -> Rc<Live> {
+        Rc::clone(&self.live.borrow())
+    }
+
+    /// Serves new requests by `plan`; those under way keep theirs.
+    pub fn install(&self, plan: Box<Plan>) {
+        self.upstreams.install(&plan);
+        self.idle_lane.set(self.shard.lane(plan.client.idle_timeout));
+        let old = self.live.replace(Rc::new(Live { plan }));
+        self.retire(old);
+    }
+
+    /// Lets a snapshot go; the last holder sends it home.
+    pub fn retire(&self, live: Rc<Live>) {
+        if let Some(live) = Rc::into_inner(live) {
+            // A full mailbox frees it here: slower, not wrong.
+            let _ = self.control.send(Report::Retired(live.plan));
+        }
+    }
+
+    /// The queue of those who are idle.
+    pub(crate) fn idle_lane(&self) -> LaneId {
+        self.idle_lane.get()
+    }
+
+    /// The `Date` of this turn.
+    #[inline]
+    #[must_use]
+    pub fn date(&self) -> [u8; date::LEN] {
+        let now = self.shard.unix_time();
+        let (second, text) = self.date.get();
+        if second == now {
+            return text;
+        }
+        let text = date::format(now);
+        self.date.set((now, text));
+        text
+    }
+
+    /// True once the server finishes what it has and takes nothing new.
+    #[must_use]
+    pub fn draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Clients connected to this shard.
+    #[must_use]
+    pub fn clients(&self) -> usize {
+        self.clients.get()
+    }
+
+    /// Adds a row.
+    pub fn add_row(&self, row: Row) -> u32 {
+        let key = self.rows.borrow_mut().insert(row);
+        u32::try_from(key).expect("fewer rows than descriptors")
+    }
+
+    /// Removes a row.
+    pub fn remove_row(&self, row: u32) -> Option<Row> {
+        self.rows.borrow_mut().try_remove(row as usize)
+    }
+
+    /// Puts something else in a row's place and returns what was there.
+    pub(crate) fn swap_row(&self, row: u32, new: Row) -> Option<Row> {
+        let mut rows = self.rows.borrow_mut();
+        Some(std::mem::replace(rows.get_mut(row as usize)?, new))
+    }
+
+    pub(crate) fn client_came(&self) {
+        self.cells.connections_accepted.add(1);
+        self.clients.set(self.clients.get() + 1);
+    }
+
+    pub(crate) fn client_went(&self) {
+        self.cells.connections_closed.add(1);
+        self.clients.set(self.clients.get() - 1);
+        self.report_if_drained();
+    }
+
+    /// Starts draining: listeners and resting clients are closed by the caller.
+    pub(crate) fn begin_drain(&self) {
+        self.draining.set(true);
+    }
+
+    pub(crate) fn report_if_drained(&self) {
+        if self.draining.get() && self.clients.get() == 0 {
+            let _ = self.control.send(Report::Drained(self.shard.index()));
+        }
+    }
+
+    /// Bytes made here, in a lease where one is to be had.
+    #[must_use]
+    pub fn lend(&self, bytes: Vec<u8>) -> Bytes {
+        match self.shard.try_lease(Class::Head) {
+            Some(mut lease) if bytes.len() <= lease.spare() => {
+                lease.extend_from_slice(&bytes);
+                lease.freeze()
+            }
+            _ => Bytes::from(bytes),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! A response's content as it comes from a server behind, and what must go on meanwhile: a request body that is still being
+//! sent, the time the whole exchange may take.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use anygate_shard::Deadline;
+
+use crate::body::{Chunk, SpliceSource};
+use crate::error::{Error, Kind, Phase, Side};
+use crate::upstream::checkout::Checkout;
+
+/// A request body on its way to a server behind.
+pub(crate) type Upload = Pin<Box<dyn Future<Output = Result<(), Error>>>>;
+
+/// A response's content.
+pub struct Content {
+    checkout: Checkout,
+    /// Whether the server lets the connection live.
+    reusable: bool,
+    upload: Option<Upload>,
+    total: Option<Deadline>,
+}
+
+impl Content {
+    /// What the connection's reader delivers. `reusable` says that the server lets the connection live; it goes back to
+    /// its pool if `upload` is done by the content's end.
+    pub(crate) fn new(checkout: Checkout, reusable: bool, upload: Option<Upload>, total: Option<Deadline>) -> Self {
+        Self { checkout, reusable, upload, total }
+    }
+
+    /// The next chunk.
+    ///
+    /// # Errors
+    /// The server failed or closed before the end, the client failed with its own body, or the exchange took too long.
+    pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Chunk, Error>> {
+        if let Some(upload) = &mut self.upload
+            && let Poll::Ready(done) = upload.as_mut().poll(cx)
+        {
+            self.upload = None;
+            match done {
+                Ok(()) => {}
+                Err(error) if error.side == Side::Upstream => self.reusable = false,
+                Err(error) => {
+                    self.reusable = false;
+                    return Poll::Ready(Err(error));
+                }
+            }
+        }
+        let Some(reader) = self.checkout.reader() else { return Poll::Ready(Ok(Chunk::End)) };
+        let polled = reader.borrow_mut().poll_chunk(cx);
+        match polled {
+            Poll::Ready(Ok(chunk @ (Chunk::End | Chunk::Trailers(_)))) => {
+                self.finish();
+                Poll::Ready(Ok(chunk))
+            }
+            Poll::Pending => self.poll_total(cx),
+            ready => ready,
+        }
+    }
+
+    fn poll_total(&mut self, cx: &mut Context<'_>) -> Poll<Result<Chunk, Error>> {
+        match &mut self.total {
+            Some(total) => total
+                .poll_expired(cx)
+                .map(|()| Err(Error::new(Kind::Timeout, Side::Upstream, Phase::InBody))),
+            None => Poll::Pending,
+        }
+    }
+
+    /// The content was read to its end: the connection is free for others while the client still takes what it got.
+    fn finish(&mut self) {
+        let sent = self.upload.take().is_none();
+        if self.reusable && sent {
+            self.checkout.keep();
+        }
+        self.checkout.settle();
+    }
+
+    /// Bytes still to come, where that is known.
+    #[must_use]
+    pub fn len_hint(&self) -> Option<u64> {
+        match self.checkout.reader() {
+            Some(reader) => reader.borrow().body_left(),
+            None => Some(0),
+        }
+    }
+
+    /// Where the rest can be spliced from, while nothing else must be watched.
+    #[must_use]
+    pub fn splice_source(&self) -> Option<SpliceSource> {
+        if self.upload.is_some() || self.total.is_some() {
+            return None;
+        }
+        self.checkout.reader()?.borrow().splice_source()
+    }
+
+    /// `n` bytes of the [`SpliceSource`] were moved.
+    pub fn spliced(&mut self, n: u64) {
+        if let Some(reader) = self.checkout.reader() {
+            reader.borrow_mut().spliced(n);
+        }
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Content").field("checkout", &self.checkout).finish_non_exhaustive()
+    }
+}

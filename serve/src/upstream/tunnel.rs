@@ -1,0 +1,137 @@
+//! Bytes both ways, unread: what a connection becomes after 101 (RFC 9110 §7.8).
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use anygate_shard::{Bytes, Class, Close, Shard, Wake};
+
+use crate::connection::reader::Reader;
+use crate::upstream::Tunnel;
+
+/// Reading one side stops while this much is queued on the other.
+const QUEUED: usize = 256 * 1024;
+/// Reads of one direction before other tasks have their turn.
+const BURST: usize = 16;
+
+/// Copies both ways until both sides have said their end, one breaks, or neither says anything for the tunnel's idle
+/// timeout. The upstream's side is closed then; the result tells how to close the client's.
+pub async fn run(shard: &Shard, client: &Rc<RefCell<Reader>>, tunnel: Tunnel) -> Close {
+    let Tunnel { upstream, idle_timeout, .. } = tunnel;
+    let how = match upstream.reader() {
+        Some(server) => pump(shard, client, server, idle_timeout).await,
+        None => Close::Abort,
+    };
+    if how == Close::Abort {
+        upstream.abort();
+    }
+    how
+}
+
+async fn pump(shard: &Shard, client: &RefCell<Reader>, server: &RefCell<Reader>, idle_timeout: Duration) -> Close {
+    let mut up = Direction::new(shard, client, server);
+    let mut down = Direction::new(shard, server, client);
+    let mut silence = shard.deadline(idle_timeout);
+    poll_fn(|cx| {
+        let mut moved = false;
+        for direction in [&mut up, &mut down] {
+            if direction.poll(cx, &mut moved).is_err() {
+                return Poll::Ready(Close::Abort);
+            }
+        }
+        if up.is_over() && down.is_over() {
+            return Poll::Ready(Close::Graceful);
+        }
+        if moved {
+            silence.reset(idle_timeout);
+        }
+        silence.poll_expired(cx).map(|()| Close::Abort)
+    })
+    .await
+}
+
+/// One direction.
+struct Direction<'a> {
+    shard: &'a Shard,
+    from: &'a RefCell<Reader>,
+    to: &'a RefCell<Reader>,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Bytes come.
+    Open,
+    /// The end was read; what is queued is on its way, the end behind it.
+    Ending,
+    /// All of it has left.
+    Over,
+}
+
+/// The other side broke.
+struct Broken;
+
+impl<'a> Direction<'a> {
+    fn new(shard: &'a Shard, from: &'a RefCell<Reader>, to: &'a RefCell<Reader>) -> Self {
+        Self { shard, from, to, state: State::Open }
+    }
+
+    fn is_over(&self) -> bool {
+        self.state == State::Over
+    }
+
+    /// Moves what there is; `moved` becomes true when something did.
+    fn poll(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Result<(), Broken> {
+        for _ in 0..BURST {
+            let low_water = match self.state {
+                State::Open => QUEUED,
+                State::Ending => 0,
+                State::Over => return Ok(()),
+            };
+            let was_full = self.queued() > low_water;
+            match self.to.borrow().wire().poll_sent(self.shard, low_water, Wake::of(cx)) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Err(_)) => return Err(Broken),
+                Poll::Ready(Ok(())) => *moved |= was_full,
+            }
+            if self.state == State::Ending {
+                self.state = State::Over;
+                return Ok(());
+            }
+            match self.poll_bytes(cx) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(None) => return Err(Broken),
+                Poll::Ready(Some(bytes)) if bytes.is_empty() => {
+                    let to = self.to.borrow().wire().socket();
+                    self.shard.shutdown_write(to);
+                    self.state = State::Ending;
+                }
+                Poll::Ready(Some(bytes)) => self.to.borrow().wire().queue(self.shard, bytes),
+            }
+            *moved = true;
+        }
+        cx.waker().wake_by_ref();
+        Ok(())
+    }
+
+    fn queued(&self) -> usize {
+        self.to.borrow().wire().queued(self.shard)
+    }
+
+    /// What was read ahead, then what comes; no bytes at the end, `None` when the connection broke.
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let mut from = self.from.borrow_mut();
+        let held = from.held().len();
+        if held > 0 || from.ended() {
+            return Poll::Ready(Some(from.take(held)));
+        }
+        match from.wire().poll_recv(self.shard, Class::Bulk, Wake::of(cx)) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(lease)) if lease.is_empty() => Poll::Ready(Some(Bytes::empty())),
+            Poll::Ready(Ok(lease)) => Poll::Ready(Some(lease.freeze())),
+            Poll::Ready(Err(_)) => Poll::Ready(None),
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! One shard with a server on a thread of its own, and clients that speak raw bytes.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anygate_core::config::{Env, load_text};
+use anygate_core::diagnostic::render;
+use anygate_core::metrics::ShardCells;
+use anygate_serve::compile::{CompileEnv, compile};
+use anygate_serve::control::{Order, Report};
+use anygate_serve::door::Door;
+use anygate_serve::plan::Plan;
+use anygate_serve::server::{Parts, Server};
+use anygate_shard::mailbox::{self, Receiver, Sender};
+use anygate_shard::net::{self, Address, Bind};
+use anygate_shard::{Io, Options, Pool, Shard};
+
+/// How long a test waits for bytes before it fails.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Runs a test on every driver this machine has; epoll always.
+pub(crate) fn both(test: impl Fn(Io)) {
+    for io in [Io::Epoll, Io::Uring] {
+        if io == Io::Uring {
+            // A machine without io_uring is no reason to skip in silence.
+            if let Err(why) = anygate_shard::probe_uring() {
+                assert!(std::env::var_os("ANYGATE_TEST_NO_URING").is_some(), "io_uring is not available: {why}");
+                continue;
+            }
+        }
+        test(io);
+    }
+}
+
+/// A running server.
+pub(crate) struct Gate {
+    pub(crate) address: SocketAddr,
+    pub(crate) cells: Arc<ShardCells>,
+    orders: Sender<Order>,
+    reports: Receiver<Report>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Gate {
+    /// Serves a configuration.
+    pub(crate) fn start(io: Io, yaml: &str) -> Self {
+        let plan = plan(yaml, 1);
+        let listener = net::bind(&Address::Ip(([127, 0, 0, 1], 0).into()), &Bind::default()).expect("a port is free");
+        let address = TcpListener::from(listener.try_clone().expect("a descriptor")).local_addr().expect("it is bound");
+        let (orders, mailbox) = mailbox::channel(64);
+        let (control, reports) = mailbox::channel(64);
+        let cells = Arc::new(ShardCells::new());
+        let its_cells = Arc::clone(&cells);
+        let thread = std::thread::spawn(move || {
+            let helpers = Pool::new(1).expect("a thread");
+            let shard = Shard::new(&Options { pool: Some(helpers), ..Options::new(0, io) }).expect("a driver");
+            let server = Server::new(Parts {
+                shard: shard.clone(),
+                cells: its_cells,
+                plan: Box::new(plan),
+                id: "anygate-test".into(),
+                control,
+                shards: 1,
+            });
+            shard.run(&Door::new(server), &mailbox);
+        });
+        let gate = Self { address, cells, orders, reports, thread: Some(thread) };
+        gate.order(Order::Listen { fd: listener, number: 0 });
+        gate
+    }
+
+    /// Tells the shard something.
+    pub(crate) fn order(&self, order: Order) {
+        assert!(self.orders.send(order).is_ok(), "the mailbox has room");
+    }
+
+    /// Serves another configuration from the next request on.
+    pub(crate) fn install(&self, yaml: &str) {
+        self.order(Order::Install(Box::new(plan(yaml, 2))));
+    }
+
+    /// A new client.
+    pub(crate) fn client(&self) -> Client {
+        let stream = TcpStream::connect(self.address).expect("the listener is there");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
+        stream.set_nodelay(true).expect("a socket option");
+        Client { stream, read: Vec::new() }
+    }
+
+    /// One exchange on a connection of its own that the request must close; all bytes that came.
+    pub(crate) fn once(&self, request: &[u8]) -> String {
+        let mut client = self.client();
+        client.send(request);
+        client.rest()
+    }
+
+    /// Waits for the shard to report that it has no client left.
+    pub(crate) fn drained(&self) -> bool {
+        for _ in 0..500 {
+            while let Some(report) = self.reports.try_recv() {
+                if matches!(report, Report::Drained(_)) {
+                    return true;
+                }
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        false
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        let _ = self.orders.send(Order::Stop);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+            && !std::thread::panicking()
+        {
+            panic!("the shard's thread panicked");
+        }
+    }
+}
+
+/// Compiles a configuration that must be right.
+pub(crate) fn plan(yaml: &str, serial: u64) -> Plan {
+    let loaded = load_text("test.yml", yaml, &Env::new(), &[]);
+    let show = |list: &[anygate_core::Diagnostic]| {
+        list.iter().map(|d| render(&loaded.sources, d, false)).collect::<String>()
+    };
+    let config = loaded.config.as_ref().unwrap_or_else(|| panic!("{}", show(&loaded.diagnostics)));
+    let compiled = compile(config, &CompileEnv { shards: 1, descriptors: 1000, serial });
+    compiled.plan.unwrap_or_else(|| panic!("{}", show(&compiled.diagnostics)))
+}
+
+/// A raw client.
+pub(crate) struct Client {
+    pub(crate) stream: TcpStream,
+    read: Vec<u8>,
+}
+
+impl Client {
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("the server takes bytes");
+    }
+
+    /// No more bytes will come from here.
+    pub(crate) fn finish(&mut self) {
+        self.stream.shutdown(Shutdown::Write).expect("the socket is open");
+    }
+
+    /// One whole response: head and the body its `Content-Length` announces.
+    pub(crate) fn response(&mut self) -> String {
+        let head_end = self.until(b"\r\n\r\n");
+        let head = String::from_utf8_lossy(&self.read[..head_end]).into_owned();
+        let length = head
+            .lines()
+            .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:").map(|v| v.trim().to_owned()))
+            .map_or(0, |value| value.parse::<usize>().expect("a number"));
+        while self.read.len() < head_end + length {
+            assert!(self.more(), "the connection ended in a body");
+        }
+        let response = String::from_utf8_lossy(&self.read[..head_end + length]).into_owned();
+        self.read.drain(..head_end + length);
+        response
+    }
+
+    /// One response to `HEAD`, or another without a body: the head alone.
+    pub(crate) fn head(&mut self) -> String {
+        let end = self.until(b"\r\n\r\n");
+        let head = String::from_utf8_lossy(&self.read[..end]).into_owned();
+        self.read.drain(..end);
+        head
+    }
+
+    /// Everything up to the end of the stream; a reset counts as `[reset]`.
+    pub(crate) fn rest(&mut self) -> String {
+        let mut reset = "";
+        loop {
+            let mut bytes = [0; 4096];
+            match self.stream.read(&mut bytes) {
+                Ok(0) => break,
+                Ok(n) => self.read.extend_from_slice(&bytes[..n]),
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => {
+                    reset = "[reset]";
+                    break;
+                }
+                Err(error) => panic!("the server neither answered nor closed: {error}; so far: {:?}", self.text()),
+            }
+        }
+        let text = self.text() + reset;
+        self.read.clear();
+        text
+    }
+
+    /// True when nothing comes within `time` and the connection stays open.
+    pub(crate) fn silent_for(&mut self, time: Duration) -> bool {
+        self.stream.set_read_timeout(Some(time)).expect("a socket option");
+        let mut byte = [0; 1];
+        let silent = matches!(self.stream.peek(&mut byte),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut));
+        self.stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
+        silent && self.read.is_empty()
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.read).into_owned()
+    }
+
+    fn until(&mut self, end: &[u8]) -> usize {
+        loop {
+            if let Some(at) = self.read.windows(end.len()).position(|window| window == end) {
+                return at + end.len();
+            }
+            assert!(self.more(), "the connection ended; so far: {:?}", self.text());
+        }
+    }
+
+    fn more(&mut self) -> bool {
+        let mut bytes = [0; 16 * 1024];
+        let n = self.stream.read(&mut bytes).unwrap_or_else(|error| panic!("{error}; so far: {:?}", self.text()));
+        self.read.extend_from_slice(&bytes[..n]);
+        n > 0
+    }
+}
+
+/// A response without its `Date`, so that it can be compared.
+pub(crate) fn undated(response: &str) -> String {
+    let (head, body) = response.split_once("\r\n\r\n").unwrap_or((response, ""));
+    let lines: Vec<&str> = head.split("\r\n").filter(|line| !line.starts_with("Date: ")).collect();
+    format!("{}\r\n\r\n{body}", lines.join("\r\n"))
+}
