@@ -32,7 +32,7 @@ pub fn write(unix: u64, out: &mut [u8; LEN]) {
     two(&mut out[23..25], second % 60);
 }
 
-/// [`write`] into an array of its own.
+/// [`write()`] into an array of its own.
 #[must_use]
 pub fn format(unix: u64) -> [u8; LEN] {
     let mut out = [0; LEN];
