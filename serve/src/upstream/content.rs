@@ -62,9 +62,9 @@ impl Content {
 
     fn poll_total(&mut self, cx: &mut Context<'_>) -> Poll<Result<Chunk, Error>> {
         match &mut self.total {
-            Some(total) => total
-                .poll_expired(cx)
-                .map(|()| Err(Error::new(Kind::Timeout, Side::Upstream, Phase::InBody))),
+            Some(total) => {
+                total.poll_expired(cx).map(|()| Err(Error::new(Kind::Timeout, Side::Upstream, Phase::InBody)))
+            }
             None => Poll::Pending,
         }
     }

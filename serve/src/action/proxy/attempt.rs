@@ -99,9 +99,9 @@ impl Attempt<'_> {
                 return Poll::Ready(checkout);
             }
             match total {
-                Some(total) => total
-                    .poll_expired(cx)
-                    .map(|()| Err(Error::new(Kind::Timeout, Side::Upstream, Phase::BeforeHead))),
+                Some(total) => {
+                    total.poll_expired(cx).map(|()| Err(Error::new(Kind::Timeout, Side::Upstream, Phase::BeforeHead)))
+                }
                 None => Poll::Pending,
             }
         })
@@ -154,9 +154,12 @@ impl Attempt<'_> {
         let reusable = facts.keep_alive && (sent || upload.is_some());
         let length = facts.body.known();
         let body = match checkout.reader() {
-            Some(reader) if upload.is_none() && length.is_some_and(|length| length <= reader.borrow().held().len() as u64) => {
+            Some(reader)
+                if upload.is_none() && length.is_some_and(|length| length <= reader.borrow().held().len() as u64) =>
+            {
                 // All of it came with the head: the connection is free at once.
-                let bytes = reader.borrow_mut().take(length.and_then(|length| usize::try_from(length).ok()).unwrap_or(0));
+                let bytes =
+                    reader.borrow_mut().take(length.and_then(|length| usize::try_from(length).ok()).unwrap_or(0));
                 if reusable {
                     checkout.keep();
                 }

@@ -45,8 +45,9 @@ impl Proxy {
             edits: Edits::default(),
         };
         let mut out = Outgoing::new(view.bytes, exchange.server.shard.try_lease(Class::Head));
-        forward_request(view, &to, &mut out)
-            .map_err(|reject| Error::new(Kind::Malformed { status: reject.status }, Side::Downstream, Phase::AfterHead))?;
+        forward_request(view, &to, &mut out).map_err(|reject| {
+            Error::new(Kind::Malformed { status: reject.status }, Side::Downstream, Phase::AfterHead)
+        })?;
         Ok(out.into_bytes())
     }
 }
