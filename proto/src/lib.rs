@@ -7,6 +7,7 @@
 pub mod conditional;
 pub mod date;
 pub mod error;
+mod fields;
 pub mod forwarded;
 pub mod h1;
 pub mod head;

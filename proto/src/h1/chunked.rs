@@ -2,8 +2,8 @@
 
 use super::sink::Sink;
 use crate::error::Reject;
+use crate::fields::Fields;
 use crate::h1::framing;
-use crate::head::Fields;
 use crate::text;
 use std::ops::Range;
 
@@ -312,7 +312,7 @@ pub fn last_chunk(bytes: &[u8], fields: &Fields, sink: &mut impl Sink) {
     sink.put(b"0\r\n");
     for field in fields {
         let name = field.name.of(bytes);
-        if super::forward::may_be_trailer(name, field.known) {
+        if super::hop::may_be_trailer(name, field.known) {
             sink.put(name);
             sink.put(b": ");
             sink.put(field.value.of(bytes));

@@ -1,7 +1,7 @@
 //! What `Content-Length`, `Transfer-Encoding` and `Connection` say together: where a message ends, and whether the
 //! connection lives on (RFC 9112 §6, §9.3).
 
-use crate::head::{Fields, Span};
+use crate::fields::{Fields, Span};
 use crate::known::Known;
 use crate::text;
 
@@ -103,7 +103,7 @@ pub(super) fn collect(buf: &[u8], head_len: usize, parsed: &[httparse::Header<'_
             Span::between(start, start + header.value.len())
         };
         strict &= crlf_before(start);
-        fields.push(crate::head::Field { name, value, known: Known::of(header.name.as_bytes()) });
+        fields.push(crate::fields::Field { name, value, known: Known::of(header.name.as_bytes()) });
     }
     // The last line's end, then the empty line's.
     strict && crlf_before(head_len) && crlf_before(head_len - 2)

@@ -3,6 +3,7 @@
 pub mod chunked;
 pub mod forward;
 mod framing;
+mod hop;
 pub mod request;
 pub mod response;
 pub mod sink;

@@ -6,7 +6,8 @@
 use super::framing::{self, Coding};
 use super::{Limits, Parsed, headers_on_stack};
 use crate::error::Reject;
-use crate::head::{BodyLength, Fields, Request, Scheme, Span, TargetForm, Version};
+use crate::fields::{Fields, Span};
+use crate::head::{BodyLength, Request, Scheme, TargetForm, Version};
 use crate::known::Known;
 use crate::text;
 

@@ -3,7 +3,8 @@
 use super::framing::{self, Coding};
 use super::{Limits, Parsed, headers_on_stack};
 use crate::error::Reject;
-use crate::head::{BodyLength, Fields, Response, Span, Version};
+use crate::fields::{Fields, Span};
+use crate::head::{BodyLength, Response, Version};
 use crate::known::Known;
 
 /// What the response answers: it decides whether a body follows.

@@ -1,6 +1,6 @@
 //! Where a head that is written goes: ranges of the head that came are kept, the rest is put between them.
 
-use crate::head::Span;
+use crate::fields::Span;
 
 /// Takes the parts of an outgoing head, in order.
 pub trait Sink {
