@@ -78,7 +78,11 @@ pub(super) fn open(site: &Site, dir: &Dir, name: &[u8], cached: bool) -> io::Res
             // Opening a pipe would wait for its writer.
             let path = site.root.join(path);
             let kind = path.metadata()?.file_type();
-            return if kind.is_file() || kind.is_dir() { File::open(path) } else { Err(io::ErrorKind::NotFound.into()) };
+            return if kind.is_file() || kind.is_dir() {
+                File::open(path)
+            } else {
+                Err(io::ErrorKind::NotFound.into())
+            };
         }
     };
     let mut tries = 0;

@@ -179,7 +179,9 @@ impl Resource {
         }
         let known = match view.get(Known::IfNoneMatch) {
             Some(tag) => Some(tag == &*self.etag && view.all(Known::IfNoneMatch).count() == 1),
-            None => view.get(Known::IfModifiedSince).map(|since| self.modified.is_some() && since == self.modified_text),
+            None => {
+                view.get(Known::IfModifiedSince).map(|since| self.modified.is_some() && since == self.modified_text)
+            }
         };
         match known {
             Some(true) => {

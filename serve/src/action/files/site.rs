@@ -54,7 +54,9 @@ impl Site {
         let path = std::path::absolute(base_dir.join(&target.path))
             .map_err(|error| format!("the folder of `{}` cannot be found: {error}", target.path))?;
         if let Some(bad) = settings.index.iter().find(|name| !is_segment(name)) {
-            return Err(format!("`{bad}` is not the name of a file in a directory: `index` takes names without a slash"));
+            return Err(format!(
+                "`{bad}` is not the name of a file in a directory: `index` takes names without a slash"
+            ));
         }
         check_kind(&path, target)?;
         let (root, only) = if target.is_dir {

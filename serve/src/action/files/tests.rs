@@ -291,7 +291,17 @@ fn nothing_outside_hidden_or_special_is_served() {
     symlink("loop", www.join("loop")).unwrap();
     let _pipe = std::process::Command::new("mkfifo").arg(www.join("pipe")).status().unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(www.join("socket")).unwrap();
-    for path in ["/out", "/abs", "/loop", "/pipe", "/socket", "/.env", "/%2e%2e/secret", "/a/%2e%2e/app.js", "/sub%2Findex.html"] {
+    for path in [
+        "/out",
+        "/abs",
+        "/loop",
+        "/pipe",
+        "/socket",
+        "/.env",
+        "/%2e%2e/secret",
+        "/a/%2e%2e/app.js",
+        "/sub%2Findex.html",
+    ] {
         assert_eq!(stand.get(path).status, 404, "{path}");
     }
     assert_eq!(stand.get(&format!("/{}", "n".repeat(300))).status, 404);
@@ -373,7 +383,8 @@ fn one_range_is_206_or_416_and_several_are_the_whole() {
     for path in ["/app.js", "/large.bin"] {
         let whole = stand.get(path);
         let n = whole.body.len();
-        for (range, start, end) in [("0-0", 0, 1), ("2-4", 2, 5), ("3-", 3, n), ("-2", n - 2, n), ("4-99999999", 4, n)] {
+        for (range, start, end) in [("0-0", 0, 1), ("2-4", 2, 5), ("3-", 3, n), ("-2", n - 2, n), ("4-99999999", 4, n)]
+        {
             let got = stand.ask("GET", path, &format!("Range: bytes={range}\r\n"));
             assert_eq!((got.status, &*got.body), (206, &whole.body[start..end]), "{path} {range}");
             assert_eq!(got.field("Content-Range"), Some(&*format!("bytes {start}-{}/{n}", end - 1)));
@@ -381,7 +392,12 @@ fn one_range_is_206_or_416_and_several_are_the_whole() {
         }
         let got = stand.ask("GET", path, &format!("Range: bytes={n}-\r\n"));
         assert_eq!((got.status, got.field("Content-Range")), (416, Some(&*format!("bytes */{n}"))));
-        for fields in ["Range: bytes=0-1,5-6\r\n", "Range: bytes=0-1\r\nRange: bytes=2-3\r\n", "Range: lines=1-2\r\n", "Range: x\r\n"] {
+        for fields in [
+            "Range: bytes=0-1,5-6\r\n",
+            "Range: bytes=0-1\r\nRange: bytes=2-3\r\n",
+            "Range: lines=1-2\r\n",
+            "Range: x\r\n",
+        ] {
             assert_eq!(stand.ask("GET", path, fields).status, 200, "{fields}");
         }
     }
@@ -521,7 +537,14 @@ fn a_single_file_is_served_whatever_the_path() {
     let stand = Stand::new();
     let target = StaticTarget { path: "./www/app.js".into(), is_dir: false };
     let files = Files::compile(&target, &Static::default(), &stand.folder.0, &[]).unwrap();
-    let stand = Stand { files, cache: Rc::new(Cache::new()), folder: Folder::new(), shard: stand.shard.clone(), world: stand.world.clone(), mailbox: mailbox::channel(1).1 };
+    let stand = Stand {
+        files,
+        cache: Rc::new(Cache::new()),
+        folder: Folder::new(),
+        shard: stand.shard.clone(),
+        world: stand.world.clone(),
+        mailbox: mailbox::channel(1).1,
+    };
     for path in ["/", "/x", "/x/y.html", "/%2F"] {
         let got = stand.get(path);
         assert_eq!((got.status, &*got.body), (200, &b"let app;"[..]), "{path}");
@@ -559,7 +582,10 @@ fn what_cannot_be_served_is_refused_at_load_with_the_reason() {
 fn fields_that_say_how_long_to_keep_a_file_follow_the_setting() {
     let stand = Stand::new();
     stand.folder.file("assets/main.3f2a1b9c.js", b"x", 100);
-    assert_eq!(stand.get("/assets/main.3f2a1b9c.js").field("Cache-Control"), Some("public, max-age=31536000, immutable"));
+    assert_eq!(
+        stand.get("/assets/main.3f2a1b9c.js").field("Cache-Control"),
+        Some("public, max-age=31536000, immutable")
+    );
     assert_eq!(stand.get("/app.js").field("Cache-Control"), None);
     let page = stand.get("/");
     assert_eq!(page.field("Cache-Control"), Some("no-cache"));
