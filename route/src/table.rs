@@ -29,6 +29,8 @@ pub struct Table {
 /// What a lookup must know of a rule beside its head.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Traits {
+    /// The methods it takes, but for `HEAD` beside `GET`.
+    pub(crate) methods: Set,
     /// Its files answer `GET` and `HEAD` only.
     pub(crate) files: bool,
     /// Its directory wants a slash after a path of exactly this many segments.
@@ -71,6 +73,15 @@ pub enum Found {
     Bad(BadPath),
 }
 
+/// What a walk through the trie came to.
+#[derive(Debug, Clone, Copy)]
+enum Choice {
+    Rule(u32),
+    /// The path fits some rule, the method none.
+    PathOnly,
+    Nothing,
+}
+
 /// A set of methods of one table; [`Table::write_allow`] spells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allow(pub(crate) Set);
@@ -102,6 +113,7 @@ impl Table {
             findings.push(conflict::too_many_methods(rule));
             return;
         };
+        self.traits[number as usize].methods = set;
         let trie = &mut self.trie;
         let root = match &rule.host {
             Host::Any => *self.hosts.any.get_or_insert_with(|| trie.root()),
@@ -144,48 +156,47 @@ impl Table {
         };
         let method = self.names.bit(lookup.method);
         let host = self.hosts.named().then(|| RequestHost::new(lookup.host));
-        let path = scratch.matching_path(lookup.path);
-        let found = self.choose(method, host.as_ref(), path, steps);
-        if !normal.encoded_slash {
-            return found;
+        let choice = self.choose(method, host.as_ref(), scratch.matching_path(lookup.path), steps);
+        if normal.encoded_slash {
+            let decoded = match scratch.decode_slashes(self.merge_slashes) {
+                Ok(decoded) => decoded,
+                Err(bad) => return Found::Bad(bad),
+            };
+            match (choice, self.choose(method, host.as_ref(), scratch.decoded_path(), steps)) {
+                (Choice::Rule(a), Choice::Rule(b)) if a == b => {}
+                (Choice::Rule(_), Choice::Rule(_)) => return Found::Bad(BadPath::Ambiguous),
+                (Choice::Rule(_), _) if decoded.dots => return Found::Bad(BadPath::Ambiguous),
+                _ => {}
+            }
         }
-        let decoded = match scratch.decode_slashes(self.merge_slashes) {
-            Ok(decoded) => decoded,
-            Err(bad) => return Found::Bad(bad),
-        };
-        let other = self.choose(method, host.as_ref(), scratch.decoded_path(), steps);
-        match (found.rule(), other.rule()) {
-            (Some(a), Some(b)) if a != b => Found::Bad(BadPath::Ambiguous),
-            (Some(_), None) if decoded.dots => Found::Bad(BadPath::Ambiguous),
-            _ => found,
-        }
+        self.settle(choice, method, host.as_ref(), scratch.matching_path(lookup.path), steps)
     }
 
-    fn choose(&self, method: Set, host: Option<&RequestHost>, path: &[u8], steps: &mut u32) -> Found {
-        let mut path_fits = false;
+    fn choose(&self, method: Set, host: Option<&RequestHost>, path: &[u8], steps: &mut u32) -> Choice {
+        let mut choice = Choice::Nothing;
         let winner = self.walk(host, path, steps, &mut |terminal| {
-            path_fits = true;
+            choice = Choice::PathOnly;
             match terminal.pick(method) {
                 Some(rule) => ControlFlow::Break(rule),
                 None => ControlFlow::Continue(()),
             }
         });
-        match winner {
-            ControlFlow::Break(rule) => {
-                let traits = self.traits[rule as usize];
-                if traits.files && !Set::READING.meets(method) {
-                    self.refuse(method, host, path, steps)
-                } else if traits
-                    .slash_after
-                    .is_some_and(|n| path.iter().filter(|b| **b == b'/').count() == usize::from(n))
-                {
-                    Found::AddSlash(rule)
-                } else {
-                    Found::Rule(rule)
-                }
-            }
-            ControlFlow::Continue(()) if path_fits => self.refuse(method, host, path, steps),
-            ControlFlow::Continue(()) => Found::NotFound,
+        winner.break_value().map_or(choice, Choice::Rule)
+    }
+
+    fn settle(&self, choice: Choice, method: Set, host: Option<&RequestHost>, path: &[u8], steps: &mut u32) -> Found {
+        let rule = match choice {
+            Choice::Rule(rule) => rule,
+            Choice::PathOnly => return self.refuse(method, host, path, steps),
+            Choice::Nothing => return Found::NotFound,
+        };
+        let traits = self.traits[rule as usize];
+        if traits.files && !Set::READING.meets(method) {
+            self.refuse(method, host, path, steps)
+        } else if traits.slash_after.is_some_and(|n| path.iter().filter(|b| **b == b'/').count() == usize::from(n)) {
+            Found::AddSlash(rule)
+        } else {
+            Found::Rule(rule)
         }
     }
 
@@ -285,10 +296,11 @@ impl Found {
 
 impl Traits {
     fn of(rule: &Rule) -> Self {
-        let Action::Static(target) = &rule.action else { return Self { files: false, slash_after: None } };
+        let none = Self { methods: Set::NONE, files: false, slash_after: None };
+        let Action::Static(target) = &rule.action else { return none };
         let segments = u8::try_from(rule.pattern.segments.len()).ok();
         let wants_slash = target.is_dir && rule.pattern.end == End::Subtree;
-        Self { files: true, slash_after: segments.filter(|n| wants_slash && *n > 0) }
+        Self { files: true, slash_after: segments.filter(|n| wants_slash && *n > 0), ..none }
     }
 }
 

@@ -85,6 +85,11 @@ impl Trie {
         &mut self.terminals[slot]
     }
 
+    /// How many nodes there are; a child's number is greater than its parent's.
+    pub(crate) fn len(&self) -> u32 {
+        self.nodes.len() as u32
+    }
+
     fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id as usize]
     }
@@ -161,7 +166,7 @@ impl Trie {
     pub(crate) fn most_steps(&self, node: NodeId) -> u32 {
         let below = |child| self.most_steps(child);
         let literal = self.literals(node).into_iter().map(|(_, child)| below(child)).max().unwrap_or(0);
-        1 + literal + self.param(node).map_or(0, below)
+        literal.saturating_add(self.param(node).map_or(0, below)).saturating_add(1)
     }
 }
 
