@@ -130,9 +130,11 @@ impl Arena {
         self.inner().returned.get()
     }
 
-    /// The block `id` of `class`.
-    pub(crate) fn block(&self, class: Class, id: u16) -> Option<NonNull<Block>> {
-        self.inner().classes[class as usize].blocks.borrow().get(usize::from(id)).copied()
+    /// How many buffers of a class could be taken now.
+    pub(crate) fn available(&self, class: Class, favoured: bool) -> u32 {
+        let shelf = &self.inner().classes[class as usize];
+        let limit = if favoured { shelf.limit } else { shelf.limit - shelf.reserve };
+        u32::from(limit.saturating_sub(shelf.out.get()))
     }
 
     fn grow(&self, class: Class) -> io::Result<()> {

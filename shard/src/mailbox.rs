@@ -45,6 +45,11 @@ impl<M> Clone for Sender<M> {
 }
 
 impl<M> Receiver<M> {
+    /// The next message, if one waits. For threads that are no shard; a shard's turn takes its own.
+    pub fn try_recv(&self) -> Option<M> {
+        self.take()
+    }
+
     /// Binds the mailbox to a shard, on its first turn.
     pub(crate) fn bind(&self, bell: &Arc<Bell>) {
         if self.bell.get().is_none() && self.bell.set(Arc::clone(bell)).is_ok() {

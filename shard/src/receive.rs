@@ -93,7 +93,8 @@ impl Shard {
             return Poll::Ready(Err(error));
         }
         if slot.has(flag::ENDED) {
-            return Poll::Ready(Ok(Lease::with_capacity(0)));
+            let end = shard.arena.take(Class::Head, true);
+            return Poll::Ready(Ok(end.unwrap_or_else(|| Lease::with_capacity(0))));
         }
         slot.read_wake.set(wake);
         if slot.has(flag::CONNECTING | flag::READ_ARMED | flag::STARVED) {
@@ -302,6 +303,30 @@ impl Inner {
                 self.wake(slot.read_wake.take());
             }
         }
+    }
+
+    /// Wakes sockets of that line, each class as many as there are buffers. Says whether any was woken.
+    pub(crate) fn feed_starved(&self) -> bool {
+        let mut left: [[Option<u32>; 2]; Class::ALL.len()] = Default::default();
+        let mut fed = false;
+        let waiting = self.sockets.starved.borrow().len();
+        for _ in 0..waiting {
+            let Some((id, want)) = self.sockets.starved.borrow_mut().pop_front() else { break };
+            let Some(slot) = self.sockets.get(id) else { continue };
+            let favoured = slot.has(flag::FAVOURED);
+            let left = left[want as usize][usize::from(favoured)].get_or_insert_with(|| {
+                self.arena.available(want, favoured).max(self.driver.ready_buffers(want, favoured))
+            });
+            if *left == 0 {
+                self.sockets.starved.borrow_mut().push_back((id, want));
+            } else {
+                *left -= 1;
+                fed = true;
+                slot.clear(flag::STARVED);
+                self.wake(slot.read_wake.take());
+            }
+        }
+        fed
     }
 
     /// Whether this listener has accepted less than its share of this turn; counts one more.

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::arena::{Arena, ArenaLimits, Class};
 use crate::counters::ShardCounters;
-use crate::driver::{Driver, Epoll, Io};
+use crate::driver::{Driver, Epoll, Io, Uring};
 use crate::executor::Tasks;
 use crate::lease::Lease;
 use crate::mailbox::Receiver;
@@ -143,6 +143,8 @@ pub(crate) struct Inner {
     resume_at: Cell<Option<Tick>>,
     /// The arena's count of returned buffers when starved sockets were last looked at.
     returned: Cell<u64>,
+    /// Starved sockets were woken in this turn.
+    fed: Cell<bool>,
     /// An empty list to swap with `sockets.dirty`.
     flushing: Cell<Vec<u32>>,
     in_turn: Cell<bool>,
@@ -166,7 +168,8 @@ impl Shard {
         let eventfd = bell.eventfd().expect("made with one");
         let driver = match options.io {
             Io::Epoll => Epoll::new(eventfd).map(Driver::Epoll),
-            Io::Uring | Io::Sim => Err(io::ErrorKind::Unsupported.into()),
+            Io::Uring => Uring::new(eventfd, options.submission_entries, options.completion_entries).map(Driver::Uring),
+            Io::Sim => Err(io::ErrorKind::Unsupported.into()),
         };
         match driver {
             Ok(driver) => Ok(Shard::with_driver(options, bell, driver)),
@@ -195,6 +198,7 @@ impl Shard {
             turn: Cell::new(0),
             resume_at: Cell::new(None),
             returned: Cell::new(0),
+            fed: Cell::new(false),
             flushing: Cell::default(),
             in_turn: Cell::new(false),
             stopping: Cell::new(false),
@@ -405,6 +409,7 @@ impl Inner {
             || !self.rows_later.borrow().is_empty()
             || !self.sockets.dirty.borrow().is_empty()
             || self.bell.is_rung()
+            || self.may_feed()
             || self.stopping.get();
         let timers = [self.lanes.next(), self.wheel.next(), self.resume_at.get()];
         Progress { runnable, next: timers.into_iter().flatten().min() }
@@ -454,15 +459,20 @@ impl Inner {
         }
     }
 
-    /// Lets sockets that wait for a buffer try again, as many as buffers came back.
+    /// Whether a socket waits for a buffer and there may be one.
+    fn may_feed(&self) -> bool {
+        !self.sockets.starved.borrow().is_empty() && (self.fed.get() || self.arena.returned() != self.returned.get())
+    }
+
+    /// Lets sockets that wait for a buffer try again, as many as there are buffers.
     fn feed(&self) {
         let returned = self.arena.returned();
-        let more = returned.wrapping_sub(self.returned.replace(returned));
-        if more == 0 {
+        if returned == self.returned.replace(returned) && !self.fed.get() {
             return;
         }
         self.driver.refill(self);
-        self.wake_starved(more);
+        // Who is woken may not take the buffer after all, so look again next turn.
+        self.fed.set(!self.sockets.starved.borrow().is_empty() && self.feed_starved());
     }
 
     fn run_ready<S: Service>(&self, service: &S, entered: &Entered<'_>) {

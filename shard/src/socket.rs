@@ -99,6 +99,8 @@ pub(crate) struct Slot {
     pub(crate) pipe: Cell<Option<Box<Pipe>>>,
     pub(crate) read_error: Cell<u16>,
     pub(crate) write_error: Cell<u16>,
+    /// What the outstanding read is, in the driver's own terms.
+    pub(crate) read_op: Cell<u8>,
     pub(crate) close_timer: Cell<LaneEntry>,
 }
 

@@ -5,6 +5,7 @@
 
 mod epoll;
 pub mod sim;
+mod uring;
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
@@ -19,6 +20,8 @@ use crate::sys::{self, Pipe};
 use crate::time::{self, Tick};
 
 pub(crate) use epoll::Epoll;
+pub(crate) use uring::Uring;
+pub use uring::probe_uring;
 
 /// What a shard does its input and output with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,6 +47,7 @@ impl std::fmt::Display for Io {
 /// The driver of one shard.
 pub(crate) enum Driver {
     Epoll(Epoll),
+    Uring(Uring),
     Sim(sim::Sim),
 }
 
@@ -60,13 +64,14 @@ impl Driver {
     pub(crate) fn io(&self) -> Io {
         match self {
             Driver::Epoll(_) => Io::Epoll,
+            Driver::Uring(_) => Io::Uring,
             Driver::Sim(_) => Io::Sim,
         }
     }
 
     pub(crate) fn now(&self) -> Tick {
         match self {
-            Driver::Epoll(_) => time::monotonic(),
+            Driver::Epoll(_) | Driver::Uring(_) => time::monotonic(),
             Driver::Sim(sim) => sim.now(),
         }
     }
@@ -74,7 +79,7 @@ impl Driver {
     /// Seconds since 1970.
     pub(crate) fn unix(&self) -> u64 {
         match self {
-            Driver::Epoll(_) => time::unix(),
+            Driver::Epoll(_) | Driver::Uring(_) => time::unix(),
             Driver::Sim(sim) => sim.unix(),
         }
     }
@@ -83,23 +88,25 @@ impl Driver {
     pub(crate) fn attach(&self, slot: &Slot, index: u32) -> io::Result<()> {
         match self {
             Driver::Epoll(epoll) => epoll.attach(slot, index),
+            Driver::Uring(_) => Ok(()),
             Driver::Sim(sim) => sim.attach(slot, index),
         }
     }
 
     /// Sees to it that an event comes when this side of the slot may make progress. The caller found it cannot now.
-    pub(crate) fn await_side(&self, _slot: &Slot, _index: u32, _side: Side) {
+    pub(crate) fn await_side(&self, slot: &Slot, index: u32, side: Side) {
         match self {
             // Edge-triggered and registered for both sides from the start: the edge comes.
-            Driver::Epoll(_) => {}
-            Driver::Sim(_) => {}
+            Driver::Epoll(_) | Driver::Sim(_) => {}
+            Driver::Uring(uring) => uring.await_side(slot, index, side),
         }
     }
 
     /// Whether receives of this class are started ahead of readiness ([`arm_receive`](Self::arm_receive)).
-    pub(crate) fn receives_ahead(&self, _shard: &Inner, _want: Class, _favoured: bool) -> bool {
+    pub(crate) fn receives_ahead(&self, shard: &Inner, want: Class, favoured: bool) -> bool {
         match self {
             Driver::Epoll(_) => false,
+            Driver::Uring(uring) => uring.receives_ahead(shard, want, favoured),
             Driver::Sim(sim) => sim.receives_ahead(),
         }
     }
@@ -108,6 +115,7 @@ impl Driver {
     pub(crate) fn receives_ahead_into(&self) -> bool {
         match self {
             Driver::Epoll(_) => false,
+            Driver::Uring(_) => true,
             Driver::Sim(sim) => sim.receives_ahead(),
         }
     }
@@ -116,6 +124,7 @@ impl Driver {
     pub(crate) fn arm_receive(&self, slot: &Slot, index: u32, want: Option<Class>) {
         match self {
             Driver::Epoll(_) => unreachable!("only asked for when receives_ahead says so"),
+            Driver::Uring(uring) => uring.arm_receive(slot, index, want),
             Driver::Sim(sim) => sim.arm_receive(slot, index, want),
         }
     }
@@ -124,6 +133,10 @@ impl Driver {
     pub(crate) fn start_send(&self, slot: &Slot, index: u32) -> bool {
         match self {
             Driver::Epoll(_) => false,
+            Driver::Uring(uring) => {
+                uring.start_send(slot, index);
+                true
+            }
             Driver::Sim(sim) => sim.start_send(slot, index),
         }
     }
@@ -132,6 +145,7 @@ impl Driver {
     pub(crate) fn cancel(&self, slot: &Slot, index: u32, side: Side) {
         match self {
             Driver::Epoll(_) => {}
+            Driver::Uring(uring) => uring.cancel(slot, index, side),
             Driver::Sim(sim) => sim.cancel(slot, index, side),
         }
     }
@@ -140,7 +154,7 @@ impl Driver {
 
     pub(crate) fn accept(&self, fd: i32) -> io::Result<(i32, Address)> {
         match self {
-            Driver::Epoll(_) => sys::accept(fd),
+            Driver::Epoll(_) | Driver::Uring(_) => sys::accept(fd),
             Driver::Sim(sim) => sim.calls.accept(fd),
         }
     }
@@ -148,7 +162,7 @@ impl Driver {
     /// A new socket on its way to `to`, and whether it arrived.
     pub(crate) fn connect(&self, to: &Address) -> io::Result<(i32, bool)> {
         match self {
-            Driver::Epoll(_) => sys::connect(to).map(|(fd, done)| (fd.into_raw_fd(), done)),
+            Driver::Epoll(_) | Driver::Uring(_) => sys::connect(to).map(|(fd, done)| (fd.into_raw_fd(), done)),
             Driver::Sim(sim) => sim.calls.connect(to).map(|fd| (fd, false)),
         }
     }
@@ -156,28 +170,28 @@ impl Driver {
     /// How a connect ended.
     pub(crate) fn take_error(&self, fd: i32) -> io::Result<()> {
         match self {
-            Driver::Epoll(_) => sys::take_error(fd),
+            Driver::Epoll(_) | Driver::Uring(_) => sys::take_error(fd),
             Driver::Sim(sim) => sim.calls.take_error(fd),
         }
     }
 
     pub(crate) fn recv(&self, fd: i32, into: &mut [u8]) -> io::Result<usize> {
         match self {
-            Driver::Epoll(_) => sys::recv(fd, into),
+            Driver::Epoll(_) | Driver::Uring(_) => sys::recv(fd, into),
             Driver::Sim(sim) => sim.calls.recv(fd, into),
         }
     }
 
     pub(crate) fn send(&self, fd: i32, parts: &[&[u8]], more: bool) -> io::Result<usize> {
         match self {
-            Driver::Epoll(_) => sys::send(fd, parts, more),
+            Driver::Epoll(_) | Driver::Uring(_) => sys::send(fd, parts, more),
             Driver::Sim(sim) => sim.calls.send(fd, parts),
         }
     }
 
     pub(crate) fn is_ready(&self, fd: i32, side: Side) -> bool {
         match self {
-            Driver::Epoll(_) => {
+            Driver::Epoll(_) | Driver::Uring(_) => {
                 let events = if side == Side::Read { libc::POLLIN | libc::POLLRDHUP } else { libc::POLLOUT };
                 sys::is_ready(fd, events)
             }
@@ -187,7 +201,7 @@ impl Driver {
 
     pub(crate) fn shutdown_write(&self, fd: i32) {
         match self {
-            Driver::Epoll(_) => sys::shutdown_write(fd),
+            Driver::Epoll(_) | Driver::Uring(_) => sys::shutdown_write(fd),
             Driver::Sim(sim) => sim.calls.shutdown_write(fd),
         }
     }
@@ -195,7 +209,7 @@ impl Driver {
     /// Closes a descriptor, by a reset when `reset` is set.
     pub(crate) fn close(&self, fd: i32, reset: bool) {
         match self {
-            Driver::Epoll(_) => {
+            Driver::Epoll(_) | Driver::Uring(_) => {
                 if reset {
                     sys::reset_on_close(fd);
                 }
@@ -207,35 +221,35 @@ impl Driver {
 
     pub(crate) fn peer(&self, fd: i32) -> io::Result<Address> {
         match self {
-            Driver::Epoll(_) => sys::peer(fd),
+            Driver::Epoll(_) | Driver::Uring(_) => sys::peer(fd),
             Driver::Sim(sim) => Ok(sim.calls.peer(fd)),
         }
     }
 
     pub(crate) fn local(&self, fd: i32) -> io::Result<Address> {
         match self {
-            Driver::Epoll(_) => sys::local(fd),
+            Driver::Epoll(_) | Driver::Uring(_) => sys::local(fd),
             Driver::Sim(sim) => Ok(sim.calls.local(fd)),
         }
     }
 
     pub(crate) fn set_option<T>(&self, fd: i32, level: i32, name: i32, value: T) -> io::Result<()> {
         match self {
-            Driver::Epoll(_) => sys::set_option(fd, level, name, value),
+            Driver::Epoll(_) | Driver::Uring(_) => sys::set_option(fd, level, name, value),
             Driver::Sim(_) => Ok(()),
         }
     }
 
     pub(crate) fn sendfile(&self, fd: i32, file: &File, offset: u64, length: usize) -> io::Result<usize> {
         match self {
-            Driver::Epoll(_) => sys::sendfile(fd, file.as_raw_fd(), offset, length),
+            Driver::Epoll(_) | Driver::Uring(_) => sys::sendfile(fd, file.as_raw_fd(), offset, length),
             Driver::Sim(sim) => sim.calls.sendfile(fd, file, offset, length),
         }
     }
 
     pub(crate) fn pipe(&self) -> io::Result<Pipe> {
         match self {
-            Driver::Epoll(_) => sys::pipe(),
+            Driver::Epoll(_) | Driver::Uring(_) => sys::pipe(),
             Driver::Sim(sim) => Ok(sim.calls.pipe()),
         }
     }
@@ -243,7 +257,7 @@ impl Driver {
     /// Moves up to `length` bytes from a socket to an empty pipe; 0 is end of stream.
     pub(crate) fn splice_in(&self, fd: i32, pipe: &Pipe, length: usize) -> io::Result<usize> {
         match self {
-            Driver::Epoll(_) => sys::splice(fd, pipe.write, length),
+            Driver::Epoll(_) | Driver::Uring(_) => sys::splice(fd, pipe.write, length),
             Driver::Sim(sim) => sim.calls.splice_in(fd, pipe.write, length),
         }
     }
@@ -251,7 +265,7 @@ impl Driver {
     /// Moves up to `length` bytes from a pipe to a socket.
     pub(crate) fn splice_out(&self, pipe: &Pipe, fd: i32, length: usize) -> io::Result<usize> {
         match self {
-            Driver::Epoll(_) => sys::splice(pipe.read, fd, length),
+            Driver::Epoll(_) | Driver::Uring(_) => sys::splice(pipe.read, fd, length),
             Driver::Sim(sim) => sim.calls.splice_out(pipe.read, fd, length),
         }
     }
@@ -259,7 +273,7 @@ impl Driver {
     /// Takes in a blocking job instead of the pool, or gives it back.
     pub(crate) fn take_job(&self, job: Job) -> Option<Job> {
         match self {
-            Driver::Epoll(_) => Some(job),
+            Driver::Epoll(_) | Driver::Uring(_) => Some(job),
             Driver::Sim(sim) => sim.take_job(job),
         }
     }
@@ -270,6 +284,7 @@ impl Driver {
     pub(crate) fn reap(&self, shard: &Inner) {
         match self {
             Driver::Epoll(epoll) => epoll.reap(shard),
+            Driver::Uring(uring) => uring.reap(shard),
             Driver::Sim(sim) => sim.reap(shard),
         }
     }
@@ -278,15 +293,24 @@ impl Driver {
     pub(crate) fn park(&self, timeout: Option<Duration>) {
         match self {
             Driver::Epoll(epoll) => epoll.park(timeout),
+            Driver::Uring(uring) => uring.park(timeout),
             Driver::Sim(sim) => sim.park(timeout),
         }
     }
 
-    /// Buffers came back to the arena: takes what is missing in buffer rings.
-    pub(crate) fn refill(&self, _shard: &Inner) {
+    /// Buffers of a class that lie ready where only this driver can give them.
+    pub(crate) fn ready_buffers(&self, want: Class, favoured: bool) -> u32 {
         match self {
-            Driver::Epoll(_) => {}
-            Driver::Sim(_) => {}
+            Driver::Epoll(_) | Driver::Sim(_) => 0,
+            Driver::Uring(uring) => uring.ready_buffers(want, favoured),
+        }
+    }
+
+    /// Buffers came back to the arena: takes what is missing in buffer rings.
+    pub(crate) fn refill(&self, shard: &Inner) {
+        match self {
+            Driver::Epoll(_) | Driver::Sim(_) => {}
+            Driver::Uring(uring) => uring.refill(shard),
         }
     }
 
@@ -294,6 +318,7 @@ impl Driver {
     pub(crate) fn quiesce(&self, shard: &Inner) {
         match self {
             Driver::Epoll(_) => {}
+            Driver::Uring(uring) => uring.quiesce(shard),
             Driver::Sim(sim) => sim.quiesce(shard),
         }
     }
@@ -302,7 +327,7 @@ impl Driver {
     pub(crate) fn take_in(&self, socket: Socket, listener: bool) -> io::Result<i32> {
         let Socket(Kind::Descriptor(fd)) = socket;
         match self {
-            Driver::Epoll(_) => {
+            Driver::Epoll(_) | Driver::Uring(_) => {
                 // Ring operations and splice wait properly on a non-blocking socket only.
                 let _ = sys::set_nonblocking(fd.as_raw_fd());
                 Ok(fd.into_raw_fd())
@@ -316,18 +341,10 @@ impl Driver {
     pub(crate) fn socket(&self, fd: i32) -> Socket {
         match self {
             // SAFETY: the slot owned the descriptor and gave it up.
-            Driver::Epoll(_) => Socket(Kind::Descriptor(unsafe { OwnedFd::from_raw_fd(fd) })),
+            Driver::Epoll(_) | Driver::Uring(_) => Socket(Kind::Descriptor(unsafe { OwnedFd::from_raw_fd(fd) })),
             Driver::Sim(sim) => sim.calls.release(fd),
         }
     }
-}
-
-/// Whether io_uring can drive the shards of this process: the ring, its modes and a buffer ring are tried out.
-///
-/// # Errors
-/// Why not, as a line for the log.
-pub fn probe_uring() -> Result<(), String> {
-    Err("not built in".to_owned())
 }
 
 /// Work for a helper thread.

@@ -39,6 +39,7 @@ fn a_graceful_close_flushes_what_is_queued(rig: &Rig) {
 }
 
 fn a_graceful_close_delivers_a_response_though_the_peer_sent_more(rig: &Rig) {
+    rig.roomy();
     let bench = rig.bench();
     for more in [100, 5000, 40_000] {
         let (socket, mut peer) = rig.pair(&bench);

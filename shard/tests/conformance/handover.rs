@@ -32,6 +32,7 @@ fn a_socket_released_by_one_shard_is_adopted_by_another(rig: &Rig) {
 }
 
 fn bytes_that_came_before_a_handover_are_not_lost(rig: &Rig) {
+    rig.roomy();
     let (acceptor, other) = (rig.bench(), rig.bench());
     let (listener, address) = rig.listen(&acceptor);
     let mut peer = rig.peer(&address);
@@ -64,6 +65,7 @@ fn a_released_socket_is_gone_from_its_shard(rig: &Rig) {
     rig.turn();
     let before = bench.shard.cells().sockets.get();
     let fd = bench.shard.release(socket).expect("nothing was armed");
+    rig.turn();
     assert_eq!(bench.shard.cells().sockets.get(), before - 1);
     assert!(matches!(bench.shard.poll_recv(socket, Class::Head, Wake::NONE), std::task::Poll::Ready(Err(_))));
     bench.shard.close(socket, Close::Abort);

@@ -83,6 +83,7 @@ fn end_of_stream_stays(rig: &Rig) {
 }
 
 fn data_and_end_in_one_event_are_both_seen(rig: &Rig) {
+    rig.roomy();
     for size in [1, 4095, 4096, 4097, 9000] {
         let bench = rig.bench();
         let (socket, mut peer) = rig.pair(&bench);

@@ -206,6 +206,13 @@ impl Rig {
         }
     }
 
+    /// Gives every connection of a simulated network its full window, for scripts whose peer writes before anybody reads.
+    pub(crate) fn roomy(&self) {
+        if let Some(world) = &self.world {
+            world.set_faults(Faults { small_window: 0, ..world.faults() });
+        }
+    }
+
     /// A new shard.
     pub(crate) fn bench(&self) -> Bench {
         self.bench_with(|_| ())

@@ -32,9 +32,9 @@ fn a_sleep_lasts_its_time(rig: &Rig) {
     for time in [ms(1), ms(10), ms(70)] {
         let shard = bench.shard.clone();
         let task = rig.run(&bench.shard, async move {
-            let start = shard.stamp();
+            let start = shard.now();
             shard.sleep(time).await;
-            shard.stamp() - start
+            shard.now() - start
         });
         let slept = rig.wait(task);
         assert!(slept >= time, "{slept:?} instead of {time:?}");
@@ -108,10 +108,10 @@ fn a_deadline_expires_once_its_time_has_come(rig: &Rig) {
     let bench = rig.bench();
     let shard = bench.shard.clone();
     let task = rig.run(&bench.shard, async move {
-        let start = shard.stamp();
+        let start = shard.now();
         let mut deadline = shard.deadline(ms(25));
         std::future::poll_fn(|cx| deadline.poll_expired(cx)).await;
-        shard.stamp() - start
+        shard.now() - start
     });
     assert!(rig.wait(task) >= ms(25));
 }
@@ -120,7 +120,7 @@ fn a_deadline_moved_later_expires_later(rig: &Rig) {
     let bench = rig.bench();
     let shard = bench.shard.clone();
     let task = rig.run(&bench.shard, async move {
-        let start = shard.stamp();
+        let start = shard.now();
         let mut deadline = shard.deadline(ms(20));
         let polled = std::future::poll_fn(|cx| Poll::Ready(deadline.poll_expired(cx).is_pending())).await;
         assert!(polled, "not before its time");
@@ -129,7 +129,7 @@ fn a_deadline_moved_later_expires_later(rig: &Rig) {
             deadline.reset(ms(20));
         }
         std::future::poll_fn(|cx| deadline.poll_expired(cx)).await;
-        shard.stamp() - start
+        shard.now() - start
     });
     assert!(rig.wait(task) >= ms(50));
 }
@@ -138,12 +138,12 @@ fn a_deadline_moved_sooner_expires_sooner(rig: &Rig) {
     let bench = rig.bench();
     let shard = bench.shard.clone();
     let task = rig.run(&bench.shard, async move {
-        let start = shard.stamp();
+        let start = shard.now();
         let mut deadline = shard.deadline(Duration::from_secs(100));
         let _ = std::future::poll_fn(|cx| Poll::Ready(deadline.poll_expired(cx))).await;
         deadline.reset(ms(10));
         std::future::poll_fn(|cx| deadline.poll_expired(cx)).await;
-        shard.stamp() - start
+        shard.now() - start
     });
     let took = rig.wait(task);
     assert!(took >= ms(10) && took < Duration::from_secs(5), "{took:?}");
@@ -193,9 +193,9 @@ fn thousands_of_deadlines_all_expire(rig: &Rig) {
         let (shard, count) = (bench.shard.clone(), count.clone());
         bench.shard.spawn(async move {
             let time = Duration::from_micros(number * 7919 % 90_000);
-            let start = shard.stamp();
+            let start = shard.now();
             shard.sleep(time).await;
-            assert!(shard.stamp() - start >= time);
+            assert!(shard.now() - start >= time);
             *count.borrow_mut() += 1;
         });
     }

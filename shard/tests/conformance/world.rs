@@ -58,7 +58,7 @@ fn run(seed: u64, personality: Personality, faults: Faults) -> Seen {
     let (server, client) = (rig.bench(), rig.bench());
     let (listener, address) = rig.listen(&server);
     let shard = server.shard.clone();
-    server.shard.spawn(async move {
+    let acceptor = server.shard.spawn(async move {
         loop {
             match shard.accept(listener).await {
                 Ok(accepted) => drop(shard.spawn(answer(shard.clone(), accepted.socket))),
@@ -79,6 +79,7 @@ fn run(seed: u64, personality: Personality, faults: Faults) -> Seen {
         });
     }
     rig.until("every client's end", || left.get() == 0);
+    server.shard.cancel(acceptor);
     server.shard.close(listener, Close::Abort);
     rig.until("both shards at rest", || {
         server.shard.cells().sockets.get() == 0 && client.shard.cells().sockets.get() == 0

@@ -97,23 +97,18 @@ impl Sim {
 
     /// Moves the clock to the next thing that is due, at most by `timeout`, unless events wait already.
     pub(crate) fn park(&self, timeout: Option<Duration>) {
-        let refused = !self.refused_until.borrow().is_empty();
-        if timeout == Some(Duration::ZERO) || self.calls.has_events() || refused || !self.to_try.borrow().is_empty() {
+        if timeout == Some(Duration::ZERO) || self.calls.has_events() || !self.to_try.borrow().is_empty() {
             return;
         }
         let world = &self.calls.world;
         let now = world.now_ns();
         let limit = timeout.map(|timeout| now.saturating_add(nanoseconds(timeout)));
-        if let Some(time) = limit.into_iter().chain(world.next_due()).min() {
+        let refused = self.refused_until.borrow().iter().copied().min();
+        if let Some(time) = limit.into_iter().chain(world.next_due()).chain(refused).min() {
             world.advance(time);
         }
         world.sweep();
         world.run_jobs();
-    }
-
-    /// Whether there is something to report.
-    pub(crate) fn has_work(&self) -> bool {
-        self.calls.has_events() || !self.to_try.borrow().is_empty() || !self.refused_until.borrow().is_empty()
     }
 
     // ---- operations ------------------------------------------------------------------------------
@@ -155,6 +150,7 @@ impl Sim {
         let before = self.started.borrow_mut().insert(key, Started { operation, fresh: true, cancelled: false });
         assert!(before.is_none(), "one operation a side");
         self.to_try.borrow_mut().push(key);
+        self.calls.world.more_to_do();
     }
 
     pub(crate) fn cancel(&self, _slot: &Slot, index: u32, side: Side) {
@@ -164,6 +160,7 @@ impl Sim {
         {
             started.cancelled = true;
             self.to_try.borrow_mut().push(key);
+            self.calls.world.more_to_do();
         }
     }
 
@@ -171,7 +168,9 @@ impl Sim {
         let now = self.calls.world.now_ns();
         let before = self.refused_until.borrow().len();
         self.refused_until.borrow_mut().retain(|due| *due > now);
-        shard.wake_starved((before - self.refused_until.borrow().len()) as u64);
+        if self.refused_until.borrow().len() < before {
+            shard.feed_starved();
+        }
 
         let mut notices = self.notices.take();
         self.calls.take_events(&mut notices);
@@ -242,6 +241,8 @@ impl Sim {
             }
             Operation::Receive(_) | Operation::Continue => {
                 slot.clear(flag::READ_ARMED | flag::READ_INTO);
+                // Its edge was used up by this operation; a direct call may find more.
+                slot.set(flag::READABLE);
                 if slot.has(flag::CLOSING) {
                     drop(slot.held.take());
                     shard.advance_close(slot, index);
@@ -268,7 +269,9 @@ impl Sim {
         }
         let refused = self.happens(Kind::NoBuffer, number);
         if refused {
-            self.refused_until.borrow_mut().push(self.calls.world.now_ns() + NO_BUFFER_NS);
+            let due = self.calls.world.now_ns() + NO_BUFFER_NS;
+            self.refused_until.borrow_mut().push(due);
+            self.calls.world.wake_at(due);
         }
         let lease = if refused { None } else { shard.arena.take(want, slot.has(flag::FAVOURED)) };
         let Some(mut lease) = lease else {
@@ -333,13 +336,18 @@ impl Sim {
 
     /// Ends every operation at once.
     pub(crate) fn quiesce(&self, shard: &Inner) {
-        while let Some(((index, _), _)) = self.started.borrow_mut().pop_first() {
-            let slot = shard.sockets.at(index);
+        let started = self.started.take();
+        for (index, _) in started.keys() {
+            let slot = shard.sockets.at(*index);
             slot.clear(flag::READ_ARMED | flag::WRITE_ARMED | flag::READ_INTO);
             slot.with_out(|out| out.into_iter().for_each(|out| out.in_flight = 0));
-            self.started.borrow_mut().remove(&(index, true));
-            if slot.has(flag::ZOMBIE) {
-                shard.bury(slot, index);
+        }
+        for (index, write) in started.keys() {
+            let slot = shard.sockets.at(*index);
+            // A slot with both sides under way is buried at the first.
+            let again = *write && started.contains_key(&(*index, false));
+            if slot.has(flag::ZOMBIE) && !again {
+                shard.bury(slot, *index);
             }
         }
     }

@@ -112,6 +112,8 @@ enum Flight {
     Knock(DoorId),
     Attempt(EndId),
     Tell(u16, Notice),
+    /// Nothing but a time to stop at.
+    Stop,
 }
 
 /// What a receive gives besides bytes.
@@ -211,8 +213,19 @@ impl Network {
                 Flight::Knock(door) => self.knock(door),
                 Flight::Attempt(end) => self.attempt(end),
                 Flight::Tell(shard, notice) => self.queues[usize::from(shard)].push(notice),
+                Flight::Stop => {}
             }
         }
+    }
+
+    /// Makes the clock stop at this time on its way.
+    pub(crate) fn stop_at(&mut self, time: u64) {
+        self.depart(time, Flight::Stop);
+    }
+
+    /// Whether events wait for any shard.
+    pub(crate) fn has_any_notices(&self) -> bool {
+        self.queues.iter().any(|queue| !queue.is_empty())
     }
 
     /// Whether events wait for this shard.
@@ -588,6 +601,7 @@ impl Network {
             self.note(5, connection, operation);
             self.send_reset(peer);
             self.take_reset(id);
+            self.tell_end(id, READ | WRITE | HANGUP);
         }
         let could = if bits == READ { self.readable(id) } else { self.writable(id) };
         if could && self.choices.happens(Kind::Again, self.faults.again, connection, operation) {

@@ -61,6 +61,8 @@ struct Inner {
     submitted: Cell<u64>,
     hosts: RefCell<BTreeMap<String, Vec<IpAddr>>>,
     rounds: Cell<u64>,
+    /// A shard has started something that its next turn goes on with.
+    more_to_do: Cell<bool>,
 }
 
 /// A simulated network with its clock, shared by shards that take turns on one thread. The same seed and the same calls
@@ -79,6 +81,7 @@ impl World {
             submitted: Cell::new(0),
             hosts: RefCell::default(),
             rounds: Cell::new(0),
+            more_to_do: Cell::new(false),
         }))
     }
 
@@ -180,6 +183,7 @@ impl World {
             busy |= progress.runnable;
             next = earlier(next, progress.next.map(crate::Tick::as_nanos));
         }
+        busy |= self.0.more_to_do.take() || self.network().has_any_notices();
         let now = self.now_ns();
         if busy {
             self.advance(now + WORK_NS);
@@ -206,6 +210,16 @@ impl World {
 
     pub(crate) fn advance(&self, time: u64) {
         self.network().advance(time);
+    }
+
+    /// The shards are to have another turn before the clock jumps to what is due.
+    pub(crate) fn more_to_do(&self) {
+        self.0.more_to_do.set(true);
+    }
+
+    /// The clock is to stop at this time.
+    pub(crate) fn wake_at(&self, time: u64) {
+        self.network().stop_at(time);
     }
 
     /// The time of the next thing under way, an arrival or the end of a job.
