@@ -102,7 +102,10 @@ pub fn probe(address: SocketAddr, v6_only: bool) -> io::Result<()> {
 /// What the resolver says.
 pub fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    Ok((host, port).to_socket_addrs()?.collect())
+    match crate::driver::sim::resolver::lookup(host, port) {
+        Some(simulated) => simulated,
+        None => Ok((host, port).to_socket_addrs()?.collect()),
+    }
 }
 
 fn bind_raw(address: &Address, how: &Bind) -> io::Result<OwnedFd> {

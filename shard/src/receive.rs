@@ -266,7 +266,10 @@ impl Inner {
     fn receive_now(&self, slot: &Slot, lease: &mut Lease) -> Option<io::Result<()>> {
         let room = lease.spare();
         match self.driver.recv(slot.fd.get(), lease.spare_mut()) {
-            Ok(0) => slot.set(flag::ENDED),
+            Ok(0) => {
+                slot.ended();
+                return Some(slot.read_error().map_or(Ok(()), Err));
+            }
             Ok(bytes) => {
                 lease.advance(bytes);
                 if bytes < room && !slot.has(flag::HANGUP) {
@@ -291,17 +294,6 @@ impl Inner {
             slot.set(flag::STARVED);
             self.counters.out_of_buffers.add(1);
             self.sockets.starved.borrow_mut().push_back((id, want));
-        }
-    }
-
-    /// Wakes the first `count` sockets of that line.
-    pub(crate) fn wake_starved(&self, count: u64) {
-        for _ in 0..count {
-            let Some((id, _)) = self.sockets.starved.borrow_mut().pop_front() else { return };
-            if let Some(slot) = self.sockets.get(id) {
-                slot.clear(flag::STARVED);
-                self.wake(slot.read_wake.take());
-            }
         }
     }
 

@@ -146,6 +146,15 @@ impl Slot {
         self.with_out(|out| out.map_or(0, |out| out.queued()))
     }
 
+    /// A receive gave nothing: the end of the stream. Unless a send was told of a failure: the kernel tells that once,
+    /// and a reader must not take a reset for an end.
+    pub(crate) fn ended(&self) {
+        match self.write_error.get() {
+            0 => self.set(flag::ENDED),
+            errno => self.read_error.set(errno),
+        }
+    }
+
     pub(crate) fn read_error(&self) -> Option<io::Error> {
         let errno = self.read_error.get();
         (errno != 0).then(|| io::Error::from_raw_os_error(i32::from(errno)))

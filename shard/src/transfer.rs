@@ -73,7 +73,13 @@ impl Shard {
                 Err(io::ErrorKind::WouldBlock.into())
             };
             match filled {
-                Ok(0) => source.set(flag::ENDED),
+                Ok(0) => {
+                    source.ended();
+                    if let Some(error) = source.read_error() {
+                        source.pipe.set(Some(pipe));
+                        return Poll::Ready(Err(error));
+                    }
+                }
                 Ok(bytes) => pipe.filled = bytes,
                 Err(error) => {
                     source.pipe.set(Some(pipe));

@@ -256,7 +256,7 @@ mod tests {
 
     fn woken(wheel: &Wheel, now: Tick) -> usize {
         let mut count = 0;
-        wheel.advance(now, |wake| count += usize::from(!wake.is_none()));
+        wheel.advance(now, |wake| count += usize::from(wake != Wake::NONE));
         count
     }
 

@@ -281,7 +281,7 @@ impl Sim {
             return true;
         };
         match self.calls.recv(slot.fd.get(), lease.spare_mut()) {
-            Ok(0) => slot.set(flag::ENDED),
+            Ok(0) => slot.ended(),
             Ok(bytes) => {
                 lease.advance(bytes);
                 hold(slot, lease);
@@ -295,7 +295,12 @@ impl Sim {
     fn go_on(&self, _shard: &Inner, slot: &Slot) -> bool {
         let Some(mut lease) = slot.into.take() else { return true };
         match self.calls.recv(slot.fd.get(), lease.spare_mut()) {
-            Ok(0) => slot.set(flag::ENDED),
+            Ok(0) => {
+                slot.ended();
+                if slot.read_error.get() != 0 {
+                    return true;
+                }
+            }
             Ok(bytes) => lease.advance(bytes),
             Err(error) => {
                 slot.into.set(Some(lease));

@@ -302,8 +302,8 @@ fn received(shard: &Inner, slot: &Slot, index: u32, result: i32, lease: Option<L
     }
     match (result, lease, into) {
         (0, _, into) => {
-            slot.set(flag::ENDED);
-            if into.is_some() {
+            slot.ended();
+            if into.is_some() && slot.has(flag::ENDED) {
                 slot.set(flag::INTO_DONE);
                 slot.held.set(into);
             }
