@@ -514,7 +514,7 @@ impl Inner {
         self.counters.turns.add(1);
         self.counters.tasks.set(u64::from(self.tasks.live()));
         self.counters.sockets.set(u64::from(self.sockets.open.get()));
-        self.counters.buffers.set(self.arena.out());
+        self.counters.buffers.set(self.arena.out().saturating_sub(self.driver.lying_buffers()));
     }
 
     /// Runs a call into the service; a panic ends that call alone.

@@ -306,6 +306,14 @@ impl Driver {
         }
     }
 
+    /// Buffers of the arena that lie in buffer rings and that nobody holds.
+    pub(crate) fn lying_buffers(&self) -> u64 {
+        match self {
+            Driver::Epoll(_) | Driver::Sim(_) => 0,
+            Driver::Uring(uring) => uring.lying(),
+        }
+    }
+
     /// Buffers came back to the arena: takes what is missing in buffer rings.
     pub(crate) fn refill(&self, shard: &Inner) {
         match self {

@@ -129,6 +129,7 @@ impl Buffers {
             // SAFETY: the reference is the ring's, which gives it up; the kernel does not know the buffer any more.
             unsafe { block::release(block) };
         }
+        self.count.set(0);
         let bytes = (usize::from(self.mask) + 1) * size_of::<BufRingEntry>();
         // SAFETY: mapped in `new` with this length, and unregistered.
         unsafe { sys::unmap(self.entries.cast(), bytes) };

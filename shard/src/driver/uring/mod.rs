@@ -246,6 +246,12 @@ impl Uring {
         self.made(class, favoured).map_or(0, |buffers| u32::from(buffers.count()))
     }
 
+    /// Buffers of all classes that lie in rings: the arena lent them to nobody who receives yet.
+    pub(super) fn lying(&self) -> u64 {
+        let made = self.groups.iter().filter_map(|group| group.get()?.as_ref());
+        made.map(|buffers| u64::from(buffers.count())).sum()
+    }
+
     fn made(&self, class: Class, favoured: bool) -> Option<&Buffers> {
         self.groups.get(class as usize * 2 + usize::from(favoured))?.get()?.as_ref()
     }
