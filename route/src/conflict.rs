@@ -200,17 +200,21 @@ fn hidden_when_decoded(table: &Table, rule: &Rule) -> Option<Diagnostic> {
     )
 }
 
-/// True if every path of `inner`, whatever its parameters hold, is one of `outer`.
+/// True if every path of `inner` is one of `outer`, even where encoded slashes in `inner`'s parameters come to more
+/// segments, or to none, once they are decoded.
 fn contains(outer: &Pattern, inner: &Pattern) -> bool {
-    if outer.has_rest() {
-        let plain = inner.literal_prefix();
-        let begins = outer.segments.len() < plain || (outer.segments.len() == plain && outer.end == End::Subtree);
-        return begins && outer.segments.iter().zip(&inner.segments).all(|(o, i)| segment_contains(o, i));
+    let plain = inner.literal_prefix().min(outer.segments.len());
+    let (begin, more) = outer.segments.split_at(plain);
+    if !begin.iter().zip(&inner.segments).all(|(outer, inner)| segment_contains(outer, inner)) {
+        return false;
     }
-    outer.end == inner.end
-        && outer.segments.len() == inner.segments.len()
-        && inner.literal_prefix() == inner.segments.len()
-        && outer.segments.iter().zip(&inner.segments).all(|(o, i)| segment_contains(o, i))
+    if !outer.has_rest() {
+        let literal = inner.literal_prefix() == inner.segments.len();
+        return literal && more.is_empty() && inner.segments.len() == plain && outer.end == inner.end;
+    }
+    let certain = inner.segments[plain..].iter().filter(|s| matches!(s, Segment::Literal(_))).count();
+    let needed = more.len() + usize::from(outer.end == End::Splat);
+    more.iter().all(|s| matches!(s, Segment::Param(_))) && needed <= certain
 }
 
 fn segment_contains(outer: &Segment, inner: &Segment) -> bool {

@@ -229,7 +229,7 @@ fn path_reason(loser: &Pattern, winner: &Pattern) -> String {
                 return format!("segment {} is :{name}, the winner's is {text}", at + 1);
             }
             (_, Some(_)) => {}
-            (_, None) => return format!("its own path ends after segment {at}, the winner's goes on"),
+            (_, None) => return format!("is for all below {}, the winner for more of the path", below(loser)),
         }
     }
     let what = |end| match end {
@@ -239,6 +239,11 @@ fn path_reason(loser: &Pattern, winner: &Pattern) -> String {
         End::Splat => "a splat",
     };
     format!("is {}, the winner is {}", what(loser.end), what(winner.end))
+}
+
+/// The part of the path that a subtree or splat fixes.
+fn below(pattern: &Pattern) -> String {
+    pattern.to_string().trim_end_matches('*').to_owned()
 }
 
 impl fmt::Display for Explanation {

@@ -154,10 +154,10 @@ fn refuse_method(head: &Located, word: Range<usize>, path: &Range<usize>) -> Opt
     let error = |message: String| Diagnostic::error(message).at(head.sub(word.clone()), "not a method");
     let path = &head.text[path.clone()];
     if text.contains(',') {
-        let list: Vec<&str> = text.split(',').filter(|m| !m.is_empty()).collect();
-        return Some(
-            error("methods are separated by blanks".into()).help(format!("write `{} {path}`", list.join(" "))),
-        );
+        let before = head.text[..head.text.len() - path.len()].replace(',', " ");
+        let list: Vec<&str> = before.split_ascii_whitespace().collect();
+        let help = format!("write `{} {path}`", list.join(" "));
+        return Some(error("methods are separated by blanks".into()).help(help));
     }
     if text.contains('.') || text.contains(':') || text.starts_with('[') {
         return Some(

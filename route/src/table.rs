@@ -73,6 +73,8 @@ pub enum Found {
     Bad(BadPath),
 }
 
+const _: () = assert!(size_of::<Found>() <= 16);
+
 /// What a walk through the trie came to.
 #[derive(Debug, Clone, Copy)]
 enum Choice {

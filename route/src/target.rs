@@ -137,12 +137,13 @@ fn parse_authority(
         Some(colon) => (&text[..bracket + colon], Some(&text[bracket + colon + 1..])),
         None => (text, None),
     };
-    if host.is_empty() {
-        return refuse("a target needs a host".into(), at, "a host belongs here", "write `http://localhost`".into());
-    }
     if host.contains('*') || port.is_some_and(|p| p.starts_with(|c: char| c.is_ascii_alphabetic())) {
         let help = "only a target's path and query are filled in".into();
         return refuse("a target's host is never filled in".into(), at, "in the host", help);
+    }
+    if host.is_empty() {
+        let help = format!("write `{}://localhost`", scheme.as_str());
+        return refuse("a target needs a host".into(), at, "a host belongs here", help);
     }
     let address = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
     let host = match address.map(str::parse::<Ipv6Addr>) {
@@ -195,11 +196,14 @@ pub(crate) fn parse_location(
     }
     let scheme = scheme_length(text);
     if scheme == 0 && !text.starts_with(['/', '?', '#', '.']) {
-        errors.push(
-            Diagnostic::error("this is no target for a redirect")
-                .at(action.sub(at), "not a reference")
-                .help(format!("it begins with `/`, `?`, `#`, `.` or a scheme: `{word} /{}`", text.replace(' ', "%20"))),
-        );
+        let first = text.split('/').next().unwrap_or_default();
+        let help = if first.contains(['.', ':']) {
+            format!("write `{word} https://{text}` for another host, or `{word} /{text}` for a path")
+        } else {
+            format!("it begins with `/`, `?`, `#`, `.` or a scheme: `{word} /{}`", text.replace(' ', "%20"))
+        };
+        let error = Diagnostic::error("this is no target for a redirect").at(action.sub(at), "not a reference");
+        errors.push(error.help(help));
         return None;
     }
     let after = &text[scheme..];
@@ -215,11 +219,14 @@ pub(crate) fn parse_location(
     Some(template)
 }
 
-/// How long the scheme of a URI is, with its colon.
+/// How long the scheme of a URI is, with its colon; a host with its port is none.
 fn scheme_length(text: &str) -> usize {
     let length = text.bytes().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.')).count();
     let begins = text.starts_with(|c: char| c.is_ascii_alphabetic());
-    if begins && text[length..].starts_with(':') { length + 1 } else { 0 }
+    match text[length..].strip_prefix(':') {
+        Some(after) if begins && !after.starts_with(|c: char| c.is_ascii_digit()) => length + 1,
+        _ => 0,
+    }
 }
 
 fn parse_template(

@@ -12,6 +12,10 @@ mod overview;
 mod properties;
 #[path = "route/refused.rs"]
 mod refused;
+#[path = "route/refused_actions.rs"]
+mod refused_actions;
+#[path = "route/refused_heads.rs"]
+mod refused_heads;
 #[path = "route/scale.rs"]
 mod scale;
 #[path = "route/text.rs"]

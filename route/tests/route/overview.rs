@@ -70,11 +70,11 @@ fn an_explanation_names_the_winner_and_why_each_other_rule_lost() {
           loses  /users/:id  ->  http://up/u/:id
                  does not name GET, the winner does
           loses  /users/  ->  http://users/
-                 its own path ends after segment 1, the winner's goes on
+                 is for all below /users/, the winner for more of the path
           loses  /:kind/:id  ->  *
                  segment 1 is :kind, the winner's is users
           loses  /  ->  http://any
-                 its own path ends after segment 0, the winner's goes on
+                 is for all below /, the winner for more of the path
           :id = %34%32
           => http://up/get/%34%32?full
     "#]]
@@ -105,7 +105,8 @@ fn an_explanation_names_the_winner_and_why_each_other_rule_lost() {
     expect![[r#"
         GET /users%2F42
           matched once more with slashes decoded: /users/42
-          wins   /  ->  http://any
+          loses  /  ->  http://any
+                 the path means another rule once its encoded slashes are decoded
           => 400: the path means another rule once its encoded slashes are decoded
     "#]]
     .assert_eq(&explain("GET /users%2F42"));

@@ -2,6 +2,7 @@
 
 use anygate_core::{Diagnostic, Located, Sources, Span, render};
 use anygate_route::{Context, Found, Request, Rule, Scratch, Table, parse_rule};
+use expect_test::Expect;
 
 /// Head and action.
 pub(crate) type Line<'a> = (&'a str, &'a str);
@@ -74,4 +75,23 @@ pub(crate) fn told(table: &Table, request: &str) -> String {
         Some(winner) if winner.lost.is_none() => format!("{} => {}", winner.head, explanation.outcome),
         _ => explanation.outcome,
     }
+}
+
+/// One line for each finding: column, length of the mark, message, label, help.
+pub(crate) fn refused(lines: &[Line<'_>], expected: &Expect) {
+    let context = Context { upstreams: ["users".to_owned()].into(), ..Context::default() };
+    let mut text = String::new();
+    for line in lines {
+        let mut desk = Desk::default();
+        let (table, findings) = desk.build(&[*line], &context);
+        assert!(table.is_none(), "{line:?} is accepted");
+        text += &format!("{}: {}\n", line.0, line.1);
+        for finding in findings {
+            let (span, label) = finding.primary.clone().expect("a place");
+            let marks = "^".repeat((span.end - span.start).max(1) as usize);
+            text += &format!("{}{marks} {label}\n", " ".repeat(span.start as usize));
+            text += &format!("    {}; {}\n", finding.message, finding.help.unwrap_or_default());
+        }
+    }
+    expected.assert_eq(&text);
 }
