@@ -278,18 +278,105 @@ fn character(text: &str, location: &serde_yaml::Location) -> Range<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::mask::mask;
+    use proptest::prelude::*;
 
-    /// What the parser would see of a file.
-    pub(super) fn masked(text: &str) -> String {
-        mask(text).text
-    }
+    use super::super::node::{Node, Value};
+    use super::{Builder, DuplicateKeyPolicy, Masked, Raw, Report, Spanned, mask, options};
+    use crate::diagnostic::Sources;
 
     #[test]
     fn masking_never_moves_a_byte_and_leaves_files_without_routes_alone() {
         let text = "server: {name: \"*\"}\nx: *y\nlist:\n  - *\n";
-        assert_eq!(masked(text), text);
+        assert_eq!(mask(text).text, text);
         let text = "routes:\n  é: *\n";
-        assert_eq!(masked(text).len(), text.len());
+        assert_eq!(mask(text).text.len(), text.len());
+    }
+
+    /// The tree of a text under a mask.
+    fn tree(text: &str, masked: &Masked) -> Option<Node> {
+        let raw =
+            serde_yaml::from_str_with_options::<Spanned<Raw>>(&masked.text, options(DuplicateKeyPolicy::LastWins));
+        let source = Sources::new().add("", text);
+        let mut builder = Builder { source, text, masked, report: &mut Report::default(), number_keys: false };
+        raw.ok().map(|raw| builder.node(raw))
+    }
+
+    /// Keys and scalars in order, but for what stands as a plain text with a `{` or `[` inside.
+    fn words(node: &Node, text: &str, out: &mut Vec<String>) {
+        match &node.value {
+            Value::Null => out.push("null".to_owned()),
+            Value::Scalar(scalar) => {
+                let written = &text[node.span.start as usize..];
+                let quoted = node.span.start > 0 && text[..node.span.start as usize].ends_with(['"', '\'']);
+                let body = !quoted && !written.starts_with(['|', '>']) && scalar.text.contains([' ', '\t']);
+                out.push(if body && scalar.text.contains(['{', '[']) {
+                    "body".to_owned()
+                } else {
+                    scalar.text.clone()
+                });
+            }
+            Value::List(items) => items.iter().for_each(|item| words(item, text, out)),
+            Value::Map(entries) => entries.iter().for_each(|entry| {
+                out.push(entry.key.text.clone());
+                words(&entry.value, text, out);
+            }),
+        }
+    }
+
+    fn pieces() -> impl Strategy<Value = String> {
+        let list = [
+            "/a: ",
+            "/b: ",
+            "- ",
+            "* ",
+            "*",
+            "\"",
+            "'",
+            "{",
+            "}",
+            "[",
+            "]",
+            ", ",
+            "|\n",
+            ">-\n",
+            "\n",
+            "\n  ",
+            "\n    ",
+            "\n      ",
+            "&a ",
+            "to: ",
+            "OK",
+            "OK {\"a\": 1}",
+            "OK [",
+            " # c",
+            "x",
+            "\\",
+            "''",
+            "match: ",
+            "\r\n",
+            "routes:\n",
+            "groups:\n",
+        ];
+        proptest::collection::vec(proptest::sample::select(list.to_vec()), 0..25).prop_map(|list| list.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_yaml_reads_by_itself_means_the_same_under_the_mask(
+            start in proptest::sample::select(vec!["routes:\n  ", "groups:\n  - routes:\n      ", "routes: {", "routes:\n- "]),
+            rest in pieces(),
+        ) {
+            let text = format!("{start}{rest}");
+            let plain = Masked { text: text.clone(), marks: Vec::new(), cut: Vec::new(), routes: Vec::new() };
+            let Some(alone) = tree(&text, &plain) else { return Ok(()) };
+            let under = tree(&text, &mask(&text));
+            prop_assert!(under.is_some(), "the mask broke {:?} into {:?}", text, mask(&text).text);
+            let (mut expected, mut found) = (Vec::new(), Vec::new());
+            words(&alone, &text, &mut expected);
+            under.iter().for_each(|node| words(node, &text, &mut found));
+            prop_assert_eq!(expected, found, "{:?} became {:?}", text, mask(&text).text);
+        }
     }
 }

@@ -112,6 +112,11 @@ fn what_yaml_would_misread_is_read_as_it_stands() {
         ("/x:\n    to: OK {\"a\": 1} # one\n    timeout: 5s", "/x", "OK {\"a\": 1}"),
         ("/x: {\n    to:\n     *\n    }", "/x", "*"),
         ("/x: |-\n    OK {\n     \"a\": 1}", "/x", "OK {\n \"a\": 1}"),
+        ("/x:\n    *", "/x", "*"),
+        ("/x:\n    # one\n    OK {\"a\":1}  # two", "/x", "OK {\"a\":1}"),
+        ("/x: &a OK {\"a\": 1}", "/x", "OK {\"a\": 1}"),
+        ("&k * /x: &a *", "* /x", "*"),
+        ("/x: OK a\n    * b", "/x", "OK a * b"),
         ("/x: \"OK\n    hello\"", "/x", "OK hello"),
         ("/x: OK hello\n    world", "/x", "OK hello world"),
     ] {

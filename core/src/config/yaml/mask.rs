@@ -38,6 +38,7 @@ pub(super) fn mask(text: &str) -> Masked {
         text,
         open: Open::Nothing,
         root: None,
+        below: 0,
         section: Section::Other,
         marks: Vec::new(),
         cut: Vec::new(),
@@ -63,10 +64,12 @@ enum Open {
     Nothing,
     /// A quoted text: in a flow collection of this depth, 0 for none.
     Quote(u8, usize),
-    /// A flow collection of this depth.
-    Flow(usize),
-    /// A block scalar below a key of this column.
+    /// A flow collection of this depth; true where a new key or value may begin.
+    Flow(usize, bool),
+    /// A block scalar whose lines have at least this column.
     Block(usize),
+    /// A plain text, which goes on in lines of at least this column.
+    Plain(usize),
 }
 
 /// Which part of the file a line belongs to.
@@ -91,6 +94,8 @@ struct Scanner<'t> {
     open: Open,
     /// Column of the top-level keys.
     root: Option<usize>,
+    /// Least column of what belongs to the last key or dash.
+    below: usize,
     section: Section,
     marks: Vec<Mark>,
     cut: Vec<Range<usize>>,
@@ -110,10 +115,10 @@ impl Scanner<'_> {
         let column = content - start;
         let empty = content == end || self.byte(content) == b'#';
         match self.open {
-            Open::Block(parent) if content == end || column > parent => return,
-            Open::Quote(..) | Open::Flow(_) => return self.resume(start, end),
-            Open::Block(_) => self.open = Open::Nothing,
-            Open::Nothing => {}
+            Open::Block(least) if content == end || column >= least => return,
+            Open::Plain(least) if content == end || (column >= least && !empty) => return,
+            Open::Quote(..) | Open::Flow(..) => return self.resume(start, end),
+            Open::Block(_) | Open::Plain(_) | Open::Nothing => self.open = Open::Nothing,
         }
         if empty || self.rest(start, end).starts_with("---") {
             return;
@@ -126,6 +131,7 @@ impl Scanner<'_> {
         }
         let mut at = content;
         while self.is_dash(at, end) {
+            self.below = at - start + 1;
             at += 1;
             at += self.blanks(at, end);
         }
@@ -167,7 +173,8 @@ impl Scanner<'_> {
 
     /// A line outside `routes`; one at the right place may open `groups` or `routes`.
     fn settings(&mut self, at: usize, column: usize, end: usize, entrance: bool) {
-        let Some(key) = self.key(at, end) else { return self.value(at, column, end, false) };
+        let Some(key) = self.key(at, end) else { return self.value(at, end, None) };
+        self.below = column + 1;
         let name = self.rest(key.range.start, key.range.end).trim_matches(['"', '\'']);
         let masked = entrance && name == "routes";
         if masked {
@@ -180,29 +187,56 @@ impl Scanner<'_> {
         } else if entrance && name == "groups" && matches!(self.section, Section::Other) {
             self.section = Section::Groups { column, dash: None, key: None };
         }
-        self.value(key.value, column, end, masked);
+        self.value(key.value, end, masked.then_some(false));
     }
 
     /// A line inside `routes`, its dashes behind it.
     fn rule(&mut self, at: usize, column: usize, end: usize) {
-        let Some(key) = self.key(at, end) else { return self.value(at, column, end, true) };
+        let Some(key) = self.key(at, end) else { return self.value(at, end, Some(false)) };
+        self.below = column + 1;
         let head = self.rest(key.range.start, key.range.end);
         if head.starts_with("* ")
             || head.starts_with("*\t")
             || (head.starts_with("*.") && key.value == key.range.end + 1)
         {
-            self.marks.push(Mark { range: at..at + 1, goes_on: true });
+            self.marks.push(Mark { range: key.range.start..key.range.start + 1, goes_on: true });
         }
         let Section::Routes { heads, .. } = &mut self.section else { return };
         let is_head = *heads.get_or_insert(column) == column;
         let is_action = is_head || matches!(self.rest(key.range.start, key.range.end), "to" | "\"to\"" | "'to'");
-        let start = key.value + self.blanks(key.value, end);
-        if start == end || b"\"'[{|>&!#".contains(&self.byte(start)) {
-            return self.value(start, column, end, true);
+        self.value(key.value, end, Some(is_action));
+    }
+
+    /// Follows a value far enough to know what the next line is.
+    ///
+    /// Inside `routes`, `rule` is there and masks; it is true where the value is an action.
+    fn value(&mut self, at: usize, end: usize, rule: Option<bool>) {
+        let at = self.properties(at, end);
+        if at == end || self.byte(at) == b'#' {
+            return;
         }
+        match self.byte(at) {
+            quote @ (b'"' | b'\'') => {
+                let closed = self.quote_end(at + 1, end, quote).is_some();
+                self.open = if closed { Open::Nothing } else { Open::Quote(quote, 0) };
+            }
+            b'[' | b'{' => self.flow(at, end, (0, true), rule.is_some()),
+            b'|' | b'>' => self.open = Open::Block(self.below),
+            _ => {
+                let comment = comment(self.rest(at, end));
+                if comment.is_none() {
+                    self.open = Open::Plain(self.below);
+                }
+                if let Some(is_action) = rule {
+                    self.plain(at, end, comment.filter(|_| is_action));
+                }
+            }
+        }
+    }
+
+    /// Masks a plain value inside `routes`, whose comment starts at `comment`.
+    fn plain(&mut self, start: usize, end: usize, comment: Option<usize>) {
         let value = &self.text[start..end];
-        let comment = comment(value);
-        let plain = value[..comment.unwrap_or(value.len())].trim_end();
         if value == "*" || value.starts_with("* ") || value.starts_with("*\t") {
             self.marks.push(Mark { range: start..start + 1, goes_on: true });
         } else if let Some(body) = body_of(value) {
@@ -210,32 +244,11 @@ impl Scanner<'_> {
             self.marks.push(Mark { range: start + body..start + body + length, goes_on: false });
             return;
         }
-        if let Some(comment) = comment
-            && is_action
-            && value[..comment].len() == plain.len() + 1
-            && plain != "*"
-        {
-            self.cut.push(start + comment..start + value.trim_end().len());
-        }
-    }
-
-    /// Follows a value far enough to know what the next line is; `masked` masks a bare `*` in a flow collection.
-    fn value(&mut self, at: usize, column: usize, end: usize, masked: bool) {
-        let mut at = at + self.blanks(at, end);
-        while at < end && b"&!".contains(&self.byte(at)) {
-            at += self.rest(at, end).find([' ', '\t']).unwrap_or(end - at);
-            at += self.blanks(at, end);
-        }
-        if at == end {
-            return;
-        }
-        match self.byte(at) {
-            quote @ (b'"' | b'\'') if self.quote_end(at + 1, end, quote).is_none() => {
-                self.open = Open::Quote(quote, 0);
+        if let Some(comment) = comment {
+            let plain = value[..comment].trim_end();
+            if plain != "*" && plain.len() + 1 == comment {
+                self.cut.push(start + comment..start + value.trim_end().len());
             }
-            b'[' | b'{' => self.flow(at, end, 0, masked),
-            b'|' | b'>' => self.open = Open::Block(column),
-            _ => {}
         }
     }
 
@@ -245,21 +258,19 @@ impl Scanner<'_> {
         match std::mem::replace(&mut self.open, Open::Nothing) {
             Open::Quote(quote, depth) => match self.quote_end(start, end, quote) {
                 None => self.open = Open::Quote(quote, depth),
-                Some(after) if depth > 0 => self.flow(after, end, depth, masked),
+                Some(after) if depth > 0 => self.flow(after, end, (depth, false), masked),
                 Some(_) => {}
             },
-            Open::Flow(depth) => self.flow(start, end, depth, masked),
-            Open::Nothing | Open::Block(_) => {}
+            Open::Flow(depth, fresh) => self.flow(start, end, (depth, fresh), masked),
+            Open::Nothing | Open::Block(_) | Open::Plain(_) => {}
         }
         if masked && let Some(lines) = self.routes.last_mut() {
             lines.end = end;
         }
     }
 
-    /// Follows a flow collection from `at` on, where `depth` brackets are open.
-    fn flow(&mut self, at: usize, end: usize, mut depth: usize, masked: bool) {
-        let mut at = at;
-        let mut fresh = true;
+    /// Follows a flow collection from `at` on, where `depth` brackets are open and something new begins when `fresh`.
+    fn flow(&mut self, mut at: usize, end: usize, (mut depth, mut fresh): (usize, bool), masked: bool) {
         while at < end {
             match self.byte(at) {
                 b'[' | b'{' => (depth, fresh) = (depth + 1, true),
@@ -273,6 +284,11 @@ impl Scanner<'_> {
                 b',' => fresh = true,
                 b':' => fresh = at + 1 == end || b" \t\"'[{".contains(&self.byte(at + 1)),
                 b' ' | b'\t' => {}
+                b'&' | b'!' if fresh => {
+                    let name = self.rest(at, end).find([' ', '\t', ',', '[', ']', '{', '}']);
+                    at += name.unwrap_or(end - at).max(1);
+                    continue;
+                }
                 b'#' if self.after_blank(at) => break,
                 quote @ (b'"' | b'\'') if fresh => match self.quote_end(at + 1, end, quote) {
                     Some(after) => {
@@ -289,11 +305,12 @@ impl Scanner<'_> {
             }
             at += 1;
         }
-        self.open = Open::Flow(depth);
+        self.open = Open::Flow(depth, fresh);
     }
 
     /// The key a line starts with at `at`, if it has one.
     fn key(&self, at: usize, end: usize) -> Option<Key> {
+        let at = self.properties(at, end);
         if at >= end || b"[{#|>".contains(&self.byte(at)) {
             return None;
         }
@@ -337,6 +354,16 @@ impl Scanner<'_> {
 
     fn is_dash(&self, at: usize, end: usize) -> bool {
         at < end && self.byte(at) == b'-' && (at + 1 == end || b" \t".contains(&self.byte(at + 1)))
+    }
+
+    /// What follows the blanks, anchors and tags at `at`.
+    fn properties(&self, at: usize, end: usize) -> usize {
+        let mut at = at + self.blanks(at, end);
+        while at < end && b"&!".contains(&self.byte(at)) {
+            at += self.rest(at, end).find([' ', '\t']).unwrap_or(end - at);
+            at += self.blanks(at, end);
+        }
+        at
     }
 
     /// How many blanks stand at `at`.
