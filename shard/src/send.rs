@@ -201,11 +201,9 @@ impl Inner {
         }
         if slot.has(flag::CLOSING) {
             self.advance_close(slot, index);
-        } else if queued <= low_water || slot.write_error.get() != 0 {
-            if slot.has(flag::WAITS_SENT) || slot.write_error.get() != 0 {
-                slot.clear(flag::WAITS_SENT);
-                self.wake(slot.write_wake.take());
-            }
+        } else if slot.write_error.get() != 0 || (queued <= low_water && slot.has(flag::WAITS_SENT)) {
+            slot.clear(flag::WAITS_SENT);
+            self.wake(slot.write_wake.take());
         }
     }
 }

@@ -188,7 +188,9 @@ pub(crate) struct Sockets {
     pub(crate) starved: RefCell<VecDeque<(SocketId, Class)>>,
     /// Listeners that rest.
     pub(crate) paused: RefCell<Vec<SocketId>>,
+    #[expect(clippy::vec_box, reason = "a slot takes the box as it is")]
     outs: RefCell<Vec<Box<Out>>>,
+    #[expect(clippy::vec_box, reason = "a slot takes the box as it is")]
     pub(crate) pipes: RefCell<Vec<Box<Pipe>>>,
 }
 

@@ -125,6 +125,7 @@ impl Buffers {
         if leak || ring.unregister_buffers(self.group).is_err() {
             return;
         }
+        self.count.set(0);
         for block in self.inside.borrow_mut().drain(..).flatten() {
             // SAFETY: the reference is the ring's, which gives it up; the kernel does not know the buffer any more.
             unsafe { block::release(block) };

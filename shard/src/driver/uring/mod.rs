@@ -51,7 +51,7 @@ fn user_data(op: u8, slot: &Slot, index: u32) -> u64 {
 
 pub(crate) struct Uring {
     ring: Ring,
-    groups: [OnceCell<Option<Buffers>>; GROUPS],
+    groups: Box<[OnceCell<Option<Buffers>>; GROUPS]>,
     bell: i32,
     bell_armed: Cell<bool>,
     leaks: Cell<bool>,
@@ -62,7 +62,7 @@ impl Uring {
     /// The kernel denies io_uring, one of the modes it is used in, or the memory.
     pub(crate) fn new(bell: i32, submission_entries: u32, completion_entries: u32) -> io::Result<Uring> {
         let ring = Ring::new(submission_entries, completion_entries)?;
-        let groups = std::array::from_fn(|_| OnceCell::new());
+        let groups = Box::new(std::array::from_fn(|_| OnceCell::new()));
         Ok(Uring { ring, groups, bell, bell_armed: Cell::new(false), leaks: Cell::new(false) })
     }
 
@@ -257,7 +257,7 @@ impl Uring {
     }
 
     pub(super) fn refill(&self, shard: &Inner) {
-        for group in &self.groups {
+        for group in self.groups.iter() {
             if let Some(Some(buffers)) = group.get() {
                 buffers.fill(&shard.arena);
             }
@@ -280,7 +280,7 @@ impl Uring {
                 }
             }
         }
-        for group in &self.groups {
+        for group in self.groups.iter() {
             if let Some(Some(buffers)) = group.get() {
                 buffers.close(&self.ring, self.leaks.get());
             }
