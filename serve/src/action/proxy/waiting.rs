@@ -61,7 +61,8 @@ impl<'a> Waiting<'a> {
             if let Some(head) = self.parse()? {
                 return Poll::Ready(Ok(head));
             }
-            match self.reader.borrow_mut().poll_more(cx) {
+            let more = self.reader.borrow_mut().poll_more(cx);
+            match more {
                 Poll::Ready(Ok(true)) => {}
                 Poll::Ready(Ok(false)) => return Poll::Ready(Err(self.lost(Kind::Truncated))),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(self.lost(error.kind))),
