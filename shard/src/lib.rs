@@ -28,7 +28,7 @@ mod shard;
 pub mod signals;
 mod socket;
 mod sys;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod time;
 mod timer;

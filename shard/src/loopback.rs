@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::driver::Io;
 use crate::net::{Address, Bind, bind};
-use crate::{ArenaLimits, Class, Close, Options, Pool, Service, Shard, SocketId, Wake, mailbox, probe_uring};
+use crate::{ArenaLimits, Bytes, Class, Close, Options, Pool, Service, Shard, SocketId, Wake, mailbox, probe_uring};
 
 fn drivers() -> Vec<Io> {
     let mut all = vec![Io::Epoll];
@@ -331,5 +331,72 @@ fn a_connection_to_nobody_is_refused_and_one_to_somebody_stands() {
                 assert_eq!(ask(there), "connection refused");
             },
         );
+    }
+}
+
+#[test]
+fn where_io_uring_is_denied_the_probe_says_so_and_epoll_works() {
+    thread::spawn(|| {
+        crate::testing::deny_io_uring().unwrap();
+        let why = probe_uring().unwrap_err();
+        assert!(why.starts_with("io_uring_setup: Operation not permitted"), "{why}");
+        assert!(Shard::new(&Options::new(0, Io::Uring)).is_err());
+        assert!(Shard::new(&Options::new(0, Io::Epoll)).is_ok());
+    })
+    .join()
+    .unwrap();
+}
+
+#[global_allocator]
+static ALLOCATOR: crate::testing::CountingAllocator = crate::testing::CountingAllocator;
+
+#[test]
+fn a_connection_that_goes_on_allocates_nothing() {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    static BEFORE: AtomicU64 = AtomicU64::new(0);
+    static AFTER: AtomicU64 = AtomicU64::new(0);
+    for io in drivers() {
+        let counting = |shard: &Shard, id: SocketId| {
+            let shard = shard.clone();
+            shard.clone().spawn(async move {
+                let mut deadline = shard.deadline(Duration::from_secs(9));
+                while let Ok(lease) = shard.recv(id, Class::Head).await {
+                    match lease.filled().first() {
+                        Some(b'b') => BEFORE.store(crate::testing::CountingAllocator::allocations(), Ordering::SeqCst),
+                        Some(b'a') => AFTER.store(crate::testing::CountingAllocator::allocations(), Ordering::SeqCst),
+                        Some(_) => {}
+                        None => break,
+                    }
+                    deadline.reset(Duration::from_secs(9));
+                    shard.queue(id, lease.freeze());
+                    shard.queue(id, Bytes::from_static(b" and more"));
+                    shard.yield_now().await;
+                }
+                shard.close(id, Close::Graceful);
+            });
+        };
+        with_server(
+            io,
+            |_| {},
+            counting,
+            |address| {
+                let mut streams: Vec<_> = (0..4).map(|_| TcpStream::connect(address).unwrap()).collect();
+                for round in 0..1100 {
+                    let word = match round {
+                        100 => b'b',
+                        1000 => b'a',
+                        _ => b'-',
+                    };
+                    for stream in &mut streams {
+                        stream.write_all(&[word; 50]).unwrap();
+                    }
+                    for stream in &mut streams {
+                        stream.read_exact(&mut [0; 59]).unwrap();
+                    }
+                }
+            },
+        );
+        assert_eq!(AFTER.load(Ordering::SeqCst) - BEFORE.load(Ordering::SeqCst), 0, "{io}");
     }
 }

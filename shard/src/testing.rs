@@ -1,4 +1,4 @@
-//! How many allocations a piece of code makes: an allocator that counts, for tests.
+//! What tests need that is unsafe: an allocator that counts, and a kernel without io_uring.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -55,4 +55,32 @@ unsafe impl GlobalAlloc for CountingAllocator {
         // SAFETY: as the caller promises.
         unsafe { System.dealloc(memory, layout) };
     }
+}
+
+/// Takes io_uring away from the calling thread and from the threads and programs it starts, by a seccomp filter:
+/// `io_uring_setup` gives EPERM from now on, as container runtimes have it.
+///
+/// # Errors
+/// The kernel takes no filter.
+pub fn deny_io_uring() -> std::io::Result<()> {
+    const LOAD_WORD: u16 = 0x20;
+    const JUMP_IF_EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    const ALLOW: u32 = 0x7fff_0000;
+    const ERRNO: u32 = 0x0005_0000;
+    let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+    let mut steps = [
+        // The system call's number is the first field of struct seccomp_data.
+        step(LOAD_WORD, 0, 0, 0),
+        step(JUMP_IF_EQUAL, 0, 1, libc::SYS_io_uring_setup as u32),
+        step(RETURN, 0, 0, ERRNO | libc::EPERM as u32),
+        step(RETURN, 0, 0, ALLOW),
+    ];
+    let program = libc::sock_fprog { len: steps.len() as u16, filter: steps.as_mut_ptr() };
+    // SAFETY: a valid program, which the kernel copies; without new privileges no permission is needed.
+    unsafe {
+        crate::sys::check(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))?;
+        crate::sys::check(libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program))?;
+    }
+    Ok(())
 }

@@ -234,6 +234,8 @@ impl Sim {
             Operation::Send(_) => {
                 slot.with_out(|out| out.into_iter().for_each(|out| out.in_flight = 0));
                 slot.clear(flag::WRITE_ARMED);
+                // As below: its edge was used up.
+                slot.set(flag::WRITABLE);
                 if slot.queued() > 0 {
                     shard.sockets.mark_dirty(index);
                 }
@@ -241,7 +243,7 @@ impl Sim {
             }
             Operation::Receive(_) | Operation::Continue => {
                 slot.clear(flag::READ_ARMED | flag::READ_INTO);
-                // Its edge was used up by this operation; a direct call may find more.
+                // Its edge was used up by this operation, and a direct call may find more.
                 slot.set(flag::READABLE);
                 if slot.has(flag::CLOSING) {
                     drop(slot.held.take());
