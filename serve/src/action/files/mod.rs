@@ -2,7 +2,9 @@
 //!
 //! A request's path becomes a [`name`], the [`cache`] knows what it means or [`look`] finds out, and a [`resource`] answers.
 
+use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -85,7 +87,7 @@ impl Files {
     ) -> Result<Response, Error> {
         let Some(name) = name::owned(self.tail(tail), self.site.hidden) else { return Ok(Response::page(404)) };
         let mut entry = self.find(with, &name).await?;
-        if matches!(entry, Entry::Missing) && self.falls_back(view, &name) {
+        if matches!(entry, Entry::Missing) && self.falls_back(&name, || navigates(view)) {
             entry = self.find(with, b"").await?;
         }
         Ok(match entry {
@@ -94,6 +96,26 @@ impl Files {
             Entry::Missing => Response::page(404),
             Entry::Forbidden => Response::page(403),
         })
+    }
+
+    /// Which file a `GET` would get, as it stands on disk now; `navigates` for a browser that asks for a page. `tail` is
+    /// what the route's head matched beyond its literal prefix. Blocks: for checks before a shard serves.
+    ///
+    /// # Errors
+    /// The status that is answered instead: 308, 403, 404, 500.
+    pub fn locate(&self, tail: &[u8], navigates: bool) -> Result<PathBuf, u16> {
+        let name = name::owned(self.tail(tail), self.site.hidden).ok_or(404u16)?;
+        let look = |name: &[u8]| look::look(&self.site, &self.site.dir, name, false).map_err(|_| 500u16);
+        let mut found = look(&name)?;
+        if matches!(found, Found::Missing) && self.falls_back(&name, || navigates) {
+            found = look(b"")?;
+        }
+        match found {
+            Found::File(opened) => Ok(self.site.root.join(OsStr::from_bytes(&opened.name))),
+            Found::Directory => Err(308),
+            Found::Missing => Err(404),
+            Found::Forbidden => Err(403),
+        }
     }
 
     /// The answer to a plain `GET` or `HEAD` of a small file that is in memory, ready to be copied; `None` when the long
@@ -105,7 +127,7 @@ impl Files {
             let name = name::on_disk(self.tail(tail), self.site.hidden, buffer)?;
             match self.fresh(cache, name, now)? {
                 Entry::File(resource) => resource.quick(view),
-                Entry::Missing if self.falls_back(view, name) => match self.fresh(cache, b"", now)? {
+                Entry::Missing if self.falls_back(name, || navigates(view)) => match self.fresh(cache, b"", now)? {
                     Entry::File(resource) => resource.quick(view),
                     _ => None,
                 },
@@ -195,12 +217,12 @@ impl Files {
     }
 
     /// Whether the root's index answers for a name that no file has.
-    fn falls_back(&self, view: RequestView<'_>, name: &[u8]) -> bool {
+    fn falls_back(&self, name: &[u8], navigates: impl FnOnce() -> bool) -> bool {
         match self.site.spa {
             _ if self.site.only.is_some() => false,
             Spa::Off => false,
             Spa::On => true,
-            Spa::Auto => name::extension(name).is_none() && navigates(view),
+            Spa::Auto => name::extension(name).is_none() && navigates(),
         }
     }
 }

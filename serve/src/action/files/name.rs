@@ -1,7 +1,5 @@
 //! Which name on disk does a request's path mean, if it may mean one at all?
 
-use std::borrow::Cow;
-
 /// Longest name that is looked for, in bytes; the kernel takes no longer one (`PATH_MAX`).
 const LONGEST: usize = 4095;
 
@@ -39,11 +37,6 @@ pub(super) fn extension(name: &[u8]) -> Option<&[u8]> {
 /// What follows the last slash.
 pub(super) fn last_segment(name: &[u8]) -> &[u8] {
     name.rsplit(|&b| b == b'/').next().unwrap_or_default()
-}
-
-/// A name for people: what is not UTF-8 is replaced.
-pub(super) fn display(name: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(name)
 }
 
 fn decode(tail: &[u8], out: &mut Vec<u8>) -> Option<()> {
@@ -88,6 +81,10 @@ fn is_served(name: &[u8], hidden: bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn display(name: &[u8]) -> std::borrow::Cow<'_, str> {
+        String::from_utf8_lossy(name)
+    }
 
     fn name(tail: &str) -> Option<String> {
         owned(tail.as_bytes(), false).map(|name| display(&name).into_owned())

@@ -553,6 +553,20 @@ fn a_single_file_is_served_whatever_the_path() {
 }
 
 #[test]
+fn a_check_finds_the_file_a_request_would_get() {
+    let stand = Stand::new();
+    let www = stand.folder.www();
+    let locate = |tail: &str, navigates| stand.files.locate(tail.as_bytes(), navigates);
+    assert_eq!(locate("", false), Ok(www.join("index.html")));
+    assert_eq!(locate("sub/", false), Ok(www.join("sub/index.html")));
+    assert_eq!(locate("app.js", true), Ok(www.join("app.js")));
+    assert_eq!(locate("deep/link", true), Ok(www.join("index.html")));
+    assert_eq!(locate("deep/link", false), Err(404));
+    assert_eq!(locate("missing.js", true), Err(404));
+    assert_eq!(locate("sub", false), Err(308));
+}
+
+#[test]
 fn what_cannot_be_served_is_refused_at_load_with_the_reason() {
     let folder = Folder::new();
     folder.file("a.txt", b"x", 100);
