@@ -172,7 +172,13 @@ mod tests {
     #[test]
     fn each_fault_is_off_for_some_seeds_and_on_for_others() {
         let all: Vec<_> = (0..64).map(Faults::all).collect();
-        for rate in [|f: &Faults| f.partial_read, |f| f.late, |f| f.again, |f| f.reset, |f| f.no_descriptor] {
+        for rate in [
+            |f: &Faults| f.partial_read,
+            |f: &Faults| f.late,
+            |f: &Faults| f.again,
+            |f: &Faults| f.reset,
+            |f: &Faults| f.no_descriptor,
+        ] {
             let off = all.iter().filter(|faults| rate(faults) == 0).count();
             assert!((10..54).contains(&off), "off for {off} of 64");
         }
