@@ -1,6 +1,6 @@
 //! Which pairs of rules does some request fit at once?
 
-use crate::host::Host;
+use crate::host::{Host, RequestHost};
 use crate::path::Scratch;
 use crate::pattern::{End, Pattern, Segment};
 use crate::request::Request;
@@ -22,30 +22,41 @@ pub struct Overlap {
 }
 
 impl Table {
-    /// Every pair of rules that intersect, by number.
+    /// Every pair of rules that intersect, in the file's order.
     #[must_use]
     pub fn overlaps(&self) -> Vec<Overlap> {
         let witness = Witness::new(self);
-        let roots = self.roots();
         let mut list = Vec::new();
+        let mut others = Vec::new();
         for (number, rule) in self.rules.iter().enumerate() {
-            let first = number as u32;
-            let mut others = Vec::new();
-            for (host, root) in &roots {
-                if hosts_meet(&rule.host, host) {
-                    collect(&self.trie, *root, &rule.pattern, &rule.pattern.segments, &mut others);
+            let number = number as u32;
+            for (root, own) in self.roots_above(&rule.host) {
+                collect(&self.trie, root, &rule.pattern, &rule.pattern.segments, &mut others);
+                for other in others.drain(..).filter(|other| !own || *other > number) {
+                    let (first, second) = (number.min(other), number.max(other));
+                    let Some(request) = witness.of_both(first, second) else { continue };
+                    let refused = matches!(self.find(&request.lookup(), &mut Scratch::new()), Found::Bad(_));
+                    let winner = witness.winner(&request).filter(|_| !refused);
+                    list.push(Overlap { first, second, request, winner });
                 }
             }
-            others.retain(|other| *other > first);
-            others.sort_unstable();
-            list.extend(others.into_iter().filter_map(|second| {
-                let request = witness.of_both(first, second)?;
-                let refused = matches!(self.find(&request.lookup(), &mut Scratch::new()), Found::Bad(_));
-                let winner = witness.winner(&request).filter(|_| !refused);
-                Some(Overlap { first, second, request, winner })
-            }));
         }
+        list.sort_by_key(|overlap| (overlap.first, overlap.second));
         list
+    }
+
+    /// The roots of the hosts that contain a host, and whether each is its own: every pair of hosts that meet is met
+    /// from its narrower side.
+    fn roots_above(&self, host: &Host) -> Vec<(NodeId, bool)> {
+        let mut roots: Vec<(NodeId, bool)> = Vec::new();
+        if let Host::Exact(name) | Host::Wildcard(name) = host {
+            let own = if matches!(host, Host::Exact(_)) { &self.hosts.exact } else { &self.hosts.wildcard };
+            roots.extend(own.get(name.as_bytes()).map(|root| (*root, true)));
+            let request = RequestHost::new(name.as_bytes());
+            roots.extend(request.suffixes().filter_map(|suffix| self.hosts.wildcard.get(suffix)).map(|r| (*r, false)));
+        }
+        roots.extend(self.hosts.any.map(|root| (root, *host == Host::Any)));
+        roots
     }
 
     /// Every host with the root of its rules: exact ones by name, the longest wildcard first, then none.
@@ -57,19 +68,6 @@ impl Table {
         roots.extend(self.hosts.any.map(|root| (Host::Any, root)));
         roots.sort_by_cached_key(|(host, _)| (host.rank(), host.to_string()));
         roots
-    }
-}
-
-fn hosts_meet(a: &Host, b: &Host) -> bool {
-    match (a, b) {
-        (Host::Any, _) | (_, Host::Any) => true,
-        (Host::Exact(name), other) | (other, Host::Exact(name)) => other.fits(name.as_bytes()),
-        (Host::Wildcard(one), Host::Wildcard(other)) => {
-            let under = |long: &str, short: &str| {
-                long.strip_suffix(short).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-            };
-            under(one, other) || under(other, one)
-        }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::methods::{Names, Set};
 use crate::path::{BadPath, Scratch};
 use crate::pattern::End;
 use crate::rule::{Action, Context, Rule};
+use crate::template::{escape, escape_query};
 use crate::trie::{NodeId, Terminal, Trie};
 
 /// All rules of a configuration, compiled for lookup. It never changes; each shard has its own.
@@ -273,14 +274,17 @@ impl Table {
         }
     }
 
-    /// Appends the `Location` for [`Found::AddSlash`]: the path with its slash, and the query.
+    /// Appends the `Location` for [`Found::AddSlash`]: the forward form of the path with its slash, and the query.
     pub fn slash_location(path: &[u8], query: Option<&[u8]>, out: &mut Vec<u8>) {
-        let extra = path.iter().take_while(|b| **b == b'/').count().saturating_sub(1);
-        out.extend_from_slice(&path[extra..]);
+        let leading = path.iter().take_while(|b| **b == b'/').count();
         out.push(b'/');
+        escape(&path[leading..], |b| b == b'#', out);
+        if leading < path.len() {
+            out.push(b'/');
+        }
         if let Some(query) = query {
             out.push(b'?');
-            out.extend_from_slice(query);
+            escape_query(query, out);
         }
     }
 }

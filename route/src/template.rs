@@ -75,7 +75,7 @@ impl Template {
         }
         match self.place {
             Place::Upstream => out.extend_from_slice(request),
-            Place::Location => escape(request, |b| !(0x21..=0x7e).contains(&b) || b == b'#', out),
+            Place::Location => escape_query(request, out),
         }
     }
 
@@ -98,8 +98,13 @@ impl Piece {
     }
 }
 
+/// Appends a request's query as a `Location` may hold it.
+pub(crate) fn escape_query(query: &[u8], out: &mut Vec<u8>) {
+    escape(query, |b| !(0x21..=0x7e).contains(&b) || b == b'#', out);
+}
+
 /// Appends `text` with the bytes that would end or split the place it goes to percent-encoded.
-fn escape(text: &[u8], special: impl Fn(u8) -> bool, out: &mut Vec<u8>) {
+pub(crate) fn escape(text: &[u8], special: impl Fn(u8) -> bool, out: &mut Vec<u8>) {
     for byte in text.iter().copied() {
         if special(byte) {
             out.extend_from_slice(&encoded(byte));

@@ -1,7 +1,7 @@
 //! What holds for every rule set and every request.
 
 use anygate_core::Span;
-use anygate_route::{Context, Found, Request, Rule, Scratch, Table};
+use anygate_route::{Action, Context, Found, Lookup, Request, Rule, Scratch, Table};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -174,9 +174,49 @@ proptest! {
     }
 
     #[test]
+    fn a_filled_in_location_never_names_another_host(path in "[/a-z.%25\\\\:]{0,12}", merge_slashes: bool) {
+        let context = Context { merge_slashes, ..Context::default() };
+        let lines = [("/*", "301 /*"), ("/:a/*", "302 /*"), ("/a/:x/:y/*", "307 /*/:x")];
+        let table = Desk::default().build(&lines, &context).0.expect("a table");
+        let mut scratch = Scratch::new();
+        let path = format!("/{path}");
+        let lookup = Lookup { method: b"GET", host: b"", path: path.as_bytes() };
+        if let Found::Rule(rule) = table.find(&lookup, &mut scratch) {
+            let Action::Redirect { location, .. } = &table.rules()[rule as usize].action else { unreachable!() };
+            let mut out = Vec::new();
+            location.render(&table.captures(rule, path.as_bytes(), &scratch), Some(b"q"), &mut out);
+            prop_assert_eq!(out[0], b'/');
+            prop_assert!(!matches!(out[1], b'/' | b'\\'), "{}", String::from_utf8_lossy(&out));
+        }
+        let mut out = Vec::new();
+        Table::slash_location(path.as_bytes(), None, &mut out);
+        prop_assert!(out == b"/" || !matches!(out[1], b'/'), "{}", String::from_utf8_lossy(&out));
+    }
+
+    #[test]
+    fn the_literal_prefix_and_the_tail_make_the_forwarded_path(path in path(), merge_slashes: bool) {
+        let context = Context { merge_slashes, ..Context::default() };
+        let lines = [("/", "OK"), ("/a/:x/b", "OK"), ("/a/:x/", "OK"), ("/b/*", "OK"), ("/c/a/:y/*", "OK")];
+        let table = Desk::default().build(&lines, &context).0.expect("a table");
+        let mut scratch = Scratch::new();
+        let lookup = Lookup { method: b"GET", host: b"", path: path.as_bytes() };
+        if let Found::Rule(rule) = table.find(&lookup, &mut scratch) {
+            let captures = table.captures(rule, path.as_bytes(), &scratch);
+            let pattern = &table.rules()[rule as usize].pattern;
+            let parts: Vec<&[u8]> = captures.forward_path()[1..].split(|b| *b == b'/').collect();
+            let from = |n: usize| parts.get(n..).unwrap_or_default().join(&b'/');
+            prop_assert_eq!(captures.tail(), from(pattern.literal_prefix()));
+            prop_assert_eq!(captures.rest(), if pattern.has_rest() { from(pattern.segments.len()) } else { Vec::new() });
+            for ((name, at), (same, value)) in pattern.params().zip(captures.params()) {
+                prop_assert_eq!((name, parts[at]), (same, value));
+            }
+        }
+    }
+
+    #[test]
     fn any_bytes_are_answered(method in ".{0,8}", host in prop::collection::vec(any::<u8>(), 0..40), path in prop::collection::vec(any::<u8>(), 0..60)) {
         let table = Desk::default().build(&[("/", "OK"), ("*.a/:x/b", "OK"), ("GET /a/*", "./d/")], &Context::default()).0.expect("a table");
-        let lookup = anygate_route::Lookup { method: method.as_bytes(), host: &host, path: &path };
+        let lookup = Lookup { method: method.as_bytes(), host: &host, path: &path };
         let mut scratch = Scratch::new();
         if let Some(rule) = table.find(&lookup, &mut scratch).rule() {
             let captures = table.captures(rule, &path, &scratch);
