@@ -42,14 +42,6 @@ pub const KEEP_ALIVE: usize = 1_000_000;
 /// Longest timeout of any kind.
 pub const TIMEOUT: Duration = Duration::from_secs(366 * 24 * 3600);
 
-/// Longest chunk-size line of a chunked body, extensions included (RFC 9112 §7.1).
-pub const CHUNK_LINE: usize = 4096;
-/// Longest trailer section of a chunked body.
-pub const TRAILERS_SIZE: usize = 16 * 1024;
-/// Most path segments a target may have.
-pub const PATH_SEGMENTS: usize = 1024;
-/// Most parameters of one rule.
-pub const PARAMS: usize = 32;
 /// Largest body of a fixed answer.
 pub const FIXED_BODY: usize = 1024 * 1024;
 
@@ -67,9 +59,7 @@ pub const FILES_CACHED_BYTES: usize = 32 * 1024 * 1024;
 pub const FILES_HELD_OPEN: usize = 64;
 /// Largest step of one `sendfile`.
 pub const SENDFILE_STEP: usize = 2 * 1024 * 1024;
-/// Bytes discarded after an answer that closes a connection, so that a reset does not destroy it.
-pub const LINGER_BYTES: u64 = 64 * 1024;
-/// Longest time such discarding takes.
+/// Longest time bytes are discarded after an answer that closes a connection, so that a reset does not destroy it.
 pub const LINGER_TIME: Duration = Duration::from_secs(2);
 /// How much of a request body is read and thrown away to keep a connection.
 pub const DRAIN_BODY: u64 = 64 * 1024;
@@ -84,5 +74,3 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub const DESCRIPTOR_RESERVE: usize = 64;
 /// Messages a shard's mailbox holds.
 pub const MAILBOX: usize = 1024;
-/// Blocking jobs that wait for the helper pool.
-pub const HELPER_QUEUE: usize = 1024;

@@ -16,7 +16,11 @@ mod include;
 mod later;
 #[path = "core/model.rs"]
 mod model;
+#[path = "core/render.rs"]
+mod render;
 #[path = "core/rules.rs"]
 mod rules;
 #[path = "core/six_lines.rs"]
 mod six_lines;
+#[path = "core/syntax.rs"]
+mod syntax;

@@ -8,7 +8,7 @@ use crate::common::{rules, shown, yaml_env};
 #[test]
 fn variables_are_filled_in_after_parsing_and_take_the_type_that_is_wanted() {
     let loaded = yaml_env(
-        "server:\n  listen: \":${PORT}\"\n  merge_slashes: ${MERGE}\n  max_headers: ${COUNT:-50}\n  name: '${EVIL}'\nroutes:\n  \"/\": ${UP}\n  /a: OK ${HELLO:-hi there}\n  /b: OK $$5, $${X}, $6 and 7$\n  /c: {to: OK, timeout: \"${T}s\"}\n  \"/{$}\": OK ${EMPTY:-filled}${EMPTY}\n",
+        "server:\n  listen: \":${PORT}\"\n  merge_slashes: ${MERGE}\n  max_headers: ${COUNT:-50}\n  name: '${EVIL}'\nroutes:\n  \"/\": ${UP}\n  /a: OK ${HELLO:-hi there}\n  /b: OK $$5, $${X}, $6 and 7$\n  /c: {to: http://c, timeout: \"${T}s\"}\n  \"/{$}\": OK ${EMPTY:-filled}${EMPTY}\n",
         &[
             ("PORT", "81"),
             ("MERGE", "false"),
@@ -28,7 +28,7 @@ fn variables_are_filled_in_after_parsing_and_take_the_type_that_is_wanted() {
         ("/", "http://up"),
         ("/a", "OK hi there"),
         ("/b", "OK $5, ${X}, $6 and 7$"),
-        ("/c", "OK"),
+        ("/c", "http://c"),
         ("/{$}", "OK filled"),
     ];
     assert_eq!(rules(&config), expected);

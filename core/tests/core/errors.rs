@@ -1,10 +1,8 @@
-//! How refusals read.
+//! How values that are wrong are refused.
 
-use anygate_core::config::{Env, Format, Loader, load};
-use anygate_core::{Diagnostic, Sources, Span, render};
 use expect_test::{Expect, expect};
 
-use crate::common::{Memory, env, shown, text, yaml};
+use crate::common::{shown, yaml};
 
 fn check(text: &str, expected: Expect) {
     expected.assert_eq(&shown(&yaml(text)));
@@ -398,7 +396,7 @@ fn proxy_static_and_upstream_settings_are_checked() {
 #[test]
 fn rules_are_checked_for_their_shape() {
     check(
-        "routes:\n  /a:\n  /b: [http://a, http://b]\n  /c: {timeout: 5s}\n  /d: {to: OK, connect_timeout: 5s, spa: off, tiemout: 1s}\n  /e: {to: OK, timeout: 5s, proxy: {timeout: 6s}}\n  /f: {to: OK, headers: {X Y: a, Content-Length: 5, x-a: 1, X-A: 2, X-B: \"a\\nb\"}}\n",
+        "routes:\n  /a:\n  /b: [http://a, http://b]\n  /c: {timeout: 5s}\n  /d: {to: http://a, connect_timeout: 5s, spa: off, tiemout: 1s}\n  /e: {to: http://a, timeout: 5s, proxy: {timeout: 6s}}\n  /f: {to: OK, headers: {X Y: a, Content-Length: 5, x-a: 1, X-A: 2, X-B: \"a\\nb\"}}\n",
         expect![[r#"
             error: the rule `/a` has no action
              --> anygate.yml:2:3
@@ -422,31 +420,31 @@ fn rules_are_checked_for_their_shape() {
               |
               = help: say what happens: `to: "OK"`
             error: unknown key `connect_timeout` in a rule
-             --> anygate.yml:5:16
+             --> anygate.yml:5:22
               |
-            5 |   /d: {to: OK, connect_timeout: 5s, spa: off, tiemout: 1s}
-              |                ^^^^^^^^^^^^^^^ unknown key
+            5 |   /d: {to: http://a, connect_timeout: 5s, spa: off, tiemout: 1s}
+              |                      ^^^^^^^^^^^^^^^ unknown key
               |
               = help: it belongs one level down: `proxy: {connect_timeout: …}`
             error: unknown key `spa` in a rule
-             --> anygate.yml:5:37
+             --> anygate.yml:5:43
               |
-            5 |   /d: {to: OK, connect_timeout: 5s, spa: off, tiemout: 1s}
-              |                                     ^^^ unknown key
+            5 |   /d: {to: http://a, connect_timeout: 5s, spa: off, tiemout: 1s}
+              |                                           ^^^ unknown key
               |
               = help: it belongs one level down: `static: {spa: …}`
             error: unknown key `tiemout` in a rule
-             --> anygate.yml:5:47
+             --> anygate.yml:5:53
               |
-            5 |   /d: {to: OK, connect_timeout: 5s, spa: off, tiemout: 1s}
-              |                                               ^^^^^^^ unknown key
+            5 |   /d: {to: http://a, connect_timeout: 5s, spa: off, tiemout: 1s}
+              |                                                     ^^^^^^^ unknown key
               |
               = help: did you mean `timeout`?
             error: `timeout` and `proxy.timeout` are one setting, given twice
-             --> anygate.yml:6:16
+             --> anygate.yml:6:22
               |
-            6 |   /e: {to: OK, timeout: 5s, proxy: {timeout: 6s}}
-              |                ^^^^^^^
+            6 |   /e: {to: http://a, timeout: 5s, proxy: {timeout: 6s}}
+              |                      ^^^^^^^
               |
               = help: keep one of them
             error: `X Y` cannot be the name of a header field
@@ -561,226 +559,33 @@ fn rules_are_checked_for_their_shape() {
 }
 
 #[test]
-fn a_repeated_key_is_an_error_everywhere() {
+fn a_setting_that_its_action_has_no_use_for_is_a_warning() {
     check(
-        "server: {io: auto, io: epoll}\nserver: {}\nroutes:\n  GET /x: OK\n  \"GET /x\": *\ngroups:\n  - routes: {/y: OK, /y: OK}\nupstreams:\n  1: {servers: [a]}\n  1: {servers: [a]}\n",
+        "routes:\n  /a: {to: OK, timeout: 5s}\n  /b: {to: ./dist/, proxy: {retries: 0}}\n  /c: {to: http://up, static: {spa: off}, timeout: 5s}\n  /d: {to: /dist/, static: {spa: off}, headers: {A: b}}\n",
         expect![[r#"
-            error: `io` stands here twice
-             --> anygate.yml:1:20
+            warning: `timeout` has no effect on this rule
+             --> anygate.yml:2:16
               |
-            1 | server: {io: auto, io: epoll}
-              |          --        ^^ again
-              |          |
-              |          first here
+            2 |   /a: {to: OK, timeout: 5s}
+              |                ^^^^^^^ only for a rule that proxies
               |
-              = help: keep one of them
-            error: `server` stands here twice
-             --> anygate.yml:2:1
+              = help: remove it
+            warning: `proxy` has no effect on this rule
+             --> anygate.yml:3:21
               |
-            1 | server: {io: auto, io: epoll}
-              | ------ first here
-            2 | server: {}
-              | ^^^^^^ again
+            3 |   /b: {to: ./dist/, proxy: {retries: 0}}
+              |                     ^^^^^ only for a rule that proxies
               |
-              = help: keep one of them
-            error: `GET /x` stands here twice
-             --> anygate.yml:5:4
+              = help: remove it
+            warning: `static` has no effect on this rule
+             --> anygate.yml:4:23
               |
-            4 |   GET /x: OK
-              |   ------ first here
-            5 |   "GET /x": *
-              |    ^^^^^^ again
+            4 |   /c: {to: http://up, static: {spa: off}, timeout: 5s}
+              |                       ^^^^^^ only for a rule that serves files
               |
-              = help: keep one of them
-            error: `/y` stands here twice
-             --> anygate.yml:7:22
-              |
-            7 |   - routes: {/y: OK, /y: OK}
-              |              --      ^^ again
-              |              |
-              |              first here
-              |
-              = help: keep one of them
+              = help: remove it
         "#]],
     );
-    check(
-        "upstreams:\n  1: {servers: [a]}\n  1: {servers: [a]}\n",
-        expect![[r#"
-            error: this key stands here twice
-             --> anygate.yml:3:3
-              |
-            3 |   1: {servers: [a]}
-              |   ^ again
-              |
-              = help: keep one of them
-        "#]],
-    );
-    let json = r#"{"server": {"io": "auto", "io": "epoll"}, "routes": {"/x": "OK", "/x": "OK"}}"#;
-    expect![[r#"
-        error: `io` stands here twice
-         --> anygate:1:28
-          |
-        1 | {"server": {"io": "auto", "io": "epoll"}, "routes": {"/x": "OK", "/x": "OK"}}
-          |              -- first here ^^ again
-          |
-          = help: keep one of them
-        error: `/x` stands here twice
-         --> anygate:1:67
-          |
-        1 | {"server": {"io": "auto", "io": "epoll"}, "routes": {"/x": "OK", "/x": "OK"}}
-          |                                                       --          ^^ again
-          |                                                       |
-          |                                                       first here
-          |
-          = help: keep one of them
-    "#]]
-    .assert_eq(&shown(&text(json, Format::Json)));
-    let toml = "[server]\nio = \"auto\"\nio = \"epoll\"\n[routes]\n\"/x\" = \"OK\"\n\"/x\" = \"OK\"\n";
-    expect![[r#"
-        error: invalid TOML: duplicate key
-         --> anygate:3:1
-          |
-        3 | io = "epoll"
-          | ^^
-        error: invalid TOML: duplicate key
-         --> anygate:6:1
-          |
-        6 | "/x" = "OK"
-          | ^^^^
-    "#]]
-    .assert_eq(&shown(&text(toml, Format::Toml)));
-}
-
-#[test]
-fn what_is_no_yaml_json_or_toml_is_shown_where_it_breaks() {
-    check(
-        "server:\n\tio: auto\n",
-        expect![[r#"
-            error: invalid YAML: tabs disallowed within this context (block indentation)
-             --> anygate.yml:2:2
-              |
-            2 |     io: auto
-              |     ^
-              |
-              = help: indent with blanks
-        "#]],
-    );
-    check(
-        "routes:\n  /x: OK hello: world\n",
-        expect![[r#"
-            error: invalid YAML: mapping values are not allowed in this context
-             --> anygate.yml:2:15
-              |
-            2 |   /x: OK hello: world
-              |               ^
-              |
-              = help: a head or an action that begins with one of `* & ! | > % @ [ {`, or holds `: ` or ` #`, needs quotes
-        "#]],
-    );
-    check(
-        "routes:\n  *foo: OK\n  /x: *foo\n",
-        expect![[r#"
-        error: invalid YAML: alias references unknown anchor
-         --> anygate.yml:2:3
-          |
-        2 |   *foo: OK
-          |   ^
-          |
-          = help: a head or an action that begins with one of `* & ! | > % @ [ {`, or holds `: ` or ` #`, needs quotes
-    "#]],
-    );
-    check(
-        "routes: {/x: \"OK}\n",
-        expect![[r#"
-            error: invalid YAML: unclosed quote
-             --> anygate.yml:1:14
-              |
-            1 | routes: {/x: "OK}
-              |              ^
-        "#]],
-    );
-    check(
-        "server: {}\n---\nserver: {}\n",
-        expect![[r#"
-            error: a configuration is one YAML document
-             --> anygate.yml:2:1
-              |
-            2 | ---
-              | ^
-        "#]],
-    );
-    check(
-        "- a\n",
-        expect![[r#"
-        error: expected a mapping for the configuration, found a list
-         --> anygate.yml:1:1
-          |
-        1 | - a
-          | ^
-    "#]],
-    );
-    expect![[r#"
-        error: invalid JSON: trailing comma
-         --> anygate:1:26
-          |
-        1 | {"server": {"io": "auto",}}
-          |                          ^
-    "#]]
-    .assert_eq(&shown(&text("{\"server\": {\"io\": \"auto\",}}", Format::Json)));
-    expect![[r#"
-        error: invalid JSON: key must be a string
-         --> anygate:1:2
-          |
-        1 | {server: {io: auto}} # YAML
-          |  ^
-    "#]]
-    .assert_eq(&shown(&text("{server: {io: auto}} # YAML", Format::Json)));
-    expect![[r#"
-        error: invalid TOML: string values must be quoted, expected literal string
-         --> anygate:2:6
-          |
-        2 | io = auto
-          |      ^^^^
-        error: invalid TOML: invalid basic string, expected `"`
-         --> anygate:3:10
-          |
-        3 | name = "x
-          |          ^
-    "#]]
-    .assert_eq(&shown(&text("[server]\nio = auto\nname = \"x\n", Format::Toml)));
-}
-
-#[test]
-fn nesting_that_never_ends_is_refused_in_every_format() {
-    for (text_of, format) in [("[", Format::Yaml), ("[", Format::Json), ("x = [", Format::Toml)] {
-        let (open, close) = ("[".repeat(90), "]".repeat(90));
-        let whole = format!("{}{open}{close}", text_of.trim_end_matches('['));
-        let found = shown(&text(&whole, format));
-        assert!(found.contains("error:"), "{format:?}: {found}");
-    }
-    let bomb = "a: &a [x, x, x, x, x, x, x, x, x]\nb: &b [*a, *a, *a, *a, *a, *a, *a, *a]\nc: &c [*b, *b, *b, *b, *b, *b, *b, *b]\nd: &d [*c, *c, *c, *c, *c, *c, *c, *c]\ne: [*d, *d, *d, *d, *d, *d, *d, *d]\n";
-    assert!(shown(&yaml(bomb)).contains("error:"));
-}
-
-#[test]
-fn a_file_that_cannot_be_read_says_why() {
-    let mut files = Memory::default();
-    files.0.insert("latin.yml".to_owned(), b"a: 1\nb: \xe9\n".to_vec());
-    let none = Env::new();
-    let loader = Loader { env: &none, rules: &[], files: &files };
-    let found: String =
-        ["missing.yml", "latin.yml", "anygate.conf"].map(|path| shown(&loader.file(path.as_ref()))).concat();
-    expect![[r#"
-        error: cannot read `missing.yml`: entity not found
-         |
-         = help: check the path; a relative one starts where it is written
-        error: `latin.yml` is not UTF-8: see line 2
-        error: cannot tell how `anygate.conf` is written
-         |
-         = help: a configuration file ends in .yml, .yaml, .toml or .json
-    "#]]
-    .assert_eq(&found);
-    assert!(shown(&load("/nonexistent/anygate.yml".as_ref(), &env(&[]), &[])).contains("cannot read"));
 }
 
 #[test]
@@ -789,57 +594,4 @@ fn more_errors_than_anyone_reads_are_counted() {
     let loaded = yaml(&text);
     assert_eq!(loaded.diagnostics.len(), 101);
     assert!(shown(&loaded).contains("150 more errors are not shown"));
-}
-
-#[test]
-fn a_finding_renders_its_notes_its_other_places_and_its_colours() {
-    let mut sources = Sources::new();
-    let file = sources.add("a.yml", "one\ntwo\nthree\n");
-    let other = sources.add("conf.d/b.yml", "é: \u{1b}[31mred\n");
-    let finding = Diagnostic::error("bad \u{1b}[31mtext")
-        .at(Span::new(file, 8..13), "this")
-        .and_at(Span::new(other, 0..2), "that")
-        .and_at(Span::new(file, 0..3), "and this")
-        .note("GET /x goes to b.yml")
-        .help("remove it");
-    expect![[r#"
-        error: bad ␛[31mtext
-         --> a.yml:3:1
-          |
-        1 | one
-          | --- and this
-        2 | two
-        3 | three
-          | ^^^^^ this
-          |
-         ::: conf.d/b.yml:1:1
-          |
-        1 | é: ␛[31mred
-          | - that
-          |
-          = note: GET /x goes to b.yml
-          = help: remove it"#]]
-    .assert_eq(&render(&sources, &finding, false));
-    assert!(render(&sources, &finding, true).contains("\u{1b}[1m"));
-    let nowhere = Diagnostic::warning("nothing to show");
-    assert_eq!(render(&sources, &nowhere, false), "warning: nothing to show");
-}
-
-#[test]
-fn any_span_renders_even_in_an_empty_or_a_very_long_line() {
-    let mut sources = Sources::new();
-    let empty = sources.add("empty", "");
-    let long = sources.add("long", format!("a\n{}é\nb", "x".repeat(1_000_000)));
-    for (source, range) in
-        [(empty, 0..0), (empty, 5..9), (long, 0..1), (long, 1_000_003..1_000_004), (long, 0..2_000_000)]
-    {
-        let found = render(&sources, &Diagnostic::error("e").at(Span::new(source, range.clone()), "label"), false);
-        assert!(found.contains("label") && found.len() < 10_000, "{range:?}: {found}");
-    }
-    let finding = Diagnostic::error("e").at(Span::new(long, 1_000_002..1_000_004), "label");
-    expect![[r#"
-        error: e
-        --> long:2:1000001
-         = note: label"#]]
-    .assert_eq(&render(&sources, &finding, false));
 }

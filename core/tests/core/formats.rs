@@ -31,7 +31,9 @@ groups:
 routes:
   /z: *
   /a: OK {"a": 1}
-  /m: {to: 204, headers: {X-B: "1", X-A: 2}, static: {hidden: allow}, timeout: 0}
+  /m: {to: 204, headers: {X-B: "1", X-A: 2}}
+  /n: {to: ./n/, static: {hidden: allow}}
+  /o: {to: http://o, timeout: 0}
 expect: ["GET /z -> *"]
 log: {format: text, level: warn}
 "#;
@@ -76,7 +78,11 @@ proxy = {timeout = "5s"}
 [routes."/m"]
 to = 204
 headers = {X-B = "1", X-A = 2}
+[routes."/n"]
+to = "./n/"
 static = {hidden = "allow"}
+[routes."/o"]
+to = "http://o"
 timeout = 0
 
 [log]
@@ -100,7 +106,8 @@ const JSON: &str = r#"{
   }],
   "routes": {
     "/z": "*", "/a": "OK {\"a\": 1}",
-    "/m": {"to": 204, "headers": {"X-B": "1", "X-A": 2}, "static": {"hidden": "allow"}, "timeout": 0}
+    "/m": {"to": 204, "headers": {"X-B": "1", "X-A": 2}},
+    "/n": {"to": "./n/", "static": {"hidden": "allow"}}, "/o": {"to": "http://o", "timeout": 0}
   },
   "expect": ["GET \u002fz -> *"],
 	"log": {"format": "text", "level": "warn"}

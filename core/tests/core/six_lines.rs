@@ -106,10 +106,10 @@ fn what_yaml_would_misread_is_read_as_it_stands() {
         ("GET *.example.com/: OK", "GET *.example.com/", "OK"),
         ("/x: FORBIDDEN *", "/x", "FORBIDDEN *"),
         ("/x: {to: *}", "/x", "*"),
-        ("/x: {timeout: 5s, to: *}", "/x", "*"),
-        ("/x: { to: * , timeout: 5s }", "/x", "*"),
+        ("/x: {max_body_size: 5, to: *}", "/x", "*"),
+        ("/x: { to: * , max_body_size: 5 }", "/x", "*"),
         ("/x:\n    to: *", "/x", "*"),
-        ("/x:\n    to: OK {\"a\": 1} # one\n    timeout: 5s", "/x", "OK {\"a\": 1}"),
+        ("/x:\n    to: OK {\"a\": 1} # one\n    max_body_size: 5", "/x", "OK {\"a\": 1}"),
         ("/x: {\n    to:\n     *\n    }", "/x", "*"),
         ("/x: |-\n    OK {\n     \"a\": 1}", "/x", "OK {\n \"a\": 1}"),
         ("/x:\n    *", "/x", "*"),
@@ -161,7 +161,7 @@ fn outside_routes_a_star_stays_yamls() {
 #[test]
 fn an_action_cut_short_by_a_comment_is_a_warning_and_two_blanks_are_a_comment() {
     let loaded = yaml(
-        "routes:\n  /a: OK room #5\n  /b: OK room  #5\n  /c: \"OK room #5\" # five\n  /d: {to: OK, timeout: 5s} # d\n  /e: * # e\n  /f:\n    to: OK # f\n    timeout: 5s # slow\n",
+        "routes:\n  /a: OK room #5\n  /b: OK room  #5\n  /c: \"OK room #5\" # five\n  /d: {to: OK, max_body_size: 5} # d\n  /e: * # e\n  /f:\n    to: OK # f\n    max_body_size: 5 # small\n",
     );
     expect![[r#"
         warning: the action ends before ` #`: the rest is read as a comment

@@ -129,12 +129,15 @@ fn settings(mut table: Table<'_, '_>, node: &Node) -> Option<(Located, RouteSett
             None
         }
     };
+    let kind = action.as_ref().map(|action| Kind::of(&action.text));
     if let Some(entry) = table.take("proxy") {
         settings.proxy = proxy::overrides(&entry.value, "proxy", table.report());
+        idle(entry, kind, Kind::Proxy, table.report());
     }
     let nested = settings.proxy.timeout.is_some();
     if let Some(entry) = table.take("timeout") {
         settings.proxy.timeout = scalar::timeout_or_none(&entry.value, table.report()).or(settings.proxy.timeout);
+        idle(entry, kind, Kind::Proxy, table.report());
         if nested {
             table.report().push(
                 Diagnostic::error("`timeout` and `proxy.timeout` are one setting, given twice")
@@ -145,6 +148,7 @@ fn settings(mut table: Table<'_, '_>, node: &Node) -> Option<(Located, RouteSett
     }
     if let Some(entry) = table.take("static") {
         settings.statics = statics::overrides(&entry.value, table.report());
+        idle(entry, kind, Kind::Static, table.report());
     }
     table.opt("max_body_size", &mut settings.max_body_size, scalar::body_size);
     if let Some(entry) = table.take("headers") {
@@ -156,6 +160,37 @@ fn settings(mut table: Table<'_, '_>, node: &Node) -> Option<(Located, RouteSett
         Some(format!("it belongs one level down: `{section}: {{{key}: …}}`"))
     });
     Some((action?, settings))
+}
+
+/// What an action seems to be, as far as its settings need to know.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Proxy,
+    Static,
+    Answer,
+}
+
+impl Kind {
+    fn of(action: &str) -> Self {
+        match action.split_ascii_whitespace().next().unwrap_or("") {
+            word if word.contains("://") => Self::Proxy,
+            word if word.starts_with(['/', '.']) => Self::Static,
+            _ => Self::Answer,
+        }
+    }
+}
+
+/// Warns of a setting that the rule's action has no use for.
+fn idle(entry: &Entry, action: Option<Kind>, wants: Kind, report: &mut Report) {
+    if action.is_none_or(|action| action == wants) {
+        return;
+    }
+    let what = if wants == Kind::Proxy { "proxies" } else { "serves files" };
+    report.push(
+        Diagnostic::warning(format!("`{}` has no effect on this rule", entry.key.text))
+            .at(entry.key.span, format!("only for a rule that {what}"))
+            .help("remove it"),
+    );
 }
 
 /// Fields added to an answer.
