@@ -14,13 +14,14 @@ use crate::server::{Row, Server};
 pub struct Door {
     server: Rc<Server>,
     pauses: Cell<u64>,
+    panics: Cell<u64>,
 }
 
 impl Door {
     /// The door of `server`.
     #[must_use]
     pub fn new(server: Rc<Server>) -> Self {
-        Self { server, pauses: Cell::new(0) }
+        Self { server, pauses: Cell::new(0), panics: Cell::new(0) }
     }
 
     fn listener(&self, row: u32) -> Option<(anygate_shard::SocketId, u32)> {
@@ -103,6 +104,7 @@ impl Service for Door {
                 }
             }
             Order::Install(plan) => self.server.install(plan),
+            Order::Adopt { socket, peer, listener } => accept::adopt(&self.server, socket, peer, listener),
             Order::Resolved { key, addresses } => self.server.upstreams.resolved(&key, &addresses),
             Order::Drain => self.drain(),
             Order::Stop => self.server.shard.stop(),
@@ -110,10 +112,16 @@ impl Service for Door {
     }
 
     fn turn_ended(&self) {
-        let pauses = self.server.shard.cells().accept_pauses.get();
+        let (shard, cells) = (&self.server.shard, &self.server.cells);
+        let pauses = shard.cells().accept_pauses.get();
         if pauses != self.pauses.replace(pauses) {
-            self.server.cells.accept_paused.add(1);
-            let _ = self.server.control.send(Report::AcceptPaused(self.server.shard.index()));
+            cells.accept_paused.add(1);
+            let _ = self.server.control.send(Report::AcceptPaused(shard.index()));
+        }
+        let panics = shard.cells().panics.get();
+        if panics != self.panics.replace(panics) {
+            cells.panics.add(1);
+            let _ = self.server.control.send(Report::Panicked(shard.index()));
         }
     }
 }

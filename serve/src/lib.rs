@@ -13,6 +13,7 @@ pub mod filter;
 mod id;
 pub mod observe;
 pub mod pages;
+pub mod peers;
 mod pipeline;
 pub mod plan;
 pub mod response;

@@ -7,7 +7,7 @@ use crate::exchange::Exchange;
 use crate::response::Outcome;
 
 /// Runs an exchange to its outcome.
-pub async fn run(exchange: &mut Exchange) -> Outcome {
+pub(crate) async fn run(exchange: &mut Exchange) -> Outcome {
     let live = Rc::clone(&exchange.live);
     let route = &live.plan.routes[exchange.rule];
     let mut entered = 0;

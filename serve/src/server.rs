@@ -15,6 +15,7 @@ use slab::Slab;
 use crate::action::files::Cache;
 use crate::connection::row::{ClientRow, ListenerRow, PerAddress};
 use crate::control::Report;
+use crate::peers::Neighbours;
 use crate::plan::Plan;
 use crate::upstream::{Idle, Upstreams};
 
@@ -55,6 +56,8 @@ pub struct Server {
     pub control: Sender<Report>,
     /// How many connections each address has.
     pub per_address: PerAddress,
+    /// The other shards, where there are any.
+    pub(crate) neighbours: Option<Neighbours>,
     pub(crate) rows: RefCell<Slab<Row>>,
     live: RefCell<Rc<Live>>,
     date: Cell<(u64, [u8; date::LEN])>,
@@ -87,6 +90,8 @@ pub struct Parts {
     pub control: Sender<Report>,
     /// How many shards there are.
     pub shards: usize,
+    /// The other shards, where there are any.
+    pub peers: Option<Neighbours>,
 }
 
 impl Server {
@@ -104,6 +109,7 @@ impl Server {
             id: parts.id,
             control: parts.control,
             per_address: PerAddress::default(),
+            neighbours: parts.peers,
             rows: RefCell::new(Slab::new()),
             live: RefCell::new(Rc::new(Live { plan: parts.plan })),
             date: Cell::new((u64::MAX, *date::PLACEHOLDER)),
@@ -186,12 +192,19 @@ impl Server {
 
     pub(crate) fn client_came(&self) {
         self.cells.connections_accepted.add(1);
-        self.clients.set(self.clients.get() + 1);
+        self.count_clients(self.clients.get() + 1);
+    }
+
+    fn count_clients(&self, clients: usize) {
+        self.clients.set(clients);
+        if let Some(neighbours) = &self.neighbours {
+            neighbours.publish(clients);
+        }
     }
 
     pub(crate) fn client_went(&self) {
         self.cells.connections_closed.add(1);
-        self.clients.set(self.clients.get() - 1);
+        self.count_clients(self.clients.get() - 1);
         self.report_if_drained();
     }
 

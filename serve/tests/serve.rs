@@ -1,9 +1,19 @@
 //! The server over real sockets: raw bytes in, exact bytes out, on both drivers.
 
+#[path = "serve/backend.rs"]
+mod backend;
 #[path = "serve/harness.rs"]
 mod harness;
 
 #[path = "serve/answers.rs"]
 mod answers;
+#[path = "serve/costs.rs"]
+mod costs;
 #[path = "serve/connections.rs"]
 mod connections;
+#[path = "serve/files.rs"]
+mod files;
+#[path = "serve/proxy.rs"]
+mod proxy;
+#[path = "serve/tunnel.rs"]
+mod tunnel;

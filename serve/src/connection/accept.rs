@@ -5,7 +5,7 @@ use std::task::Poll;
 
 use anygate_core::limits::ACCEPT_BATCH;
 use anygate_shard::net::Address;
-use anygate_shard::{Close, SocketId, Wake};
+use anygate_shard::{Close, Socket, SocketId, Wake};
 
 use crate::connection::row::ClientRow;
 use crate::server::{Row, Server};
@@ -16,7 +16,7 @@ pub(crate) fn accept(server: &Rc<Server>, row: u32, socket: SocketId, listener: 
     for _ in 0..=ACCEPT_BATCH {
         match server.shard.poll_accept(socket, Wake::row(row)) {
             Poll::Pending => return,
-            Poll::Ready(Ok(accepted)) => welcome(server, accepted.socket, accepted.peer, listener),
+            Poll::Ready(Ok(accepted)) => place(server, accepted.socket, accepted.peer, listener),
             // The shard pauses a listener that cannot accept, and counts it; the wake comes when it goes on.
             Poll::Ready(Err(_)) => {}
         }
@@ -69,6 +69,24 @@ fn canonical(peer: Address) -> Address {
 pub(crate) fn accept_all(server: &Rc<Server>, socket: SocketId, listener: u32) {
     while let Poll::Ready(Ok(accepted)) = server.shard.poll_accept(socket, Wake::NONE) {
         welcome(server, accepted.socket, accepted.peer, listener);
+    }
+}
+
+/// A client knocked here: it stays, or goes to a shard that has much less to do.
+fn place(server: &Rc<Server>, socket: SocketId, peer: Address, listener: u32) {
+    let lighter = server.neighbours.as_ref().and_then(|others| Some((others, others.lighter(server.clients())?)));
+    let Some((others, to)) = lighter else { return welcome(server, socket, peer, listener) };
+    let Some(given) = server.shard.release(socket) else { return welcome(server, socket, peer, listener) };
+    if let Err((socket, peer)) = others.hand_over(to, given, peer, listener) {
+        adopt(server, socket, peer, listener);
+    }
+}
+
+/// Takes a client another shard handed over.
+pub(crate) fn adopt(server: &Rc<Server>, socket: Socket, peer: Address, listener: u32) {
+    match server.shard.adopt(socket) {
+        Ok(socket) => welcome(server, socket, peer, listener),
+        Err(_) => server.cells.connections_refused.add(1),
     }
 }
 

@@ -147,7 +147,9 @@ impl Reader {
         {
             self.held = Held::Growing(bytes.to_vec());
         }
-        let Poll::Ready(lease) = self.wire.poll_recv(&self.shard, Class::Head, Wake::of(cx)) else {
+        // Most answers of servers behind come whole in one such buffer; most requests are small.
+        let want = if self.side == Side::Upstream { Class::Tls } else { Class::Head };
+        let Poll::Ready(lease) = self.wire.poll_recv(&self.shard, want, Wake::of(cx)) else {
             return Poll::Pending;
         };
         let lease = lease.map_err(|error| self.fail(Error::from_io(&error, self.side, Phase::BeforeHead)))?;

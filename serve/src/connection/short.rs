@@ -1,7 +1,6 @@
 //! The short way: what was compiled at load is answered as soon as its request lies in the buffer, with no task, no await and
 //! no allocation. Everything else goes to [`converse`](super::converse).
 
-use std::mem;
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -97,7 +96,7 @@ fn answer(server: &Rc<Server>, client: &mut ClientRow, mut lease: Lease) -> Opti
     if used == lease.len() && client.wire.queued(&server.shard) <= PIPELINE_QUEUED {
         return None;
     }
-    mem::drop(lease.split_to(used));
+    drop(lease.split_to(used));
     Some(lease)
 }
 

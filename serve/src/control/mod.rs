@@ -13,7 +13,8 @@ use anygate_core::config::{Config, Loaded};
 use anygate_core::metrics::ShardCells;
 use anygate_shard::mailbox::{Receiver, Sender};
 use anygate_shard::signals::{Signal, Signals};
-use anygate_shard::{Io, Service, Shard, Side, SocketId, Wake};
+use anygate_shard::net::Address;
+use anygate_shard::{Service, Shard, Side, Socket, SocketId, Wake};
 
 use crate::compile::{CompileEnv, compile};
 use crate::observe::log::Log;
@@ -47,6 +48,15 @@ pub enum Order {
         /// The listener's number.
         number: u32,
     },
+    /// Serve a client that came to another shard.
+    Adopt {
+        /// Its socket; nothing was read from it.
+        socket: Socket,
+        /// Who it is.
+        peer: Address,
+        /// The listener it came by.
+        listener: u32,
+    },
     /// An upstream's name has these addresses now.
     Resolved {
         /// Which endpoint.
@@ -69,6 +79,8 @@ pub enum Report {
     Drained(u16),
     /// This shard stopped accepting for a moment: out of descriptors or memory.
     AcceptPaused(u16),
+    /// Something panicked on this shard; what it served is closed.
+    Panicked(u16),
     /// A listener could not be taken over.
     ListenFailed(u32, io::Error),
 }
@@ -97,7 +109,6 @@ struct State {
     listeners: Listeners,
     names: resolve::Names,
     serial: u64,
-    io: Io,
     phase: Phase,
     drained: Vec<bool>,
     descriptors: usize,
@@ -196,6 +207,9 @@ impl Service for Desk {
                     "accepting pauses: out of descriptors or memory; raise LimitNOFILE or lower server.max_connections",
                     &[("shard", &shard), ("pauses", &paused)],
                 );
+            }
+            Report::Panicked(shard) => {
+                control.log.error("a panic was caught; the connection it served is closed", &[("shard", &shard)]);
             }
             Report::ListenFailed(number, error) => {
                 control.log.error("a shard cannot listen", &[("listener", &number), ("error", &error)]);

@@ -5,9 +5,8 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
-use anygate_core::config::{Config, CoreList, Io as IoChoice, Loaded};
+use anygate_core::config::{CoreList, Io as IoChoice, Loaded};
 use anygate_core::limits::{DESCRIPTOR_RESERVE, MAILBOX};
 use anygate_core::metrics::ShardCells;
 use anygate_core::{Diagnostic, Sources};
@@ -22,6 +21,7 @@ use super::{Control, Desk, Order, Phase, Report, Reports, State, prepare, resolv
 use crate::compile::CompileEnv;
 use crate::door::Door;
 use crate::observe::log::Log;
+use crate::peers::Peers;
 use crate::plan::Plan;
 use crate::server::{Parts, Server};
 
@@ -92,7 +92,7 @@ enum Begin {
     /// Make a driver of this kind, and say whether it worked.
     Try(Io),
     /// Run with the one that was made.
-    Go(Box<Plan>),
+    Go(Box<Plan>, Arc<Peers>),
 }
 
 /// Runs the server until it is told to end. Call it on the main thread, before any other thread exists.
@@ -167,7 +167,6 @@ pub fn run(startup: Startup) -> Result<(), StartError> {
             shards,
             listeners,
             serial: 1,
-            io,
             phase: Phase::Serving,
             drained: vec![false; count],
             descriptors,
@@ -279,10 +278,11 @@ impl Crew {
     }
 
     fn go(self, plan: &Plan) -> Vec<ShardHandle> {
+        let peers = Peers::new(self.members.iter().map(|member| member.handle.orders.clone()));
         self.members
             .into_iter()
             .map(|member| {
-                let _ = member.begin.send(Begin::Go(Box::new(plan.clone())));
+                let _ = member.begin.send(Begin::Go(Box::new(plan.clone()), Arc::clone(&peers)));
                 member.handle
             })
             .collect()
@@ -326,7 +326,7 @@ impl Berth {
                     };
                     let _ = say.send(answer);
                 }
-                Begin::Go(plan) => {
+                Begin::Go(plan, peers) => {
                     let Some(shard) = shard else { return };
                     let server = Server::new(Parts {
                         shard: shard.clone(),
@@ -335,6 +335,7 @@ impl Berth {
                         id: self.id,
                         control: self.reports,
                         shards: self.shards,
+                        peers: peers.around(usize::from(self.index)),
                     });
                     return shard.run(&Door::new(server), &mailbox);
                 }

@@ -46,7 +46,7 @@ pub(crate) async fn acquire(
         match connect(server, &addresses[at], patience).await {
             Ok(socket) => {
                 server.cells.upstream_connects.add(1);
-                pool.prefer(at);
+                pool.reached(at);
                 let reader = Reader::new(server.shard.clone(), Wire::Plain(socket), Side::Upstream, Bytes::empty());
                 let link = Link { reader: Rc::new(RefCell::new(reader)) };
                 return Ok(Checkout::new(server, pool, link, false));
@@ -54,10 +54,15 @@ pub(crate) async fn acquire(
             Err(kind) => {
                 server.cells.upstream_failures.add(1);
                 failure = error(kind);
+                if kind == Kind::Unavailable {
+                    // It is us who have no socket left: no other server helps.
+                    return Err(failure.retry(Retry::Never));
+                }
             }
         }
         time_left = time_left.saturating_sub(server.shard.now() - began);
     }
+    pool.missed(server.shard.now());
     if failure.kind == Kind::Timeout {
         server.cells.timeouts_upstream_connect.add(1);
     }
@@ -83,12 +88,8 @@ impl Drop for Pending<'_> {
 }
 
 async fn connect(server: &Server, address: &Address, patience: Duration) -> Result<SocketId, Kind> {
-    let socket = server.shard.connect(address).map_err(|_| Kind::Connect)?;
+    let socket = server.shard.connect(address).map_err(|error| kind_of(&error))?;
     let mut pending = Pending { server, socket: Some(socket) };
-    if address.ip().is_some() {
-        // Without it a request in two sends would wait for an acknowledgement; a failure costs only that.
-        let _ = server.shard.set_nodelay(socket);
-    }
     let mut deadline = server.shard.deadline(patience);
     let connected = poll_fn(|cx| {
         if let Poll::Ready(connected) = server.shard.poll_connected(socket, Wake::of(cx)) {
@@ -102,7 +103,16 @@ async fn connect(server: &Server, address: &Address, patience: Duration) -> Resu
             pending.socket = None;
             Ok(socket)
         }
-        Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(Kind::Timeout),
-        Err(_) => Err(Kind::Connect),
+        Err(error) => Err(kind_of(&error)),
+    }
+}
+
+fn kind_of(error: &io::Error) -> Kind {
+    match error.kind() {
+        io::ErrorKind::TimedOut => Kind::Timeout,
+        io::ErrorKind::OutOfMemory | io::ErrorKind::AddrNotAvailable => Kind::Unavailable,
+        // The descriptor limits have no kind of their own.
+        _ if matches!(error.raw_os_error(), Some(libc::ENFILE | libc::EMFILE | libc::ENOBUFS)) => Kind::Unavailable,
+        _ => Kind::Connect,
     }
 }

@@ -1,6 +1,6 @@
 //! Where is a server behind, and under which name do its connections live on through a reload?
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use anygate_core::config::UpstreamAddr;
@@ -26,8 +26,8 @@ pub struct Endpoint {
 /// Where a server is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// At an address known at load.
-    Fixed(Address),
+    /// At addresses known at load.
+    Fixed(Vec<Address>),
     /// Where the resolver says.
     Named {
         /// A host name, lower-case.
@@ -54,19 +54,20 @@ impl Endpoint {
     pub fn h1(address: &UpstreamAddr, port: u16, keep_alive: usize) -> Self {
         let (key, place) = match address {
             UpstreamAddr::Unix(path) => {
-                (format!("http+unix://{}", path.display()), Place::Fixed(Address::Unix(Some(path.clone()))))
+                (format!("http+unix://{}", path.display()), Place::Fixed(vec![Address::Unix(Some(path.clone()))]))
             }
             UpstreamAddr::Tcp { host, port: own } => {
                 let port = own.unwrap_or(port);
-                match host.parse::<IpAddr>() {
-                    Ok(ip) => {
-                        let address = SocketAddr::new(ip, port);
-                        (format!("http://{address}"), Place::Fixed(Address::Ip(address)))
-                    }
-                    Err(_) => {
-                        let host = host.to_ascii_lowercase();
-                        (format!("http://{host}:{port}"), Place::Named { host: host.into(), port })
-                    }
+                if let Ok(ip) = host.parse::<IpAddr>() {
+                    let address = SocketAddr::new(ip, port);
+                    (format!("http://{address}"), Place::Fixed(vec![Address::Ip(address)]))
+                } else {
+                    let host = host.to_ascii_lowercase();
+                    let place = match is_this_host(&host) {
+                        true => Place::Fixed(loopback(port)),
+                        false => Place::Named { host: host.as_str().into(), port },
+                    };
+                    (format!("http://{host}:{port}"), place)
                 }
             }
         };
@@ -81,6 +82,17 @@ impl Endpoint {
             Place::Named { host, port } => Some(Name { key: self.key.clone(), host: host.clone(), port: *port }),
         }
     }
+}
+
+/// Names that mean this machine whatever a resolver says (RFC 6761 §6.3).
+fn is_this_host(host: &str) -> bool {
+    host == "localhost" || host.ends_with(".localhost")
+}
+
+/// Both loopback addresses; a server may listen on either.
+fn loopback(port: u16) -> Vec<Address> {
+    let ips = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+    ips.map(|ip| Address::Ip(SocketAddr::new(ip, port))).to_vec()
 }
 
 /// Every endpoint a plan leads to; one that several routes share comes several times.
@@ -111,7 +123,7 @@ mod tests {
     #[test]
     fn a_literal_address_needs_no_resolver() {
         let endpoint = tcp("::1", Some(8001));
-        assert_eq!(endpoint.place, Place::Fixed(Address::Ip("[::1]:8001".parse().unwrap())));
+        assert_eq!(endpoint.place, Place::Fixed(vec![Address::Ip("[::1]:8001".parse().unwrap())]));
         assert_eq!(&*endpoint.key, "http://[::1]:8001");
         assert_eq!(endpoint.name(), None);
     }
@@ -122,6 +134,15 @@ mod tests {
         assert_eq!((&*name.host, name.port), ("app.internal", 80));
         assert_eq!(tcp("app.internal", Some(80)).key, name.key);
         assert_ne!(tcp("app.internal", Some(81)).key, name.key);
+    }
+
+    #[test]
+    fn localhost_needs_no_resolver() {
+        for host in ["localhost", "LOCALHOST", "app.localhost"] {
+            let endpoint = tcp(host, Some(3000));
+            assert_eq!(endpoint.place, Place::Fixed(loopback(3000)), "{host}");
+        }
+        assert!(tcp("notlocalhost", None).name().is_some());
     }
 
     #[test]

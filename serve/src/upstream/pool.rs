@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use anygate_shard::net::Address;
-use anygate_shard::{Class, Close, LaneEntry, SocketId, Wake};
+use anygate_shard::{Class, Close, LaneEntry, SocketId, Tick, Wake};
 use foldhash::fast::FixedState;
 
 use crate::plan::Plan;
@@ -22,6 +22,12 @@ use crate::upstream::endpoint::{self, Endpoint, Key, Place};
 /// How long an idle connection is kept. Servers behind commonly close theirs after 60 s or more; closing first avoids the
 /// race in which a request meets a connection that is just being closed.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+
+/// How long other servers are preferred to one that could not be reached.
+const REST: Duration = Duration::from_secs(5);
+
+/// The buffers upstream heads are read into: most answers come whole in one.
+const READS: Class = Class::Tls;
 
 /// One shard's pools, by endpoint. They outlive reloads.
 #[derive(Debug)]
@@ -36,6 +42,8 @@ pub(crate) struct Pool {
     addresses: RefCell<Rc<[Address]>>,
     /// The address that answered last.
     good: Cell<usize>,
+    /// Since when it could not be reached.
+    failed: Cell<Option<Tick>>,
     /// Rows of idle connections, oldest first.
     idle: RefCell<Vec<u32>>,
     /// Most idle connections; none once no plan leads here.
@@ -65,8 +73,8 @@ impl Upstreams {
         pools.values().for_each(|pool| pool.keep.set(0));
         for endpoint in endpoint::of_plan(plan) {
             let pool = pools.entry(endpoint.key.clone()).or_insert_with(Pool::unknown);
-            if let Place::Fixed(address) = &endpoint.place {
-                pool.know(vec![address.clone()]);
+            if let Place::Fixed(addresses) = &endpoint.place {
+                pool.know(addresses.clone());
             }
             pool.keep.set(pool.keep.get().max(self.share(endpoint)));
             pool.wanted.set(true);
@@ -105,7 +113,7 @@ impl Upstreams {
             Some(Row::Upstream(idle)) => idle.link.socket(),
             _ => return,
         };
-        if server.shard.poll_recv(socket, Class::Head, Wake::row(row)).is_ready() {
+        if server.shard.poll_recv(socket, READS, Wake::row(row)).is_ready() {
             discard(server, row);
         }
     }
@@ -130,6 +138,7 @@ impl Pool {
         Rc::new(Self {
             addresses: RefCell::new(Rc::new([])),
             good: Cell::new(0),
+            failed: Cell::new(None),
             idle: RefCell::default(),
             keep: Cell::new(0),
             wanted: Cell::new(false),
@@ -156,8 +165,19 @@ impl Pool {
     }
 
     /// That address answered: it is tried first from now on.
-    pub(crate) fn prefer(&self, address: usize) {
+    pub(crate) fn reached(&self, address: usize) {
         self.good.set(address);
+        self.failed.set(None);
+    }
+
+    /// No address answered: others come first for a while.
+    pub(crate) fn missed(&self, now: Tick) {
+        self.failed.set(Some(now));
+    }
+
+    /// True for [`REST`] after it could not be reached.
+    pub(crate) fn is_resting(&self, now: Tick) -> bool {
+        self.failed.get().is_some_and(|since| now - since < REST)
     }
 
     /// The connection that was used last, if it still lives.
@@ -167,7 +187,7 @@ impl Pool {
             let Some(Row::Upstream(idle)) = server.remove_row(row) else { continue };
             server.shard.lane_remove(idle.expiry);
             // What arrived since, and its row was not told yet, is its end.
-            match server.shard.poll_recv(idle.link.socket(), Class::Head, Wake::of(cx)) {
+            match server.shard.poll_recv(idle.link.socket(), READS, Wake::of(cx)) {
                 Poll::Pending => return Some(idle.link),
                 Poll::Ready(_) => server.shard.close(idle.link.socket(), Close::Graceful),
             }
@@ -185,7 +205,7 @@ impl Pool {
         let expiry = server.shard.lane_push(lane, row);
         server.swap_row(row, Row::Upstream(Idle { link, pool: Rc::clone(self), expiry }));
         self.idle.borrow_mut().push(row);
-        if server.shard.poll_recv(socket, Class::Head, Wake::row(row)).is_ready() {
+        if server.shard.poll_recv(socket, READS, Wake::row(row)).is_ready() {
             discard(server, row);
         }
     }

@@ -64,6 +64,7 @@ impl Gate {
                 id: "anygate-test".into(),
                 control,
                 shards: 1,
+                peers: None,
             });
             shard.run(&Door::new(server), &mailbox);
         });
@@ -130,7 +131,7 @@ pub(crate) fn plan(yaml: &str, serial: u64) -> Plan {
         list.iter().map(|d| render(&loaded.sources, d, false)).collect::<String>()
     };
     let config = loaded.config.as_ref().unwrap_or_else(|| panic!("{}", show(&loaded.diagnostics)));
-    let compiled = compile(config, &CompileEnv { shards: 1, descriptors: 1000, serial });
+    let compiled = compile(config, &CompileEnv { shards: 1, descriptors: 10_000, serial });
     compiled.plan.unwrap_or_else(|| panic!("{}", show(&compiled.diagnostics)))
 }
 
@@ -174,6 +175,14 @@ impl Client {
         head
     }
 
+    /// Exactly that many bytes.
+    pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
+        while self.read.len() < count {
+            assert!(self.more(), "the connection ended after {} bytes", self.read.len());
+        }
+        self.read.drain(..count).collect()
+    }
+
     /// Everything up to the end of the stream; a reset counts as `[reset]`.
     pub(crate) fn rest(&mut self) -> String {
         let mut reset = "";
@@ -182,6 +191,7 @@ impl Client {
             match self.stream.read(&mut bytes) {
                 Ok(0) => break,
                 Ok(n) => self.read.extend_from_slice(&bytes[..n]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => {
                     reset = "[reset]";
                     break;
@@ -198,8 +208,13 @@ impl Client {
     pub(crate) fn silent_for(&mut self, time: Duration) -> bool {
         self.stream.set_read_timeout(Some(time)).expect("a socket option");
         let mut byte = [0; 1];
-        let silent = matches!(self.stream.peek(&mut byte),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut));
+        let silent = loop {
+            match self.stream.peek(&mut byte) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => break matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+                Ok(_) => break false,
+            }
+        };
         self.stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
         silent && self.read.is_empty()
     }
@@ -219,7 +234,12 @@ impl Client {
 
     fn more(&mut self) -> bool {
         let mut bytes = [0; 16 * 1024];
-        let n = self.stream.read(&mut bytes).unwrap_or_else(|error| panic!("{error}; so far: {:?}", self.text()));
+        let n = loop {
+            match self.stream.read(&mut bytes) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => break read.unwrap_or_else(|error| panic!("{error}; so far: {:?}", self.text())),
+            }
+        };
         self.read.extend_from_slice(&bytes[..n]);
         n > 0
     }

@@ -249,8 +249,9 @@ fn requests_go_round_and_past_a_server_that_is_down() {
         }
         let count = |backend: &Backend| std::iter::from_fn(|| (!backend.is_quiet()).then_some(())).count();
         assert_eq!((count(&one), count(&two)), (2, 4), "{io:?}");
-        assert_eq!(gate.cells.upstream_retries.get(), 2, "{io:?}");
-        assert_eq!(gate.cells.upstream_failures.get(), 2, "{io:?}");
+        // Found down once, it comes last for a while.
+        assert_eq!(gate.cells.upstream_retries.get(), 1, "{io:?}");
+        assert_eq!(gate.cells.upstream_failures.get(), 1, "{io:?}");
     });
 }
 

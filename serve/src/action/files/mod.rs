@@ -1,6 +1,7 @@
 //! Files: a directory or a single file, served as RFC 9110 wants it.
 //!
-//! A request's path becomes a [`name`], the [`cache`] knows what it means or [`look`] finds out, and a [`resource`] answers.
+//! A request's path becomes a name (`name`), the cache knows what it means (`cache`) or the disk is asked (`look`), and one
+//! version of a file (`resource`) answers.
 
 use std::ffi::OsStr;
 use std::io;

@@ -49,8 +49,10 @@ impl Attempt<'_> {
         if let Err(error) = &result
             && error.side == Side::Upstream
             && error.retry != Retry::Safe
+            && error.kind != Kind::Timeout
         {
-            self.count(*error);
+            // Timeouts, and servers that could not be reached, were counted where they happened.
+            self.server.cells.upstream_failures.add(1);
         }
         result
     }
@@ -70,10 +72,12 @@ impl Attempt<'_> {
             let outlet = Outlet::new(shard.clone(), Rc::clone(&reader), Side::Upstream, settings.write_timeout);
             Some(send(outlet, exchange))
         };
-        let retry = if checkout.is_reused() && upload.is_none() { Retry::IfIdempotent } else { Retry::Never };
+        let again = checkout.is_reused() && upload.is_none();
         let asked = Asked::by(exchange.head.view().method());
-        let deadline = shard.deadline_unset();
-        let mut waiting = Waiting::new(&reader, asked, upload, retry, settings.first_byte_timeout, deadline, total);
+        let mut waiting = Waiting::new(self.server, &reader, asked, upload, settings.first_byte_timeout, total);
+        if again {
+            waiting = waiting.retriable();
+        }
         for _ in 0..=INTERIM {
             let head = poll_fn(|cx| waiting.poll_head(cx)).await?;
             if head.response.is_interim() {
@@ -81,12 +85,11 @@ impl Attempt<'_> {
                 waiting.encouraged();
                 continue;
             }
-            let sent = waiting.is_sent();
-            let upload = waiting.upload.take();
+            let (sent, upload, total) = waiting.into_rest();
             if head.response.status == 101 {
                 return self.switch(checkout, head, sent);
             }
-            return Ok(self.response(checkout, head, sent, upload, total.take()).into());
+            return Ok(self.response(checkout, head, sent, upload, total).into());
         }
         Err(malformed())
     }
@@ -185,14 +188,6 @@ impl Attempt<'_> {
         response.via = self.proxy.settings.via;
         response.fields = FieldSource::Upstream(Box::new(head));
         response
-    }
-
-    fn count(&self, error: Error) {
-        let cells = &self.server.cells;
-        match error.kind {
-            Kind::Timeout => cells.timeouts_upstream_first_byte.add(1),
-            _ => cells.upstream_failures.add(1),
-        }
     }
 }
 

@@ -10,11 +10,14 @@ use std::rc::Rc;
 use anygate_core::config::Proxy as Settings;
 use anygate_proto::h1::forward;
 use anygate_route::TargetPath;
+use smallvec::SmallVec;
 
 use crate::error::{Error, Kind, Phase, Retry, Side};
 use crate::exchange::Exchange;
 use crate::response::Outcome;
+use crate::server::Server;
 use crate::upstream::Endpoint;
+use crate::upstream::pool::Pool;
 
 mod attempt;
 mod compile;
@@ -61,21 +64,13 @@ impl Proxy {
         }
         let upgrade = head::upgrade(exchange.head.view())?;
         let mut total = self.settings.timeout.map(|timeout| server.shard.deadline(timeout));
-        let first = self.turn.get();
-        self.turn.set(first.wrapping_add(1));
         let mut failure = Error::new(Kind::Unavailable, Side::Upstream, Phase::BeforeHead);
         let mut retries = self.settings.retries;
         let mut fresh = false;
-        let mut step = 0;
-        while step < self.endpoints.len() {
-            let at = first.wrapping_add(step) % self.endpoints.len();
-            let pool = server.upstreams.pool(&self.endpoints[at].key).filter(|pool| pool.is_usable());
-            let Some(pool) = pool else {
-                step += 1;
-                continue;
-            };
+        let mut servers = self.servers(&server).into_iter().peekable();
+        while let Some((at, pool)) = servers.peek() {
             exchange.attempts += 1;
-            let attempt = Attempt { proxy: self, server: &server, at, pool: &pool, upgrade: upgrade.as_deref(), fresh };
+            let attempt = Attempt { proxy: self, server: &server, at: *at, pool, upgrade: upgrade.as_deref(), fresh };
             failure = match attempt.run(exchange, &mut total).await {
                 Ok(outcome) => return Ok(outcome),
                 Err(error) => error,
@@ -83,18 +78,35 @@ impl Proxy {
             match failure.retry {
                 Retry::Safe if retries > 0 => {
                     retries -= 1;
-                    step += 1;
+                    servers.next();
                 }
                 // Only a reused connection says so, and a new one is the next: at most once. That is no fault of the
                 // server's, so it does not count as one of `retries`.
                 Retry::IfIdempotent if !fresh && is_idempotent(exchange.head.view().method()) => fresh = true,
                 _ => return Err(failure),
             }
-            if step < self.endpoints.len() {
+            if servers.peek().is_some() {
                 server.cells.upstream_retries.add(1);
             }
         }
         Err(failure)
+    }
+
+    /// The servers to try, in this order: the one whose turn it is first, those that could not be reached lately last,
+    /// those without an address not at all.
+    fn servers(&self, server: &Server) -> SmallVec<[(usize, Rc<Pool>); 4]> {
+        let first = self.turn.get();
+        self.turn.set(first.wrapping_add(1));
+        let count = self.endpoints.len();
+        let now = server.shard.now();
+        let known = |step| {
+            let at = first.wrapping_add(step) % count;
+            let pool = server.upstreams.pool(&self.endpoints[at].key).filter(|pool| pool.is_usable())?;
+            Some((at, pool))
+        };
+        let mut order: SmallVec<[_; 4]> = (0..count).filter_map(known).collect();
+        order.sort_by_key(|(_, pool)| pool.is_resting(now));
+        order
     }
 }
 

@@ -5,12 +5,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use anygate_core::limits::LINGER_TIME;
+use anygate_core::metrics::ShardCells;
 use anygate_proto::h1::response::{Asked, parse_response};
 use anygate_proto::{Fields, Limits, Parsed, ResponseHead};
 use anygate_shard::{Bytes, Deadline};
 
 use crate::connection::reader::Reader;
 use crate::error::{Error, Kind, Phase, Retry, Side};
+use crate::server::Server;
 use crate::upstream::content::Upload;
 
 /// Bounds of a response's head. Servers behind are more talkative than clients may be.
@@ -18,37 +20,49 @@ const LIMITS: Limits = Limits { max_uri: 0, max_header_size: 64 * 1024, max_head
 
 /// Waits for one response.
 pub(super) struct Waiting<'a> {
-    pub(super) reader: &'a RefCell<Reader>,
-    pub(super) asked: Asked,
+    cells: &'a ShardCells,
+    reader: &'a RefCell<Reader>,
+    asked: Asked,
     /// The body, while it is being sent.
-    pub(super) upload: Option<Upload>,
+    upload: Option<Upload>,
     /// Whether another try may be made as long as nothing was heard.
-    pub(super) retry: Retry,
+    retry: Retry,
     /// From the request's last byte to the head.
-    pub(super) patience: Duration,
-    pub(super) deadline: Deadline,
-    pub(super) total: &'a mut Option<Deadline>,
+    patience: Duration,
+    deadline: Deadline,
+    total: &'a mut Option<Deadline>,
     fields: Fields,
+    /// How much of what is held was looked at.
     seen: usize,
     sent: bool,
 }
 
 impl<'a> Waiting<'a> {
+    /// Waits on `reader` for the answer to what was `asked`, while `upload` sends the request's body; `patience` long
+    /// from the request's last byte, and for `total` at most.
     pub(super) fn new(
+        server: &'a Server,
         reader: &'a RefCell<Reader>,
         asked: Asked,
         upload: Option<Upload>,
-        retry: Retry,
         patience: Duration,
-        mut deadline: Deadline,
         total: &'a mut Option<Deadline>,
     ) -> Self {
         let sent = upload.is_none();
-        if sent {
-            deadline.reset(patience);
-        }
-        let fields = Fields::with_capacity(16);
-        Self { reader, asked, upload, retry, patience, deadline, total, fields, seen: 0, sent }
+        let deadline = if sent { server.shard.deadline(patience) } else { server.shard.deadline_unset() };
+        let (cells, fields) = (&*server.cells, Fields::with_capacity(16));
+        Self { cells, reader, asked, upload, retry: Retry::Never, patience, deadline, total, fields, seen: 0, sent }
+    }
+
+    /// Until something is heard, another try may be made where the method allows it.
+    pub(super) fn retriable(mut self) -> Self {
+        self.retry = Retry::IfIdempotent;
+        self
+    }
+
+    /// What is left when the final head is there: the body's sending, if it goes on, and the exchange's time.
+    pub(super) fn into_rest(self) -> (bool, Option<Upload>, Option<Deadline>) {
+        (self.sent, self.upload, self.total.take())
     }
 
     /// The next head, final or not.
@@ -69,16 +83,14 @@ impl<'a> Waiting<'a> {
                 Poll::Pending => break,
             }
         }
-        let total = self.total.as_mut().is_some_and(|total| total.poll_expired(cx).is_ready());
-        if total || self.deadline.poll_expired(cx).is_ready() {
-            return Poll::Ready(Err(Error::new(Kind::Timeout, Side::Upstream, Phase::BeforeHead)));
+        if self.total.as_mut().is_some_and(|total| total.poll_expired(cx).is_ready()) {
+            self.cells.timeouts_upstream.add(1);
+        } else if self.deadline.poll_expired(cx).is_ready() {
+            self.cells.timeouts_upstream_first_byte.add(1);
+        } else {
+            return Poll::Pending;
         }
-        Poll::Pending
-    }
-
-    /// True when the whole request was handed to the connection.
-    pub(super) fn is_sent(&self) -> bool {
-        self.sent
+        Poll::Ready(Err(Error::new(Kind::Timeout, Side::Upstream, Phase::BeforeHead)))
     }
 
     /// An interim response was heard: the server is at work.
@@ -104,7 +116,12 @@ impl<'a> Waiting<'a> {
                 self.deadline.reset(LINGER_TIME.min(self.patience));
                 Ok(())
             }
-            Err(error) => Err(error),
+            Err(error) => {
+                if error.side == Side::Upstream {
+                    self.cells.timeouts_upstream.add(1);
+                }
+                Err(error)
+            }
         }
     }
 
