@@ -329,7 +329,7 @@ fn what_may_not_be_read_is_403() {
     let stand = Stand::new();
     let path = stand.folder.www().join("closed.txt");
     stand.folder.file("closed.txt", b"x", 100);
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     if fs::File::open(&path).is_ok() {
         // Nothing is closed to root.
         return;
