@@ -85,6 +85,7 @@ impl Shard {
     pub fn poll_recv(&self, id: SocketId, want: Class, wake: Wake) -> Poll<io::Result<Lease>> {
         let shard = &*self.0;
         let Some(slot) = shard.sockets.get(id) else { return Poll::Ready(Err(gone())) };
+        slot.reclaim();
         if let Some(lease) = slot.held.take() {
             slot.clear(flag::INTO_DONE);
             return Poll::Ready(Ok(lease));

@@ -146,6 +146,22 @@ impl Slot {
         self.with_out(|out| out.map_or(0, |out| out.queued()))
     }
 
+    /// Bytes of a `poll_recv_into` that nobody waits for any more become bytes to be read first.
+    pub(crate) fn reclaim(&self) {
+        if self.has(flag::READ_ARMED | flag::INTO_DONE) {
+            return;
+        }
+        let Some(lease) = self.into.take() else { return };
+        if lease.is_empty() {
+            return;
+        }
+        let joined = match self.held.take() {
+            None => lease,
+            Some(later) => crate::receive::join(lease, &later),
+        };
+        self.held.set(Some(joined));
+    }
+
     /// A receive gave nothing: the end of the stream. Unless a send was told of a failure: the kernel tells that once,
     /// and a reader must not take a reset for an end.
     pub(crate) fn ended(&self) {

@@ -24,6 +24,7 @@ impl Shard {
         let (Some(source), Some(target)) = (shard.sockets.get(from), shard.sockets.get(to)) else {
             return Poll::Ready(Err(gone()));
         };
+        source.reclaim();
         if let Some(mut held) = source.held.take() {
             let bytes = held.len().min(max);
             let front = held.split_to(bytes);

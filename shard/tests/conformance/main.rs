@@ -8,6 +8,7 @@ mod accept;
 mod close;
 mod connect;
 mod handover;
+mod parking;
 mod receive;
 mod send;
 mod splice;

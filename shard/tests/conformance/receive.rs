@@ -17,7 +17,11 @@ scripts!(
     data_and_end_in_one_event_are_both_seen,
     recv_into_continues_at_a_leases_tail,
     recv_into_leaves_a_lease_as_it_is_at_the_end,
+    recv_into_takes_unread_bytes_first,
+    a_recv_into_that_is_given_up_leaves_its_lease_to_the_next,
+    asking_again_moves_the_wake,
     unread_bytes_come_first,
+    unread_while_a_receive_waits_comes_first,
     dropping_interest_loses_no_data,
     dropping_a_future_loses_no_data,
     a_row_is_woken_by_bytes,
@@ -389,4 +393,101 @@ fn waiting_for_one_class_does_not_hold_up_another(rig: &Rig) {
     assert!(!second_head.is_done(), "first come, first served");
     drop(lease);
     assert_eq!(rig.wait(second_head).expect("receives").filled(), b"bytes");
+}
+
+fn recv_into_takes_unread_bytes_first(rig: &Rig) {
+    let bench = rig.bench();
+    let (socket, mut peer) = rig.pair(&bench);
+    rig.write(&mut peer, b"abcdef");
+    let shard = bench.shard.clone();
+    let task = rig.run(&bench.shard, async move {
+        let mut lease = shard.recv(socket, Class::Head).await.expect("receives");
+        while lease.len() < 6 {
+            lease = shard.recv_into(socket, lease).await.expect("receives");
+        }
+        let mut front = shard.lease(Class::Head);
+        front.extend_from_slice(&lease.filled()[..3]);
+        lease.consume(3);
+        shard.unread(socket, lease);
+        while front.len() < 9 {
+            front = shard.recv_into(socket, front).await.expect("receives");
+        }
+        front.filled().to_vec()
+    });
+    rig.pass(Duration::from_millis(5));
+    rig.write(&mut peer, b"ghi");
+    assert_eq!(rig.wait(task), b"abcdefghi");
+}
+
+fn a_recv_into_that_is_given_up_leaves_its_lease_to_the_next(rig: &Rig) {
+    for turns in 0..4 {
+        let bench = rig.bench();
+        let (socket, mut peer) = rig.pair(&bench);
+        rig.write(&mut peer, b"front ");
+        let shard = bench.shard.clone();
+        let task = rig.run(&bench.shard, async move {
+            let mut lease = shard.recv(socket, Class::Head).await.expect("receives");
+            while lease.len() < 6 {
+                lease = shard.recv_into(socket, lease).await.expect("receives");
+            }
+            let mut go_on = Box::pin(shard.recv_into(socket, lease));
+            let pending = std::future::poll_fn(|cx| Poll::Ready(go_on.as_mut().poll(cx).is_pending())).await;
+            assert!(pending, "nothing more was written");
+        });
+        rig.wait(task);
+        rig.write(&mut peer, b"back");
+        for _ in 0..turns {
+            rig.turn();
+        }
+        assert_eq!(rig.recv(&bench, socket, 10), b"front back", "after {turns} turns");
+    }
+}
+
+fn asking_again_moves_the_wake(rig: &Rig) {
+    let bench = rig.bench();
+    let (listener, address) = rig.listen(&bench);
+    for row in 1..4 {
+        assert!(bench.shard.poll_accept(listener, Wake::row(row)).is_pending());
+        rig.turn();
+    }
+    let mut peer = rig.peer(&address);
+    rig.until("row 3", || bench.probe.ready.borrow().contains(&3));
+    let socket = rig.accept(&bench, listener);
+    for row in 11..14 {
+        assert!(bench.shard.poll_recv(socket, Class::Head, Wake::row(row)).is_pending());
+        rig.turn();
+    }
+    rig.write(&mut peer, b"x");
+    rig.until("row 13", || bench.probe.ready.borrow().contains(&13));
+    assert_eq!(rig.recv(&bench, socket, 1), b"x");
+    for row in 21..24 {
+        assert!(bench.shard.poll_ready(socket, Side::Read, Wake::row(row)).is_pending());
+        rig.turn();
+    }
+    rig.write(&mut peer, b"y");
+    rig.until("row 23", || bench.probe.ready.borrow().contains(&23));
+    let earlier = [1, 2, 11, 12, 21, 22];
+    assert!(!bench.probe.ready.borrow().iter().any(|row| earlier.contains(row)), "{:?}", bench.probe.ready.borrow());
+}
+
+fn unread_while_a_receive_waits_comes_first(rig: &Rig) {
+    let bench = rig.bench();
+    let (socket, mut peer) = rig.pair(&bench);
+    rig.write(&mut peer, b"abc");
+    let shard = bench.shard.clone();
+    let task = rig.run(&bench.shard, async move {
+        let mut lease = shard.recv(socket, Class::Head).await.expect("receives");
+        while lease.len() < 3 {
+            lease = shard.recv_into(socket, lease).await.expect("receives");
+        }
+        let mut next = Box::pin(shard.recv(socket, Class::Head));
+        let pending = std::future::poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx).is_pending())).await;
+        assert!(pending, "nothing more was written");
+        lease
+    });
+    let lease = rig.wait(task);
+    rig.turn();
+    rig.write(&mut peer, b"def");
+    bench.shard.unread(socket, lease);
+    assert_eq!(rig.recv(&bench, socket, 6), b"abcdef");
 }

@@ -2,6 +2,7 @@
 //! around real shards, in-memory ones around simulated shards.
 
 use std::cell::{Cell, RefCell};
+use std::fs::File;
 use std::future::Future;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -539,6 +540,16 @@ impl Peer {
             Peer::Unix(stream) => stream.read(into),
             Peer::Sim(peer) => peer.read(into),
         }
+    }
+
+    /// The same connection for another thread; a simulated one stays on its own.
+    pub(crate) fn for_thread(&self) -> Option<File> {
+        let fd: OwnedFd = match self {
+            Peer::Tcp(stream) => stream.try_clone().expect("a descriptor").into(),
+            Peer::Unix(stream) => stream.try_clone().expect("a descriptor").into(),
+            Peer::Sim(_) => return None,
+        };
+        Some(fd.into())
     }
 
     /// Says that nothing more will be written.

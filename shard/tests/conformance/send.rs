@@ -29,6 +29,9 @@ scripts!(
     sendfile_of_a_large_file_is_intact,
     sendfile_stops_where_the_file_ends,
     bytes_queued_after_a_file_come_after_it,
+    a_file_waits_for_a_peer_that_does_not_read,
+    a_file_to_a_reset_peer_is_an_error,
+    a_sender_that_is_given_up_still_sends,
 );
 
 /// Queues all of `bytes` in segments of `size`.
@@ -364,4 +367,48 @@ fn bytes_queued_after_a_file_come_after_it(rig: &Rig) {
     }
     assert_eq!(rig.read(&mut peer, 3), b"end");
     rig.wait(task);
+}
+
+fn a_file_waits_for_a_peer_that_does_not_read(rig: &Rig) {
+    let bench = rig.bench();
+    let (socket, mut peer) = rig.pair(&bench);
+    let length = rig.much();
+    let file = file(rig, length);
+    let task = rig.run(&bench.shard, send_range(bench.shard.clone(), socket, file, 0, length));
+    rig.pass(Duration::from_millis(100));
+    assert!(!task.is_done(), "nobody has read");
+    assert!(rig.read(&mut peer, length) == pattern(length), "the bytes differ");
+    assert_eq!(rig.wait(task), length);
+}
+
+fn a_file_to_a_reset_peer_is_an_error(rig: &Rig) {
+    let bench = rig.bench();
+    let (socket, peer) = rig.pair(&bench);
+    let length = rig.much();
+    let file = file(rig, length);
+    let shard = bench.shard.clone();
+    let task = rig.run(&bench.shard, async move {
+        loop {
+            if shard.sendfile(socket, &file, 0, length).await.is_err() {
+                return;
+            }
+        }
+    });
+    rig.pass(Duration::from_millis(20));
+    peer.reset();
+    rig.wait(task);
+    bench.shard.close(socket, Close::Graceful);
+    rig.until("the socket to be gone", || bench.shard.cells().sockets.get() == 0);
+}
+
+fn a_sender_that_is_given_up_still_sends(rig: &Rig) {
+    let bench = rig.bench();
+    let (socket, mut peer) = rig.pair(&bench);
+    bench.shard.queue(socket, Bytes::from(pattern(rig.much())));
+    let shard = bench.shard.clone();
+    let waiter = bench.shard.spawn(async move { drop(shard.sent(socket, 0).await) });
+    rig.pass(Duration::from_millis(5));
+    bench.shard.cancel(waiter);
+    bench.shard.forget(socket, Side::Write);
+    assert!(rig.read(&mut peer, rig.much()) == pattern(rig.much()), "the bytes differ");
 }

@@ -12,6 +12,8 @@ scripts!(
     splice_sends_what_was_queued_first,
     splice_waits_for_a_peer_that_does_not_read,
     splice_both_ways_at_once,
+    a_splice_that_is_given_up_loses_nothing,
+    closing_amid_a_splice_frees_everything,
     splice_to_a_reset_socket_is_an_error,
     splice_reports_a_reset_source,
 );
@@ -179,4 +181,54 @@ fn splice_reports_a_reset_source(rig: &Rig) {
     rig.turn();
     source.reset();
     assert!(rig.wait(task).is_err(), "a reset is not an end");
+}
+
+fn a_splice_that_is_given_up_loses_nothing(rig: &Rig) {
+    let bench = rig.bench();
+    let (from, mut source) = rig.pair(&bench);
+    let (to, mut sink) = rig.pair(&bench);
+    let bytes = pattern(1 << 20);
+    let mut written = 0;
+    let mut read = Vec::new();
+    let mut part = vec![0; 1 << 14];
+    let mut task = bench.shard.spawn(async {});
+    let mut round = 0;
+    rig.until("all bytes", || {
+        // Every few turns another task goes on with the relay, whatever the one before was doing.
+        if round % 7 == 0 {
+            bench.shard.cancel(task);
+            let relay = relay(bench.shard.clone(), from, to);
+            task = bench.shard.spawn(async move { relay.await.map(drop).expect("relays") });
+        }
+        round += 1;
+        if let Ok(count) = source.write(&bytes[written..(written + 30_000).min(bytes.len())]) {
+            written += count;
+        }
+        if let Ok(count) = sink.read(&mut part) {
+            read.extend_from_slice(&part[..count]);
+        }
+        read.len() == bytes.len()
+    });
+    assert!(read == bytes, "the bytes differ");
+}
+
+fn closing_amid_a_splice_frees_everything(rig: &Rig) {
+    let bench = rig.bench();
+    for how in [Close::Abort, Close::Graceful] {
+        let (from, mut source) = rig.pair(&bench);
+        let (to, sink) = rig.pair(&bench);
+        let task = bench.shard.spawn({
+            let relay = relay(bench.shard.clone(), from, to);
+            async move { drop(relay.await) }
+        });
+        for _ in 0..20 {
+            let _ = source.write(&pattern(100_000));
+            rig.turn();
+        }
+        bench.shard.cancel(task);
+        bench.shard.close(from, how);
+        bench.shard.close(to, how);
+        drop((source, sink));
+    }
+    rig.until("all sockets to be gone", || bench.shard.cells().sockets.get() == 0);
 }
