@@ -1,1 +1,39 @@
-fn main() {}
+//! The binary `anygate`: arguments to calls.
+#![forbid(unsafe_code)]
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use crate::args::{Command, CommandLine};
+use crate::source::Source;
+
+mod args;
+mod check;
+mod explain;
+mod prepare;
+mod report;
+mod routes;
+mod serve;
+mod source;
+
+fn main() -> ExitCode {
+    let here = Path::new("");
+    match CommandLine::parse().command {
+        Command::Serve(arguments) => serve::run(arguments, here),
+        Command::Check(arguments) => check::run(&arguments, &Source::choose(arguments.source.clone(), here)),
+        Command::Routes(arguments) => routes::run(&Source::choose(arguments.source, here)),
+        Command::Explain(arguments) => explain::run(&arguments, &Source::choose(arguments.source.clone(), here)),
+        Command::Schema => {
+            report::say(&format!("{:#}\n", anygate_core::config::schema()));
+            report::OK
+        }
+        Command::Completions(arguments) => {
+            let mut script = Vec::new();
+            clap_complete::generate(arguments.shell, &mut CommandLine::command(), "anygate", &mut script);
+            report::say(&String::from_utf8_lossy(&script));
+            report::OK
+        }
+    }
+}

@@ -17,10 +17,7 @@ use crate::pages::Pages;
 use crate::plan::{ClientSettings, Plan, Route};
 
 mod expect;
-mod locate;
 pub mod rules;
-
-pub use locate::locate;
 
 /// Most names of a folder that are compared with one that is not there.
 const NEIGHBOURS: usize = 1000;
@@ -82,12 +79,7 @@ pub fn compile(config: &Config, env: &CompileEnv) -> Compiled {
 }
 
 /// One rule's action and filters; `None` when something is wrong with them.
-fn compile_route(
-    config: &Config,
-    entry: &RouteEntry,
-    rule: &Rule,
-    findings: &mut Vec<Diagnostic>,
-) -> Option<Route> {
+fn compile_route(config: &Config, entry: &RouteEntry, rule: &Rule, findings: &mut Vec<Diagnostic>) -> Option<Route> {
     let headers = compile_headers(entry, findings);
     let action = compile_action(config, entry, rule, headers.as_ref(), findings);
     let (headers, action) = (headers?, action?);
@@ -142,7 +134,9 @@ fn compile_action(
                 }
             }
         }
-        route::Action::Redirect { status, location } => Some(Action::Redirect(Redirect::new(*status, location.clone()))),
+        route::Action::Redirect { status, location } => {
+            Some(Action::Redirect(Redirect::new(*status, location.clone())))
+        }
         route::Action::Echo { status } => Some(Action::Echo(Echo::new(*status, config.echo.body))),
         route::Action::Static(target) => {
             match Files::compile(target, &config.static_for(entry), &entry.base_dir, &config.files) {
@@ -190,9 +184,12 @@ fn path_help(written: &str, base_dir: &Path) -> Option<String> {
         let slash = if written.ends_with('/') { "/" } else { "" };
         return Some(format!("did you mean `{before}{near}{slash}`?"));
     }
-    let start = if base_dir.as_os_str().is_empty() { "the current folder".into() } else { base_dir.display().to_string() };
+    let start =
+        if base_dir.as_os_str().is_empty() { "the current folder".into() } else { base_dir.display().to_string() };
     Some(match Path::new(written).is_absolute() {
-        true => "an absolute path is taken as it is: create it, or write `./` before a path beside this file".to_owned(),
+        true => {
+            "an absolute path is taken as it is: create it, or write `./` before a path beside this file".to_owned()
+        }
         false => format!("create it, or correct the path, which starts at {start}"),
     })
 }

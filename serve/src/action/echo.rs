@@ -12,9 +12,9 @@
 
 use std::str;
 
+use anygate_proto::RequestView;
 use anygate_proto::known::Known;
 use anygate_proto::negotiate;
-use anygate_proto::RequestView;
 use serde_json::{Map, Value};
 
 use crate::body::{Body, Chunk};

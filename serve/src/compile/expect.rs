@@ -4,9 +4,9 @@ use std::path::{Component, Path, PathBuf};
 
 use anygate_core::config::Config;
 use anygate_core::{Diagnostic, Located};
-use anygate_route::{self as route, Expectation, Wanted};
+use anygate_route::{Expectation, Wanted};
 
-use super::locate;
+use crate::action::Action;
 use crate::plan::Plan;
 
 /// Checks every `expect` line.
@@ -30,12 +30,13 @@ fn check_file(
     tail: &str,
     wanted: &Wanted,
 ) -> Option<Diagnostic> {
-    let route::Action::Static(target) = &plan.table.rules()[rule].action else { return None };
-    let entry = &config.routes[rule];
-    let base = &entry.base_dir;
-    let found = locate(target, base, &config.static_for(entry), tail.as_bytes(), true);
+    let Action::Files(files) = &plan.routes[rule].action else { return None };
+    let found = files.locate(tail.as_bytes(), true);
     let met = match (wanted, &found) {
-        (Wanted::File(file), Ok(path)) => plain(&base.join(file)) == plain(path),
+        (Wanted::File(file), Ok(path)) => {
+            let wanted = config.routes[rule].base_dir.join(file);
+            plain(&std::path::absolute(&wanted).unwrap_or(wanted)) == plain(path)
+        }
         (Wanted::Status(status), Ok(_)) => *status == 200,
         (Wanted::Status(status), Err(got)) => status == got,
         (Wanted::File(_), Err(_)) => false,

@@ -1,0 +1,161 @@
+//! What may be said on the command line?
+
+use std::path::PathBuf;
+
+use anygate_core::config::{CoreList, Io, ListenAddr};
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, Parser, Subcommand};
+
+/// Said under every `--help`, because scripts need it.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  it went well; a server was told to stop and finished what it had
+  1  the configuration is refused, or a check failed
+  2  the command line was not understood
+  3  the server cannot start: an address is in use, a core is not there, a limit is too low";
+
+const LOOKUP: &str = "\
+Without -c, the first of anygate.yml, anygate.yaml, anygate.toml and anygate.json in the current folder is read. If there \
+is none, the -r rules are all there is; and without those, a small default answers on 127.0.0.1:8080: a page at /, /ok and \
+/echo.";
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// One line a rule: reverse proxy, static and SPA server, fixed answers and echo.
+///
+/// AnyGate reads rules such as `"/api/": "http://127.0.0.1:9000"` or `"/": "./dist/"`, and serves them on every core of
+/// this machine. Start with `anygate serve`.
+#[derive(Debug, Parser)]
+#[command(name = "anygate", version, styles = STYLES, after_help = EXIT_CODES, max_term_width = 100)]
+#[command(disable_help_subcommand = true, subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct CommandLine {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Serve(Serve),
+    Check(Check),
+    Routes(Routes),
+    Explain(Explain),
+    /// Print the JSON Schema of the configuration file, for editors.
+    #[command(after_help = EXAMPLE_SCHEMA)]
+    Schema,
+    Completions(Completions),
+}
+
+const EXAMPLE_SCHEMA: &str = "\
+Example:
+  anygate schema > anygate.schema.json
+  and as the first line of anygate.yml:
+  # yaml-language-server: $schema=./anygate.schema.json";
+
+/// Where the configuration comes from: the same for every command.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Source {
+    /// The configuration file: .yml, .yaml, .toml or .json
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// A rule, before those of the file; may be given several times
+    #[arg(short, long = "rule", value_name = "HEAD: ACTION")]
+    pub(crate) rules: Vec<String>,
+}
+
+/// Serve until told to stop.
+///
+/// SIGTERM and SIGINT stop accepting, finish what is in flight for at most `server.drain_timeout`, and exit with 0. SIGHUP
+/// reads the configuration again: one that does not check leaves the old one running.
+#[derive(Debug, Args)]
+#[command(after_help = format!("{LOOKUP}\n\n{EXAMPLE_SERVE}\n\n{EXIT_CODES}"))]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    pub(crate) source: Source,
+    /// Listen here instead of where the file says: `:8080`, `127.0.0.1:80`, `[::1]:80`, `unix:/run/anygate.sock`; may be
+    /// given several times
+    #[arg(short, long, value_name = "ADDR")]
+    pub(crate) listen: Vec<ListenAddr>,
+    /// Run on these processors, one thread each: `all`, `0-7`, `0,2,4-6`
+    #[arg(long, value_name = "LIST")]
+    pub(crate) cores: Option<CoreList>,
+    /// How to talk to the kernel: `auto` takes io_uring and falls back to epoll; with `uring` there is no fallback
+    #[arg(long, value_name = "auto|uring|epoll")]
+    pub(crate) io: Option<Io>,
+}
+
+const EXAMPLE_SERVE: &str = "\
+Examples:
+  anygate serve
+  anygate serve -c /etc/anygate/anygate.yml --cores 0-3
+  anygate serve -r '/: ./dist/' -r '/api/: http://127.0.0.1:9000' --listen :3000";
+
+/// Check the configuration and the expectations in it.
+///
+/// Every error and warning is reported in one run, with its line and what would be right. Names of upstreams are looked up,
+/// unless told not to; one that cannot be found is a warning, because its routes answer 503 until it can.
+#[derive(Debug, Args)]
+#[command(after_help = format!("{LOOKUP}\n\n{EXAMPLE_CHECK}\n\n{EXIT_CODES}"))]
+pub(crate) struct Check {
+    #[command(flatten)]
+    pub(crate) source: Source,
+    /// List the pairs of rules that some request fits at once, each with such a request and the rule that gets it
+    #[arg(long)]
+    pub(crate) overlaps: bool,
+    /// Look up no names
+    #[arg(long)]
+    pub(crate) offline: bool,
+}
+
+const EXAMPLE_CHECK: &str = "\
+Examples:
+  anygate check
+  anygate check -c anygate.yml --overlaps";
+
+/// Print the rules as a tree of hosts and paths.
+#[derive(Debug, Args)]
+#[command(after_help = format!("{LOOKUP}\n\n{EXIT_CODES}"))]
+pub(crate) struct Routes {
+    #[command(flatten)]
+    pub(crate) source: Source,
+}
+
+/// Tell what would happen to a request, and why: nothing is sent.
+///
+/// Says which rule wins and what its parameters are, why each other rule that is near lost, which filters run, and where the
+/// request goes: which file, which URL behind, which answer.
+#[derive(Debug, Args)]
+#[command(after_help = format!("{LOOKUP}\n\n{EXAMPLE_EXPLAIN}\n\n{EXIT_CODES}"))]
+pub(crate) struct Explain {
+    /// Method and target: `GET http://host/path`, `GET host/path` or `GET /path`; `/path` alone means GET
+    #[arg(value_name = "REQUEST")]
+    pub(crate) request: String,
+    /// A header field of the request, such as `Host: example.com`; may be given several times
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    pub(crate) headers: Vec<String>,
+    #[command(flatten)]
+    pub(crate) source: Source,
+}
+
+const EXAMPLE_EXPLAIN: &str = "\
+Examples:
+  anygate explain 'GET http://api.example.com/users/42'
+  anygate explain 'POST /users' -H 'Host: api.example.com'
+  anygate explain /deep/link -H 'Accept: text/html'";
+
+/// Print completions for a shell.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLE_COMPLETIONS)]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+const EXAMPLE_COMPLETIONS: &str = "\
+Examples:
+  anygate completions bash > ~/.local/share/bash-completion/completions/anygate
+  anygate completions fish > ~/.config/fish/completions/anygate.fish";

@@ -1,0 +1,79 @@
+//! How are findings told? On standard error, in colour on a terminal alone.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use anygate_core::{Diagnostic, Sources, render};
+
+/// It went well.
+pub(crate) const OK: ExitCode = ExitCode::SUCCESS;
+/// The configuration is refused, or a check failed.
+pub(crate) const REFUSED: u8 = 1;
+/// The command line was not understood.
+pub(crate) const USAGE: u8 = 2;
+/// The server cannot start.
+pub(crate) const CANNOT_START: u8 = 3;
+
+/// Whether colours may be used on what `stream` is connected to: a terminal that knows them, and nobody objects
+/// (<https://no-color.org>).
+pub(crate) fn colours(stream: &impl IsTerminal) -> bool {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    stream.is_terminal() && !set("NO_COLOR") && !dumb
+}
+
+/// Writes every finding to standard error, and a line that counts them if there is an error.
+pub(crate) fn findings(sources: &Sources, list: &[Diagnostic]) {
+    let stderr = io::stderr();
+    let colour = colours(&stderr);
+    let mut text = String::new();
+    for finding in list {
+        text.push_str(&render(sources, finding, colour));
+        text.push_str("\n\n");
+    }
+    let errors = list.iter().filter(|finding| finding.is_error()).count();
+    if errors > 0 {
+        text.push_str(&format!("{}\n", counted(errors, list.len() - errors)));
+    }
+    // Nobody is left to tell when standard error is gone.
+    let _ = stderr.lock().write_all(text.as_bytes());
+}
+
+/// `2 errors and 1 warning`.
+pub(crate) fn counted(errors: usize, warnings: usize) -> String {
+    let errors_text = plural(errors, "error");
+    match warnings {
+        0 => errors_text,
+        _ => format!("{errors_text} and {}", plural(warnings, "warning")),
+    }
+}
+
+/// `1 rule`, `2 rules`.
+pub(crate) fn plural(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Writes a result to standard output; a reader that has seen enough (`| head`) is no error.
+pub(crate) fn say(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Writes what stands in the way to standard error.
+pub(crate) fn complain(text: &str) {
+    let stderr = io::stderr();
+    let (start, end) = if colours(&stderr) { ("\u{1b}[1;31m", "\u{1b}[0m") } else { ("", "") };
+    let _ = writeln!(stderr.lock(), "{start}error{end}: {text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::counted;
+
+    #[test]
+    fn what_is_counted_is_singular_or_plural() {
+        assert_eq!(counted(1, 0), "1 error");
+        assert_eq!(counted(2, 1), "2 errors and 1 warning");
+        assert_eq!(counted(0, 3), "0 errors and 3 warnings");
+    }
+}
