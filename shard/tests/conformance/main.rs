@@ -5,8 +5,10 @@
 mod rig;
 
 mod accept;
+mod allocations;
 mod close;
 mod connect;
+mod descriptors;
 mod handover;
 mod parking;
 mod receive;

@@ -96,6 +96,8 @@ const ALARM: u32 = u32::MAX;
 
 fn a_deadline_ends_a_sleep(rig: &Rig) {
     let bench = rig.bench();
+    let (socket, _peer) = rig.pair(&bench);
+    assert!(bench.shard.poll_recv(socket, Class::Head, Wake::row(1)).is_pending());
     let shard = bench.shard.clone();
     let task = rig.run(&bench.shard, async move { shard.sleep(Duration::from_millis(80)).await });
     sleep_until(rig, &bench, || task.is_done(), || ());
@@ -107,6 +109,8 @@ fn a_deadline_ends_a_sleep(rig: &Rig) {
 
 fn a_lane_ends_a_sleep(rig: &Rig) {
     let bench = rig.bench();
+    let (listener, _address) = rig.listen(&bench);
+    assert!(bench.shard.poll_accept(listener, Wake::row(1)).is_pending());
     let _entry = bench.shard.lane_push(bench.shard.lane(Duration::from_millis(80)), 5);
     sleep_until(rig, &bench, || bench.probe.expired.borrow().contains(&5), || ());
 }

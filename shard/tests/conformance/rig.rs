@@ -174,7 +174,7 @@ pub(crate) struct Rig {
 }
 
 impl Rig {
-    fn new(kind: Kind, world: Option<World>) -> Rig {
+    pub(crate) fn new(kind: Kind, world: Option<World>) -> Rig {
         Rig {
             kind,
             world,
@@ -245,8 +245,8 @@ impl Rig {
 
     /// One turn of every shard; where nothing was to do, a little time passes.
     pub(crate) fn turn(&self) {
-        let benches = self.benches.borrow().clone();
         if let Some(world) = &self.world {
+            let benches = self.benches.borrow().clone();
             let mut turns: Vec<_> =
                 benches.iter().map(|bench| move |park| bench.shard.turn(&*bench.probe, &bench.mailbox, park)).collect();
             let mut turns: Vec<&mut dyn FnMut(Park) -> anygate_shard::Progress> =
@@ -254,7 +254,8 @@ impl Rig {
             world.turn_all(&mut turns);
             return;
         }
-        for bench in &benches {
+        let benches = self.benches.borrow();
+        for bench in benches.iter() {
             let park = if benches.len() == 1 { Park::AtMost(Duration::from_micros(500)) } else { Park::Never };
             bench.shard.turn(&*bench.probe, &bench.mailbox, park);
         }
@@ -504,7 +505,7 @@ impl Rig {
     }
 
     /// After a script: every socket is closed and nothing of the shards may be left.
-    fn finish(&self) {
+    pub(crate) fn finish(&self) {
         for bench in self.benches.borrow().iter() {
             bench.shard.shutdown();
             assert_eq!(bench.shard.cells().sockets.get(), 0, "sockets left after the end");

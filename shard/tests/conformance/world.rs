@@ -12,11 +12,13 @@ use anygate_shard::{Bytes, Class, Close, Shard, SocketId};
 
 use crate::rig::{Replay, Rig, pattern, seeds};
 
+/// A client's answer, and whether its connection ended well.
+type Answer = (Vec<u8>, bool);
+
 /// What the clients of one run saw.
 #[derive(Debug, PartialEq, Eq)]
 struct Seen {
-    /// Each client's answer, and whether its connection ended well.
-    answers: Vec<(Vec<u8>, bool)>,
+    answers: Vec<Answer>,
     trace: u64,
     open_ends: usize,
 }
@@ -66,7 +68,7 @@ fn run(seed: u64, personality: Personality, faults: Faults) -> Seen {
             }
         }
     });
-    let answers: Rc<RefCell<Vec<(Vec<u8>, bool)>>> = Rc::new(RefCell::new(vec![(Vec::new(), false); CLIENTS]));
+    let answers: Rc<RefCell<Vec<Answer>>> = Rc::new(RefCell::new(vec![(Vec::new(), false); CLIENTS]));
     let left = Rc::new(Cell::new(CLIENTS));
     for number in 0..CLIENTS {
         let (shard, answers, left, address) = (client.shard.clone(), answers.clone(), left.clone(), address.clone());
