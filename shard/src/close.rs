@@ -70,6 +70,10 @@ impl Shard {
         slot.tally.set(0);
         let connected = !slot.has(flag::LISTENER | flag::CONNECTING);
         if how == Close::Graceful && connected && slot.write_error.get() == 0 && slot.read_error.get() == 0 {
+            if slot.has(flag::ENDED) && slot.queued() == 0 && !slot.has(flag::WRITE_ARMED) {
+                // Both are done: the descriptor's end is the FIN.
+                return shard.finish(slot, id.index, false);
+            }
             slot.set(flag::FIN_WANTED);
             shard.set_close_timer(slot, id.index, FLUSH_LIMIT);
             shard.sockets.mark_dirty(id.index);

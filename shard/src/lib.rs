@@ -47,7 +47,7 @@ pub use pool::{Blocking, Gone, Pool};
 pub use receive::Accepted;
 pub use shard::{Options, Park, Progress, Service, Shard};
 pub use socket::Side;
-pub use time::Tick;
+pub use time::{Tick, wall_clock};
 pub use timer::{Deadline, LaneEntry, LaneId};
 pub use transfer::SENDFILE_STEP;
 pub use wake::{SocketId, TaskId, Wake};

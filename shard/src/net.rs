@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -85,6 +85,42 @@ pub fn bind(address: &Address, how: &Bind) -> io::Result<OwnedFd> {
     listen(&fd, how.backlog)?;
     Ok(fd)
 }
+
+/// Makes a group of SO_REUSEPORT listeners take connections by the core that received their handshake: the listener opened
+/// n-th gets those of `cores[n]`; those of any other core are spread. One call on any member serves the group.
+///
+/// # Errors
+/// What the kernel says; `InvalidInput` for more than 200 cores.
+pub fn steer_by_cpu(listener: impl AsFd, cores: &[usize]) -> io::Result<()> {
+    // A conditional jump of a classic BPF program reaches 255 instructions.
+    if cores.is_empty() || cores.len() > 200 {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let statement = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
+    let mut program = vec![statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, CPU_OF_PACKET)];
+    for (number, core) in cores.iter().enumerate() {
+        let compare = statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, *core as u32);
+        program.push(libc::sock_filter { jf: 1, ..compare });
+        program.push(statement(libc::BPF_RET | libc::BPF_K, number as u32));
+    }
+    program.push(statement(libc::BPF_ALU | libc::BPF_MOD | libc::BPF_K, cores.len() as u32));
+    program.push(statement(libc::BPF_RET | libc::BPF_A, 0));
+    let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+    // SAFETY: `filter` points to `program`, which lives through the call; the kernel copies and checks it.
+    sys::check(unsafe {
+        libc::setsockopt(
+            listener.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_REUSEPORT_CBPF,
+            (&raw const filter).cast(),
+            size_of::<libc::sock_fprog>() as libc::socklen_t,
+        )
+    })
+    .map(drop)
+}
+
+/// Offset of the receiving core's number among what a packet filter may load (SKF_AD_OFF + SKF_AD_CPU).
+const CPU_OF_PACKET: u32 = (-0x1000_i32 + 36) as u32;
 
 /// Binds a TCP address without SO_REUSEPORT and lets it go again: finds out whether another program, or an earlier
 /// run of this one, listens there.
@@ -249,6 +285,8 @@ impl RawAddress {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
 
     #[test]
@@ -294,5 +332,31 @@ mod tests {
     fn names_and_literals_resolve() {
         assert_eq!(resolve("127.0.0.1", 80).unwrap(), ["127.0.0.1:80".parse().unwrap()]);
         assert_eq!(resolve("[::1]", 80).unwrap(), ["[::1]:80".parse().unwrap()]);
+    }
+
+    #[test]
+    fn connections_go_to_the_listener_of_the_core_that_received_them() {
+        let allowed = crate::cores::allowed().unwrap();
+        let group = Bind { reuse_port: true, ..Bind::default() };
+        let first = TcpListener::from(bind(&Address::Ip(([127, 0, 0, 1], 0).into()), &group).unwrap());
+        let address = first.local_addr().unwrap();
+        let mut listeners = vec![first];
+        for _ in 1..allowed.len() {
+            listeners.push(TcpListener::from(bind(&Address::Ip(address), &group).unwrap()));
+        }
+        steer_by_cpu(&listeners[0], &allowed).unwrap();
+        for (number, core) in allowed.iter().enumerate() {
+            // On loopback the receiving core is the client's.
+            let core = *core;
+            let clients = std::thread::spawn(move || {
+                crate::cores::pin(core).unwrap();
+                (0..16).map(|_| std::net::TcpStream::connect(address).unwrap()).collect::<Vec<_>>()
+            });
+            let clients = clients.join().unwrap();
+            for _ in &clients {
+                assert!(listeners[number].accept().is_ok(), "core {core}");
+            }
+            assert!(listeners.iter().all(|listener| listener.accept().is_err()), "nobody else got one");
+        }
     }
 }

@@ -7,6 +7,9 @@ use crate::bytes::Bytes;
 /// Segments in one send.
 pub(crate) const SEGMENTS_PER_SEND: usize = 64;
 
+/// Bytes in one send: a larger one would keep the shard from its other sockets.
+pub(crate) const BYTES_PER_SEND: usize = 512 << 10;
+
 /// A socket's output. Boxed, and only a socket with something to send has one.
 #[derive(Default)]
 pub(crate) struct Out {
@@ -35,26 +38,39 @@ impl Out {
 
     /// The first segments, as one send takes them.
     pub(crate) fn gather<'a>(&'a self, into: &mut [&'a [u8]; SEGMENTS_PER_SEND]) -> usize {
-        let count = self.segments.len().min(SEGMENTS_PER_SEND);
-        for (place, segment) in into.iter_mut().zip(&self.segments) {
-            *place = segment;
+        let mut count = 0;
+        for (place, part) in into.iter_mut().zip(self.parts()) {
+            *place = part;
+            count += 1;
         }
         count
     }
 
-    /// The only segment, when there is exactly one.
-    pub(crate) fn single(&self) -> Option<&Bytes> {
-        if self.segments.len() == 1 { self.segments.front() } else { None }
+    /// The first segments, cut to what one send takes.
+    fn parts(&self) -> impl Iterator<Item = &[u8]> {
+        let mut room = BYTES_PER_SEND;
+        self.segments.iter().take(SEGMENTS_PER_SEND).map_while(move |segment| {
+            let part = &segment[..segment.len().min(room)];
+            room -= part.len();
+            (!part.is_empty()).then_some(part)
+        })
+    }
+
+    /// The only segment, when there is exactly one, cut to what one send takes.
+    pub(crate) fn single(&self) -> Option<&[u8]> {
+        if self.segments.len() == 1 { self.parts().next() } else { None }
     }
 
     /// The first segments as a message header that stays where it is until the next call, and their bytes.
     pub(crate) fn message(&mut self) -> (*const libc::msghdr, usize) {
-        self.iovecs.clear();
+        let mut iovecs = std::mem::take(&mut self.iovecs);
+        iovecs.clear();
         let mut bytes = 0;
-        for segment in self.segments.iter().take(SEGMENTS_PER_SEND) {
-            self.iovecs.push(libc::iovec { iov_base: segment.as_ptr().cast_mut().cast(), iov_len: segment.len() });
-            bytes += segment.len();
+        for part in self.parts() {
+            iovecs.push(libc::iovec { iov_base: part.as_ptr().cast_mut().cast(), iov_len: part.len() });
+            bytes += part.len();
         }
+        self.iovecs = iovecs;
         // SAFETY: all-zero is a valid msghdr: no name, no control data, no segments.
         let message = self.message.insert(unsafe { std::mem::zeroed() });
         message.msg_iov = self.iovecs.as_mut_ptr();
@@ -103,8 +119,21 @@ mod tests {
         assert_eq!(gathered[..count].concat(), b"fgh");
         assert!(out.single().is_none());
         out.sent(2);
-        assert_eq!(out.single().map(|only| only.to_vec()), Some(b"h".to_vec()));
+        assert_eq!(out.single().map(|only| <[u8]>::to_vec(only)), Some(b"h".to_vec()));
         out.sent(1);
         assert_eq!(out.queued(), 0);
+    }
+
+    #[test]
+    fn one_send_takes_a_step_of_what_is_queued() {
+        let mut out = Out::default();
+        out.push(Bytes::from(vec![1; 300 << 10]));
+        out.push(Bytes::from(vec![2; 300 << 10]));
+        out.push(Bytes::from(vec![3; 300 << 10]));
+        let (_, bytes) = out.message();
+        assert_eq!(bytes, BYTES_PER_SEND);
+        let mut gathered: [&[u8]; SEGMENTS_PER_SEND] = [&[]; SEGMENTS_PER_SEND];
+        assert_eq!(out.gather(&mut gathered), 2);
+        assert_eq!(gathered[1].len(), BYTES_PER_SEND - (300 << 10));
     }
 }

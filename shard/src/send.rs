@@ -5,7 +5,7 @@ use std::task::Poll;
 
 use crate::bytes::Bytes;
 use crate::net::Address;
-use crate::out::SEGMENTS_PER_SEND;
+use crate::out::{BYTES_PER_SEND, SEGMENTS_PER_SEND};
 use crate::shard::{Inner, Shard};
 use crate::socket::{Side, Slot, errno, flag, gone};
 use crate::wake::{SocketId, Wake};
@@ -101,7 +101,7 @@ impl Shard {
         if let Some(slot) = shard.sockets.get(id)
             && !slot.has(flag::WRITE_ARMED | flag::CONNECTING)
         {
-            shard.send_now(slot, true);
+            shard.send_now(slot, id.index, true);
             shard.sent(slot, id.index);
         }
     }
@@ -149,22 +149,30 @@ impl Inner {
             } else if self.driver.start_send(slot, index) {
                 return;
             } else {
-                self.send_now(slot, false);
+                self.send_now(slot, index, false);
             }
         }
         self.sent(slot, index);
     }
 
-    /// Sends until nothing is left or the kernel has no room.
-    pub(crate) fn send_now(&self, slot: &Slot, more: bool) {
+    /// Sends until nothing is left, the kernel has no room, or a step is done: then the rest is for the next turn.
+    pub(crate) fn send_now(&self, slot: &Slot, index: u32, more: bool) {
         debug_assert!(!slot.has(flag::WRITE_ARMED));
         let Some(mut out) = slot.out.take() else { return };
         let mut failed = None;
+        let mut step = 0;
         while out.queued() > 0 && slot.has(flag::WRITABLE) {
+            if step >= BYTES_PER_SEND {
+                self.sockets.mark_dirty(index);
+                break;
+            }
             let mut parts: [&[u8]; SEGMENTS_PER_SEND] = [&[]; SEGMENTS_PER_SEND];
             let count = out.gather(&mut parts);
             match self.driver.send(slot.fd.get(), &parts[..count], more) {
-                Ok(bytes) => out.sent(bytes),
+                Ok(bytes) => {
+                    out.sent(bytes);
+                    step += bytes;
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => slot.clear(flag::WRITABLE),
                 Err(error) => {
                     failed = Some(errno(&error));

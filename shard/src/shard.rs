@@ -233,7 +233,11 @@ impl Shard {
 
     /// Ends everything, for who drives [`turn`](Self::turn) by hand: drops all tasks, closes all sockets, waits for the
     /// kernel to let go of buffers. Tasks hold handles of their shard, so a shard is not freed before this.
+    ///
+    /// # Panics
+    /// When called from within a turn.
     pub fn shutdown(&self) {
+        assert!(!self.0.in_turn.get(), "a shard does not end within its turn");
         self.0.shutdown();
     }
 

@@ -56,6 +56,12 @@ pub(crate) fn unix() -> u64 {
     read(libc::CLOCK_REALTIME_COARSE).0
 }
 
+/// The time of day for log lines: seconds and milliseconds since 1970-01-01 00:00:00 UTC.
+pub fn wall_clock() -> (u64, u32) {
+    let (seconds, nanoseconds) = read(libc::CLOCK_REALTIME);
+    (seconds, (nanoseconds / 1_000_000) as u32)
+}
+
 fn read(clock: libc::clockid_t) -> (u64, u64) {
     let mut at = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `at` is a valid timespec the kernel fills; both clocks exist on every Linux.

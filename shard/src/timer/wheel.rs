@@ -1,4 +1,7 @@
-//! Which task's deadline has passed: a hashed wheel whose entries move later for free.
+//! Which task's deadline has passed: a wheel of two levels whose entries move later for free.
+//!
+//! What is due within four seconds lies in a bucket of one millisecond, the rest in a bucket of about a second and moves
+//! to the fine level when that second begins. So a shard with many far deadlines wakes up once a second for them.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -9,88 +12,121 @@ use std::time::Duration;
 use crate::time::Tick;
 use crate::wake::Wake;
 
-/// A bucket's width: a deadline is late by at most this, never early.
-const RESOLUTION: u64 = 1_000_000;
-const BUCKETS: usize = 8192;
+/// A fine bucket's width in nanoseconds: a deadline is late by at most this, never early.
+const FINE: u64 = 1_000_000;
+/// Fine buckets in a coarse one.
+const FINE_IN_COARSE: u64 = 1024;
+/// Buckets of each level.
+const BUCKETS: u64 = 4096;
 const NIL: u32 = u32::MAX;
 
 struct Entry {
     /// When the owner wants to be told; later than the bucket's time after a lazy reset.
     at: Tick,
     wake: Wake,
-    bucket: u32,
+    /// The list it is in: a fine bucket, or BUCKETS + a coarse one, or NIL.
+    list: u32,
     previous: u32,
     next: u32,
     expired: bool,
 }
 
+/// The number of the fine bucket that is the first at or after `at`, counted from the clock's start.
+fn fine(at: Tick) -> u64 {
+    at.as_nanos().div_ceil(FINE)
+}
+
+/// The buckets of one level: lists, and one bit for each that is not empty.
+struct Level {
+    heads: Box<[u32]>,
+    busy: Box<[u64]>,
+}
+
+impl Level {
+    fn new() -> Level {
+        Level { heads: vec![NIL; BUCKETS as usize].into(), busy: vec![0; BUCKETS as usize / 64].into() }
+    }
+
+    /// How many buckets after `from` the first busy one comes.
+    fn first_busy(&self, from: u64) -> Option<u64> {
+        let first = (from % BUCKETS) as usize;
+        let words = self.busy.len();
+        for step in 0..=words {
+            let at = (first / 64 + step) % words;
+            let mut bits = self.busy[at];
+            if step == 0 {
+                bits &= !0 << (first % 64);
+            } else if step == words {
+                bits &= !(!0 << (first % 64));
+            }
+            if bits != 0 {
+                let bucket = at * 64 + bits.trailing_zeros() as usize;
+                return Some((bucket as u64 + BUCKETS - first as u64) % BUCKETS);
+            }
+        }
+        None
+    }
+}
+
 /// All deadlines of a shard.
 pub(crate) struct Wheel {
     entries: RefCell<Vec<Entry>>,
-    heads: RefCell<Box<[u32]>>,
-    /// One bit for each bucket that is not empty.
-    busy: RefCell<Box<[u64]>>,
+    levels: RefCell<[Level; 2]>,
     free: Cell<u32>,
     armed: Cell<u32>,
-    /// The first bucket, counted from the clock's start, that was not looked at yet.
+    /// The first fine bucket, counted from the clock's start, that was not looked at yet.
     cursor: Cell<u64>,
     now: Cell<Tick>,
 }
-
-/// A bucket that holds nothing: the entry waits for a reset.
-const UNARMED: u32 = NIL;
 
 impl Wheel {
     pub(crate) fn new(now: Tick) -> Rc<Wheel> {
         Rc::new(Wheel {
             entries: RefCell::default(),
-            heads: RefCell::new(vec![NIL; BUCKETS].into()),
-            busy: RefCell::new(vec![0; BUCKETS / 64].into()),
+            levels: RefCell::new([Level::new(), Level::new()]),
             free: Cell::new(NIL),
             armed: Cell::new(0),
-            cursor: Cell::new(now.as_nanos() / RESOLUTION),
+            cursor: Cell::new(now.as_nanos() / FINE),
             now: Cell::new(now),
         })
     }
 
-    /// The bucket, counted from the clock's start, whose time is the first at or after `at`.
-    fn bucket_of(&self, at: Tick) -> u64 {
-        at.as_nanos().div_ceil(RESOLUTION).max(self.cursor.get())
-    }
-
     fn arm(&self, index: u32) {
         let mut entries = self.entries.borrow_mut();
-        let mut heads = self.heads.borrow_mut();
-        let at = entries[index as usize].at;
-        let bucket = (self.bucket_of(at) % BUCKETS as u64) as u32;
-        let next = heads[bucket as usize];
-        let entry = &mut entries[index as usize];
-        entry.bucket = bucket;
-        entry.previous = NIL;
-        entry.next = next;
+        let mut levels = self.levels.borrow_mut();
+        let at = fine(entries[index as usize].at).max(self.cursor.get());
+        let (level, bucket) =
+            if at - self.cursor.get() < BUCKETS { (0, at % BUCKETS) } else { (1, at / FINE_IN_COARSE % BUCKETS) };
+        let Level { heads, busy } = &mut levels[level];
+        let next = std::mem::replace(&mut heads[bucket as usize], index);
+        busy[bucket as usize / 64] |= 1 << (bucket % 64);
         if next != NIL {
             entries[next as usize].previous = index;
         }
-        heads[bucket as usize] = index;
-        self.busy.borrow_mut()[bucket as usize / 64] |= 1 << (bucket % 64);
+        let entry = &mut entries[index as usize];
+        entry.list = (level as u64 * BUCKETS + bucket) as u32;
+        entry.previous = NIL;
+        entry.next = next;
         self.armed.set(self.armed.get() + 1);
     }
 
     fn disarm(&self, index: u32) {
         let mut entries = self.entries.borrow_mut();
         let entry = &mut entries[index as usize];
-        let (bucket, previous, next) = (entry.bucket, entry.previous, entry.next);
-        if bucket == UNARMED {
+        let (list, previous, next) = (entry.list, entry.previous, entry.next);
+        if list == NIL {
             return;
         }
-        entry.bucket = UNARMED;
+        entry.list = NIL;
         if next != NIL {
             entries[next as usize].previous = previous;
         }
         if previous == NIL {
-            self.heads.borrow_mut()[bucket as usize] = next;
+            let Level { heads, busy } = &mut self.levels.borrow_mut()[(u64::from(list) / BUCKETS) as usize];
+            let bucket = (u64::from(list) % BUCKETS) as usize;
+            heads[bucket] = next;
             if next == NIL {
-                self.busy.borrow_mut()[bucket as usize / 64] &= !(1 << (bucket % 64));
+                busy[bucket / 64] &= !(1 << (bucket % 64));
             }
         } else {
             entries[previous as usize].next = next;
@@ -101,7 +137,7 @@ impl Wheel {
     /// Moves the wheel to `now` and hands the wake of each deadline that has passed to `wake`.
     pub(crate) fn advance(&self, now: Tick, mut wake: impl FnMut(Wake)) {
         self.now.set(now);
-        let until = now.as_nanos() / RESOLUTION;
+        let until = now.as_nanos() / FINE;
         let from = self.cursor.get();
         if until < from {
             return;
@@ -110,28 +146,35 @@ impl Wheel {
         if self.armed.get() == 0 {
             return;
         }
-        for bucket in from..=until.min(from + BUCKETS as u64 - 1) {
-            let bucket = (bucket % BUCKETS as u64) as usize;
-            let mut index = self.heads.borrow()[bucket];
-            while index != NIL {
-                let (at, next) = {
-                    let entries = self.entries.borrow();
-                    (entries[index as usize].at, entries[index as usize].next)
+        let (coarse_from, coarse_until) = (from / FINE_IN_COARSE, (until + 1) / FINE_IN_COARSE);
+        for bucket in coarse_from..=coarse_until.min(coarse_from + BUCKETS - 1) {
+            self.look(1, bucket % BUCKETS, now, &mut wake);
+        }
+        for bucket in from..=until.min(from + BUCKETS - 1) {
+            self.look(0, bucket % BUCKETS, now, &mut wake);
+        }
+    }
+
+    /// Wakes what is due in a bucket, and moves what lies elsewhere by now.
+    fn look(&self, level: usize, bucket: u64, now: Tick, wake: &mut impl FnMut(Wake)) {
+        let mut index = self.levels.borrow()[level].heads[bucket as usize];
+        while index != NIL {
+            let (at, next) = {
+                let entry = &self.entries.borrow()[index as usize];
+                (entry.at, entry.next)
+            };
+            self.disarm(index);
+            if at <= now {
+                let waiter = {
+                    let entry = &mut self.entries.borrow_mut()[index as usize];
+                    entry.expired = true;
+                    std::mem::take(&mut entry.wake)
                 };
-                if at <= now {
-                    self.disarm(index);
-                    let waiter = {
-                        let entry = &mut self.entries.borrow_mut()[index as usize];
-                        entry.expired = true;
-                        std::mem::take(&mut entry.wake)
-                    };
-                    wake(waiter);
-                } else if at.as_nanos().div_ceil(RESOLUTION) % BUCKETS as u64 != bucket as u64 {
-                    self.disarm(index);
-                    self.arm(index);
-                }
-                index = next;
+                wake(waiter);
+            } else {
+                self.arm(index);
             }
+            index = next;
         }
     }
 
@@ -140,31 +183,19 @@ impl Wheel {
         if self.armed.get() == 0 {
             return None;
         }
-        let busy = self.busy.borrow();
         let cursor = self.cursor.get();
-        let first = (cursor % BUCKETS as u64) as usize;
-        let words = busy.len();
-        for step in 0..=words {
-            let at = (first / 64 + step) % words;
-            let mut bits = busy[at];
-            if step == 0 {
-                bits &= !0 << (first % 64);
-            } else if step == words {
-                bits &= !(!0 << (first % 64));
-            }
-            if bits != 0 {
-                let bucket = at * 64 + bits.trailing_zeros() as usize;
-                let ahead = (bucket + BUCKETS - first) % BUCKETS;
-                return Some(Tick::from_nanos((cursor + ahead as u64) * RESOLUTION));
-            }
-        }
-        None
+        let levels = self.levels.borrow();
+        let soon = levels[0].first_busy(cursor).map(|ahead| cursor + ahead);
+        let coarse = cursor / FINE_IN_COARSE;
+        // The coarse bucket of the present was looked at; what is in it is due after a whole rotation.
+        let later = levels[1].first_busy(coarse + 1).map(|ahead| (coarse + 1 + ahead) * FINE_IN_COARSE);
+        let first = soon.into_iter().chain(later).min()?;
+        Some(Tick::from_nanos(first * FINE))
     }
 
     fn allot(&self) -> u32 {
         let mut entries = self.entries.borrow_mut();
-        let empty =
-            Entry { at: Tick::MAX, wake: Wake::NONE, bucket: UNARMED, previous: NIL, next: NIL, expired: false };
+        let empty = Entry { at: Tick::MAX, wake: Wake::NONE, list: NIL, previous: NIL, next: NIL, expired: false };
         let index = self.free.get();
         if index == NIL {
             entries.push(empty);
@@ -211,7 +242,7 @@ impl Deadline {
         let at = self.wheel.now.get() + after;
         let rearm = {
             let entry = &mut self.wheel.entries.borrow_mut()[self.index as usize];
-            let rearm = entry.bucket == UNARMED || at < entry.at;
+            let rearm = entry.list == NIL || at < entry.at;
             entry.at = at;
             entry.expired = false;
             rearm
@@ -293,7 +324,23 @@ mod tests {
             }
         };
         assert_eq!(passed, Tick::ZERO + 40_000 * MS);
-        assert!(looks < 10, "looked {looks} times");
+        assert!(looks < 50, "looked {looks} times");
+    }
+
+    #[test]
+    fn a_deadline_a_day_away_takes_few_looks() {
+        let wheel = Wheel::new(Tick::ZERO);
+        let mut deadline = Deadline::new(&wheel, Some(86_400_000 * MS));
+        let _ = deadline.poll_expired_wake(Wake::row(1));
+        let (mut now, mut looks) = (Tick::ZERO, 0);
+        while woken(&wheel, now) == 0 {
+            let next = wheel.next().unwrap();
+            assert!(next > now, "time stands still");
+            now = next;
+            looks += 1;
+        }
+        assert_eq!(now, Tick::ZERO + 86_400_000 * MS);
+        assert!(looks < 100, "looked {looks} times");
     }
 
     #[test]

@@ -114,10 +114,14 @@ impl Uring {
     }
 
     pub(super) fn await_side(&self, slot: &Slot, index: u32, side: Side) {
+        let armed = if side == Side::Read { flag::READ_ARMED } else { flag::WRITE_ARMED };
+        if slot.has(armed) {
+            // Whatever is under way wakes the side when it ends.
+            return;
+        }
         let fd = types::Fd(slot.fd.get());
         match side {
             Side::Read => {
-                debug_assert!(!slot.has(flag::READ_ARMED));
                 let mut events = libc::POLLIN as u32 | libc::POLLRDHUP as u32;
                 if slot.has(flag::LISTENER) {
                     // A listener shared by several shards wakes one of them.
@@ -129,7 +133,6 @@ impl Uring {
                 unsafe { self.arm_read(entry, op::POLL_READ, slot, index) };
             }
             Side::Write => {
-                debug_assert!(!slot.has(flag::WRITE_ARMED));
                 slot.set(flag::WRITE_ARMED | flag::WRITE_POLLS);
                 let entry = opcode::PollAdd::new(fd, libc::POLLOUT as u32).build();
                 // SAFETY: a poll points to no memory.
