@@ -91,7 +91,8 @@ impl Service for Door {
         match order {
             Order::Listen { fd, number } => match self.server.shard.listen(fd) {
                 Ok(socket) => {
-                    let row = self.server.add_row(Row::Listener(crate::connection::row::ListenerRow { socket, number }));
+                    let row =
+                        self.server.add_row(Row::Listener(crate::connection::row::ListenerRow { socket, number }));
                     accept::accept(&self.server, row, socket, number);
                 }
                 Err(error) => {

@@ -24,10 +24,7 @@ impl Pages {
                 let answer = Answer {
                     status,
                     server,
-                    fields: &[
-                        ("Content-Type", b"text/plain; charset=utf-8"),
-                        ("X-Content-Type-Options", b"nosniff"),
-                    ],
+                    fields: &[("Content-Type", b"text/plain; charset=utf-8"), ("X-Content-Type-Options", b"nosniff")],
                     body: BodyLength::None,
                     persistence: Persistence::Implied,
                 };

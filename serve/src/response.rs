@@ -62,7 +62,15 @@ impl Response {
     /// A response with these field lines and this body.
     #[must_use]
     pub fn new(status: u16, lines: impl Into<Bytes>, body: Body) -> Self {
-        Self { status, fields: FieldSource::Lines(lines.into()), edits: SmallVec::new(), body, length: None, close: false, via: true }
+        Self {
+            status,
+            fields: FieldSource::Lines(lines.into()),
+            edits: SmallVec::new(),
+            body,
+            length: None,
+            close: false,
+            via: true,
+        }
     }
 
     /// A short text answer: `status` and its phrase. Says nothing about what stands behind.
@@ -70,7 +78,8 @@ impl Response {
     pub fn page(status: u16) -> Self {
         let phrase = anygate_core::status::phrase(status).unwrap_or("Unknown");
         let body = format!("{status} {phrase}\n");
-        let lines = Bytes::from_static(b"Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n");
+        let lines =
+            Bytes::from_static(b"Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n");
         Self::new(status, lines, Body::Bytes(Bytes::from(body.into_bytes())))
     }
 }

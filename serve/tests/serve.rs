@@ -7,10 +7,10 @@ mod harness;
 
 #[path = "serve/answers.rs"]
 mod answers;
-#[path = "serve/costs.rs"]
-mod costs;
 #[path = "serve/connections.rs"]
 mod connections;
+#[path = "serve/costs.rs"]
+mod costs;
 #[path = "serve/files.rs"]
 mod files;
 #[path = "serve/proxy.rs"]

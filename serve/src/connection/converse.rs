@@ -250,8 +250,7 @@ impl Conversation {
         let server = Rc::clone(self.server());
         let raw = self.seat.peer.clone();
         let effective = raw.ip().map(|at| forwarded::client_address(at.ip(), head.view(), &live.plan.client.trust));
-        let informer =
-            Informer::new(server.shard.clone(), Rc::clone(&self.reader), head.request.version);
+        let informer = Informer::new(server.shard.clone(), Rc::clone(&self.reader), head.request.version);
         let body = if self.reader.borrow().body_done() { Body::Empty } else { Body::H1(Rc::clone(&self.reader)) };
         Exchange {
             server,

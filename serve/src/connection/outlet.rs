@@ -147,15 +147,14 @@ impl Outlet {
         while range.len > 0 {
             let step = usize::try_from(range.len).unwrap_or(SENDFILE_STEP).min(SENDFILE_STEP);
             self.deadline.reset(self.timeout);
-            let sent = poll_fn(|cx| {
-                match self.shard.poll_sendfile(socket, &range.file, range.offset, step, Wake::of(cx)) {
+            let sent =
+                poll_fn(|cx| match self.shard.poll_sendfile(socket, &range.file, range.offset, step, Wake::of(cx)) {
                     Poll::Ready(sent) => {
                         Poll::Ready(sent.map_err(|error| Error::from_io(&error, self.side, Phase::InBody)))
                     }
                     Poll::Pending => self.poll_patience(cx),
-                }
-            })
-            .await?;
+                })
+                .await?;
             if sent == 0 {
                 // The file became shorter than announced: only a cut tells the client.
                 return Err(Error::new(Kind::Internal, Side::Internal, Phase::InBody));
@@ -175,13 +174,11 @@ impl Outlet {
         while left > 0 {
             let step = usize::try_from(left).unwrap_or(SPLICE_STEP).min(SPLICE_STEP);
             self.deadline.reset(self.timeout);
-            let moved = poll_fn(|cx| {
-                match self.shard.poll_splice(source.socket, to, step, Wake::of(cx)) {
-                    Poll::Ready(moved) => {
-                        Poll::Ready(moved.map_err(|error| Error::from_io(&error, self.side, Phase::InBody)))
-                    }
-                    Poll::Pending => self.poll_patience(cx),
+            let moved = poll_fn(|cx| match self.shard.poll_splice(source.socket, to, step, Wake::of(cx)) {
+                Poll::Ready(moved) => {
+                    Poll::Ready(moved.map_err(|error| Error::from_io(&error, self.side, Phase::InBody)))
                 }
+                Poll::Pending => self.poll_patience(cx),
             })
             .await?;
             if moved == 0 {

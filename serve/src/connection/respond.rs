@@ -104,7 +104,8 @@ impl Conversation {
                 let dropped = |name: &str| {
                     response.edits.iter().filter_map(Edit::drops).any(|drop| drop.eq_ignore_ascii_case(name))
                 };
-                let mut fields: SmallVec<[(&str, &[u8]); 12]> = own_fields(lines).filter(|(name, _)| !dropped(name)).collect();
+                let mut fields: SmallVec<[(&str, &[u8]); 12]> =
+                    own_fields(lines).filter(|(name, _)| !dropped(name)).collect();
                 fields.extend(response.edits.iter().filter_map(Edit::adds));
                 let answer = Answer {
                     status: response.status,
@@ -143,7 +144,9 @@ fn own_fields(lines: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
 fn framing(asked: &Asked, response: &Response) -> BodyLength {
     let known = response.length.or_else(|| response.body.len_hint());
     match (known, asked.version) {
-        _ if !sends_body(asked, response.status) && matches!(response.fields, FieldSource::Upstream(_)) => BodyLength::None,
+        _ if !sends_body(asked, response.status) && matches!(response.fields, FieldSource::Upstream(_)) => {
+            BodyLength::None
+        }
         _ if response.status < 200 || matches!(response.status, 204 | 304) => BodyLength::None,
         (Some(length), _) => BodyLength::Length(length),
         (None, Version::Http10) if sends_body(asked, response.status) => BodyLength::UntilClose,

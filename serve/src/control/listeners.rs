@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use anygate_core::config::ListenAddr;
+use anygate_core::config::{ListenAddr, Steer};
 use anygate_shard::net::{self, Address, Bind};
 
 /// Every listener of the process.
@@ -30,6 +30,17 @@ pub(super) struct Opened {
     pub(super) sockets: Vec<OwnedFd>,
 }
 
+/// How listeners are opened.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct How<'a> {
+    /// One shard on each.
+    pub(super) cores: &'a [usize],
+    /// Connections the kernel queues.
+    pub(super) backlog: u32,
+    /// How the kernel spreads connections over the shards.
+    pub(super) steer: Steer,
+}
+
 /// What a change of the configured addresses asks for.
 #[derive(Debug, Default)]
 pub(super) struct Change {
@@ -50,19 +61,13 @@ impl Listeners {
     ///
     /// # Errors
     /// The address that cannot be opened, and why.
-    pub(super) fn change(
-        &mut self,
-        wanted: &[ListenAddr],
-        shards: usize,
-        backlog: u32,
-    ) -> Result<Change, (ListenAddr, io::Error)> {
+    pub(super) fn change(&mut self, wanted: &[ListenAddr], how: &How<'_>) -> Result<Change, (ListenAddr, io::Error)> {
         let mut change = Change::default();
         for address in wanted {
             if self.open.iter().any(|listener| listener.configured == *address) {
                 continue;
             }
-            let (actual, sockets) =
-                open(address, shards, backlog).map_err(|error| (address.clone(), error))?;
+            let (actual, sockets) = open(address, how).map_err(|error| (address.clone(), error))?;
             let number = self.next;
             self.next += 1;
             change.commit.push(Listener { configured: address.clone(), address: actual, number });
@@ -94,45 +99,50 @@ impl Listeners {
 }
 
 /// One socket for each shard, and where they stand.
-fn open(address: &ListenAddr, shards: usize, backlog: u32) -> io::Result<(Address, Vec<OwnedFd>)> {
+fn open(address: &ListenAddr, how: &How<'_>) -> io::Result<(Address, Vec<OwnedFd>)> {
     match address {
-        ListenAddr::Ip(address) => split(*address, true, shards, backlog),
-        ListenAddr::Any(port) => {
-            match split(SocketAddr::from((Ipv6Addr::UNSPECIFIED, *port)), false, shards, backlog) {
-                Err(error) if error.kind() != io::ErrorKind::AddrInUse && error.kind() != io::ErrorKind::PermissionDenied => {
-                    split(SocketAddr::from((Ipv4Addr::UNSPECIFIED, *port)), false, shards, backlog)
-                }
-                done => done,
+        ListenAddr::Ip(address) => split(*address, true, how),
+        ListenAddr::Any(port) => match split(SocketAddr::from((Ipv6Addr::UNSPECIFIED, *port)), false, how) {
+            Err(error)
+                if error.kind() != io::ErrorKind::AddrInUse && error.kind() != io::ErrorKind::PermissionDenied =>
+            {
+                split(SocketAddr::from((Ipv4Addr::UNSPECIFIED, *port)), false, how)
             }
-        }
-        ListenAddr::Unix(path) => shared(path, shards, backlog),
+            done => done,
+        },
+        ListenAddr::Unix(path) => shared(path, how),
     }
 }
 
 /// TCP: one socket a shard, on one address. The first bind is exclusive, so that a second server is an error.
-fn split(address: SocketAddr, v6_only: bool, shards: usize, backlog: u32) -> io::Result<(Address, Vec<OwnedFd>)> {
-    let how = Bind { backlog, reuse_port: true, v6_only, ..Bind::default() };
+fn split(address: SocketAddr, v6_only: bool, how: &How<'_>) -> io::Result<(Address, Vec<OwnedFd>)> {
+    let bind = Bind { backlog: how.backlog, reuse_port: true, v6_only, ..Bind::default() };
     let mut actual = address;
     if address.port() != 0 {
         net::probe(address, v6_only)?;
     }
-    let mut sockets = Vec::with_capacity(shards);
-    for _ in 0..shards {
-        let socket = net::bind(&Address::Ip(actual), &how)?;
+    let mut sockets = Vec::with_capacity(how.cores.len());
+    for _ in how.cores {
+        let socket = net::bind(&Address::Ip(actual), &bind)?;
         if actual.port() == 0 {
             actual = TcpListener::from(socket.try_clone()?).local_addr()?;
         }
         sockets.push(socket);
     }
+    if how.steer == Steer::Cpu
+        && let Some(first) = sockets.first()
+    {
+        net::steer_by_cpu(first, how.cores)?;
+    }
     Ok((Address::Ip(actual), sockets))
 }
 
 /// A unix socket: one, shared by all shards.
-fn shared(path: &Path, shards: usize, backlog: u32) -> io::Result<(Address, Vec<OwnedFd>)> {
+fn shared(path: &Path, how: &How<'_>) -> io::Result<(Address, Vec<OwnedFd>)> {
     let address = Address::Unix(Some(PathBuf::from(path)));
-    let socket = net::bind(&address, &Bind { backlog, ..Bind::default() })?;
-    let mut sockets = Vec::with_capacity(shards);
-    for _ in 1..shards {
+    let socket = net::bind(&address, &Bind { backlog: how.backlog, ..Bind::default() })?;
+    let mut sockets = Vec::with_capacity(how.cores.len());
+    for _ in 1..how.cores.len() {
         sockets.push(socket.try_clone()?);
     }
     sockets.push(socket);

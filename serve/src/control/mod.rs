@@ -12,8 +12,8 @@ use anygate_core::Diagnostic;
 use anygate_core::config::{Config, Loaded};
 use anygate_core::metrics::ShardCells;
 use anygate_shard::mailbox::{Receiver, Sender};
-use anygate_shard::signals::{Signal, Signals};
 use anygate_shard::net::Address;
+use anygate_shard::signals::{Signal, Signals};
 use anygate_shard::{Service, Shard, Side, Socket, SocketId, Wake};
 
 use crate::compile::{CompileEnv, compile};
@@ -109,6 +109,7 @@ struct State {
     listeners: Listeners,
     names: resolve::Names,
     serial: u64,
+    cores: Vec<usize>,
     phase: Phase,
     drained: Vec<bool>,
     descriptors: usize,

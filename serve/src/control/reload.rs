@@ -3,6 +3,7 @@
 use anygate_core::config::Config;
 use anygate_core::diagnostic::render;
 
+use super::listeners::How;
 use super::{Control, Order, Phase, prepare};
 use crate::compile::CompileEnv;
 
@@ -32,7 +33,7 @@ impl Control {
         let wanted: Vec<_> = config.server.listen.iter().map(|listen| listen.addr.clone()).collect();
         let mut change = state
             .listeners
-            .change(&wanted, state.shards.len(), config.server.backlog)
+            .change(&wanted, &How { cores: &state.cores, backlog: config.server.backlog, steer: config.server.steer })
             .map_err(|(address, error)| format!("cannot listen on {address}: {error}"))?;
         if !text.is_empty() {
             self.log.warn("the configuration has warnings", &[("text", &text)]);

@@ -13,10 +13,10 @@ use anygate_core::{Diagnostic, Sources};
 use anygate_shard::mailbox::{self, Receiver, Sender};
 use anygate_shard::net::Address;
 use anygate_shard::signals::Signals;
-use anygate_shard::{Pool, Io, Options, Shard, cores, limits};
+use anygate_shard::{Io, Options, Pool, Shard, cores, limits};
 use crossbeam_channel as channel;
 
-use super::listeners::Listeners;
+use super::listeners::{How, Listeners};
 use super::{Control, Desk, Order, Phase, Report, Reports, State, prepare, resolve};
 use crate::compile::CompileEnv;
 use crate::door::Door;
@@ -123,7 +123,7 @@ pub fn run(startup: Startup) -> Result<(), StartError> {
     let mut listeners = Listeners::default();
     let wanted: Vec<_> = config.server.listen.iter().map(|listen| listen.addr.clone()).collect();
     let mut change = listeners
-        .change(&wanted, cores.len(), config.server.backlog)
+        .change(&wanted, &How { cores: &cores, backlog: config.server.backlog, steer: config.server.steer })
         .map_err(|(address, error)| StartError::System(format!("cannot listen on {address}: {error}")))?;
     listeners.commit(&mut change);
 
@@ -147,7 +147,7 @@ pub fn run(startup: Startup) -> Result<(), StartError> {
     }
     (startup.started)(&Started {
         listeners: listeners.addresses(),
-        cores,
+        cores: cores.clone(),
         io,
         fallback,
         routes: plan.routes.len(),
@@ -167,6 +167,7 @@ pub fn run(startup: Startup) -> Result<(), StartError> {
             shards,
             listeners,
             serial: 1,
+            cores: cores.clone(),
             phase: Phase::Serving,
             drained: vec![false; count],
             descriptors,
@@ -219,12 +220,7 @@ struct Member {
 }
 
 impl Crew {
-    fn hire(
-        cores: &[usize],
-        helpers: &Pool,
-        reports: &Sender<Report>,
-        id: &Arc<str>,
-    ) -> std::io::Result<Self> {
+    fn hire(cores: &[usize], helpers: &Pool, reports: &Sender<Report>, id: &Arc<str>) -> std::io::Result<Self> {
         let shards = cores.len();
         let members = cores.iter().enumerate().map(|(index, &core)| {
             let (begin, told) = channel::bounded(1);

@@ -35,7 +35,12 @@ impl Filter {
     ///
     /// # Errors
     /// The exchange fails with this error's status.
-    pub fn post(&self, exchange: &mut Exchange, response: &mut Response, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    pub fn post(
+        &self,
+        exchange: &mut Exchange,
+        response: &mut Response,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Error>> {
         let _ = (exchange, cx);
         match self {
             Self::Headers(headers) => headers.post(response),

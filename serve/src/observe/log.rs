@@ -4,7 +4,6 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::thread::JoinHandle;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anygate_core::config::{LogFormat, LogLevel};
 use crossbeam_channel::{Sender, TrySendError, bounded};
@@ -72,8 +71,8 @@ impl Log {
         if level > self.level {
             return;
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let time = timestamp(now.as_secs(), now.subsec_millis());
+        let (second, millis) = anygate_shard::wall_clock();
+        let time = timestamp(second, millis);
         let line = match self.format {
             LogFormat::Json => json(&time, level, message, fields),
             LogFormat::Text => text(&time, level, message, fields),

@@ -16,7 +16,10 @@ routes:
 
 /// Request and the whole answer, without its date; `Connection: close` is added to the request by the test.
 const CASES: &[(&str, &str)] = &[
-    ("GET /fastest/ever/ok HTTP/1.1\r\nHost: a", "HTTP/1.1 200 OK\r\nX-Content-Type-Options: nosniff\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
+    (
+        "GET /fastest/ever/ok HTTP/1.1\r\nHost: a",
+        "HTTP/1.1 200 OK\r\nX-Content-Type-Options: nosniff\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+    ),
     (
         "PATCH /api/mock/rude HTTP/1.1\r\nHost: a",
         "HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\nX-Content-Type-Options: nosniff\r\nContent-Length: 26\r\nConnection: close\r\n\r\n{\"msg\":\"GO PATCH UR MUM!\"}",
@@ -96,7 +99,8 @@ fn what_breaks_the_protocol_gets_its_status_and_loses_its_connection() {
 #[test]
 fn limits_have_their_own_statuses() {
     both(|io| {
-        let gate = Gate::start(io, "server: {max_uri_size: 1KiB, max_header_size: 4KiB, max_headers: 8}\nroutes: {/: OK}\n");
+        let gate =
+            Gate::start(io, "server: {max_uri_size: 1KiB, max_header_size: 4KiB, max_headers: 8}\nroutes: {/: OK}\n");
         let long = "x".repeat(2000);
         let uri = format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n");
         let size = format!("GET / HTTP/1.1\r\nHost: a\r\nA: {long}\r\nB: {long}\r\nC: {long}\r\n\r\n");
@@ -119,7 +123,8 @@ fn an_echo_shows_the_request_and_masks_its_secrets() {
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
         assert!(answer.contains("\"POST\"") && answer.contains("/a/b/c?q=1") && answer.contains("hello"), "{answer}");
         assert!(!answer.contains("hunter2"), "{answer}");
-        let answer = gate.once(b"GET /a/b/c-forbidden HTTP/1.1\r\nHost: a\r\nAccept: text/plain\r\nConnection: close\r\n\r\n");
+        let answer =
+            gate.once(b"GET /a/b/c-forbidden HTTP/1.1\r\nHost: a\r\nAccept: text/plain\r\nConnection: close\r\n\r\n");
         assert!(answer.starts_with("HTTP/1.1 403 Forbidden\r\n"), "{answer}");
         assert!(answer.contains("\r\nContent-Type: text/plain; charset=utf-8\r\n"), "{answer}");
     });

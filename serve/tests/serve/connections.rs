@@ -178,7 +178,9 @@ fn a_reset_costs_its_own_connection_only() {
         for _ in 0..20 {
             let mut client = gate.client();
             // Closing with an answer unread makes the kernel send a reset.
-            client.send(b"GET /ok HTTP/1.1\r\nHost: a\r\n\r\nPOST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 500\r\n\r\nhe");
+            client.send(
+                b"GET /ok HTTP/1.1\r\nHost: a\r\n\r\nPOST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 500\r\n\r\nhe",
+            );
             assert!(!client.silent_for(Duration::from_secs(5)));
             drop(client);
         }

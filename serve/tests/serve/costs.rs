@@ -51,7 +51,7 @@ impl Bench {
     }
 
     fn turn(&self) {
-        self.shard.turn(&self.door, &self.mailbox, Park::AtMost(Duration::from_millis(20)));
+        self.shard.turn(&self.door, &self.mailbox, Park::AtMost(Duration::from_millis(1)));
     }
 
     fn client(&self) -> TcpStream {

@@ -12,6 +12,7 @@ use anygate_shard::Tick;
 use anygate_shard::file::Dir;
 use foldhash::fast::RandomState;
 
+use super::looking::Looking;
 use super::resource::Resource;
 use super::site::Site;
 
@@ -26,6 +27,8 @@ const FRESH: Duration = Duration::from_secs(1);
 pub struct Cache {
     inner: RefCell<Inner>,
     buffer: RefCell<Vec<u8>>,
+    /// Names that are looked for on the pool.
+    pub(super) looking: Looking,
 }
 
 /// What is remembered of a name.
@@ -55,6 +58,8 @@ struct Inner {
     open: usize,
     /// Places from which on those whose site is gone are looked for.
     crowded: usize,
+    #[cfg(test)]
+    puts: u64,
 }
 
 /// A site as this shard sees it.
@@ -163,6 +168,10 @@ impl Inner {
     }
 
     fn put(&mut self, site: &Arc<Site>, name: &[u8], entry: Entry, now: Tick) {
+        #[cfg(test)]
+        {
+            self.puts += 1;
+        }
         if let Some(&at) = self.place(site, now).names.get(name) {
             self.remove(at);
         }
@@ -229,6 +238,11 @@ impl Cache {
         assert_eq!(inner.places.values().map(|place| place.names.len()).sum::<usize>(), inner.slots.len());
         assert_eq!(inner.slots.iter().map(|slot| slot.bytes).sum::<usize>(), inner.bytes);
         (inner.slots.len(), inner.open)
+    }
+
+    /// How often something was put in.
+    pub(super) fn puts(&self) -> u64 {
+        self.inner.borrow().puts
     }
 }
 

@@ -16,7 +16,7 @@ use anygate_proto::known::Known;
 use anygate_proto::negotiate;
 use anygate_route::{StaticTarget, Table};
 use anygate_shard::file::Dir;
-use anygate_shard::{Shard, Tick};
+use anygate_shard::{Gone, Shard, Tick};
 
 use crate::body::Body;
 use crate::error::{Error, Kind, Phase, Side};
@@ -26,6 +26,7 @@ use crate::response::Response;
 mod cache;
 mod caching;
 mod look;
+mod looking;
 mod name;
 mod resource;
 mod site;
@@ -165,17 +166,30 @@ impl Files {
         {
             return Ok(Entry::File(Rc::clone(resource)));
         }
-        let found = match look::look(&self.site, &dir, name, true) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.look_elsewhere(with, &dir, name).await,
-            found => found,
-        };
-        let found = match found {
-            Err(error) if look::is_out_of_descriptors(&error) => {
-                with.cache.close_files();
-                self.look_elsewhere(with, &dir, name).await
+        match look::look(&self.site, &dir, name, true) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if look::is_out_of_descriptors(&error) => with.cache.close_files(),
+            found => return self.remember(with, name, found),
+        }
+        let turn = match with.cache.looking.begin(self.site.id, name) {
+            Ok(turn) => Some(turn),
+            Err(look) => {
+                look.ended().await;
+                if let Some(Hit { entry, fresh: true }) = with.cache.get(self.site.id, name, with.shard.now()) {
+                    return Ok(entry);
+                }
+                None
             }
-            found => found,
         };
+        let (site, of, wanted) = (Arc::clone(&self.site), dir.clone(), name.to_vec());
+        let found = with.shard.blocking(move || look::look(&site, &of, &wanted, false)).await;
+        let entry = self.remember(with, name, found.unwrap_or_else(|gone| Err(gone.into())));
+        drop(turn);
+        entry
+    }
+
+    /// Keeps what was found for the next who asks.
+    fn remember(&self, with: &Shelf<'_>, name: &[u8], found: io::Result<Found>) -> Result<Entry, Error> {
         let entry = match found.map_err(|error| failed(&error))? {
             Found::File(opened) => {
                 let now = with.shard.unix_time();
@@ -212,11 +226,6 @@ impl Files {
         first && look::open(&self.site, dir, resource.name(), true).is_ok_and(|file| resource.is_still(file.stat()))
     }
 
-    async fn look_elsewhere(&self, with: &Shelf<'_>, dir: &Dir, name: &[u8]) -> io::Result<Found> {
-        let (site, dir, name) = (Arc::clone(&self.site), dir.clone(), name.to_vec());
-        with.shard.blocking(move || look::look(&site, &dir, &name, false)).await?
-    }
-
     /// Whether the root's index answers for a name that no file has.
     fn falls_back(&self, name: &[u8], navigates: impl FnOnce() -> bool) -> bool {
         match self.site.spa {
@@ -249,8 +258,10 @@ fn to_slash(path: &[u8], query: Option<&[u8]>) -> Response {
     Response::new(308, lines, Body::Empty)
 }
 
+/// No descriptor and no place in the pool's line are states that pass: 503. The rest is the disk's: 500.
 fn failed(error: &io::Error) -> Error {
-    let kind = if look::is_out_of_descriptors(error) { Kind::Unavailable } else { Kind::Internal };
+    let passes = look::is_out_of_descriptors(error) || error.get_ref().is_some_and(|inner| inner.is::<Gone>());
+    let kind = if passes { Kind::Unavailable } else { Kind::Internal };
     Error::new(kind, Side::Internal, Phase::BeforeHead)
 }
 

@@ -1,5 +1,7 @@
 //! One version of a file, with everything an answer about it says written once.
 
+use std::hash::BuildHasher;
+
 use anygate_core::config::CacheControl;
 use anygate_proto::conditional::{self, Precondition, Validators};
 use anygate_proto::date;
@@ -10,6 +12,7 @@ use anygate_proto::mime;
 use anygate_proto::range::{self, RangeOutcome};
 use anygate_shard::Bytes;
 use anygate_shard::file::{File, Stat};
+use foldhash::quality::FixedState;
 
 use super::caching;
 use super::look::{Opened, is_same};
@@ -80,11 +83,10 @@ impl Resource {
     pub(super) fn new(opened: Opened, caching: &CacheControl, server: &str, now: u64) -> Self {
         let Opened { file, stat, body, name } = opened;
         let media_type = media_type(&name);
-        let etag = format!("\"{:x}{:08x}-{:x}\"", stat.modified, stat.modified_nanos, stat.len);
+        let etag = etag(&stat, body.as_deref());
         let changed = u64::try_from(stat.modified).unwrap_or(0);
-        // A date in the future is no date of a change (RFC 9110 §8.8.2.1), and the first second of all is what
-        // reproducible builds write instead of one.
-        let modified = (changed > 0).then(|| changed.min(now));
+        // A date in the future is no date of a change (RFC 9110 §8.8.2.1).
+        let modified = is_date(&stat).then(|| changed.min(now));
         let modified_text = date::format(modified.unwrap_or(0));
         let mut fields: Vec<(&str, &[u8])> = vec![("Content-Type", media_type.as_bytes()), ("ETag", etag.as_bytes())];
         if modified.is_some() {
@@ -242,6 +244,22 @@ fn wanted(view: RequestView<'_>, validators: Validators<'_>, length: u64, now: u
         (Some(range), None) if conditional::if_range(view, validators, now) => range::resolve(range, length),
         _ => RangeOutcome::Full,
     }
+}
+
+/// A strong entity tag. What was read is named after its content, so that it is the same on every machine that serves the
+/// file, whenever it was put there. The rest is named after its last change; where that is no date, by its number on disk,
+/// which another file in its place does not have.
+fn etag(stat: &Stat, body: Option<&[u8]>) -> String {
+    match body {
+        Some(body) => format!("\"{:016x}-{:x}\"", FixedState::default().hash_one(body), stat.len),
+        None if is_date(stat) => format!("\"{:x}.{:08x}-{:x}\"", stat.modified, stat.modified_nanos, stat.len),
+        None => format!("\"{:x}.{:x}-{:x}\"", stat.device, stat.inode, stat.len),
+    }
+}
+
+/// Whether the time of the last change is one. Reproducible builds write the first seconds of all times instead.
+fn is_date(stat: &Stat) -> bool {
+    stat.modified > 1
 }
 
 fn media_type(file: &[u8]) -> &'static str {

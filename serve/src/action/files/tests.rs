@@ -489,6 +489,55 @@ fn a_change_shows_within_a_second_and_unchanged_files_keep_their_version() {
 }
 
 #[test]
+fn a_small_files_tag_is_its_contents_and_a_large_ones_tells_versions_without_dates_apart() {
+    let stand = Stand::new();
+    let age_of_the_epoch = 1_790_000_000 - 1;
+    stand.folder.file("copy.js", b"let app;", 7);
+    assert_eq!(stand.get("/copy.js").etag(), stand.get("/app.js").etag());
+    let mut tags = Vec::new();
+    for round in 0..3u8 {
+        let mut other = large();
+        other[0] = round;
+        stand.folder.file("new.bin", &other, age_of_the_epoch);
+        stand.folder.file("new.js", &[round; 8], age_of_the_epoch);
+        fs::rename(stand.folder.www().join("new.bin"), stand.folder.www().join("large.bin")).unwrap();
+        fs::rename(stand.folder.www().join("new.js"), stand.folder.www().join("app.js")).unwrap();
+        stand.pass(Duration::from_secs(2));
+        for path in ["/large.bin", "/app.js"] {
+            let got = stand.get(path);
+            assert_eq!((got.body[0], got.field("Last-Modified")), (round, None), "{path}");
+            tags.push(got.etag().to_owned());
+        }
+    }
+    let all = tags.len();
+    tags.sort();
+    tags.dedup();
+    assert_eq!(tags.len(), all, "{tags:?}");
+}
+
+#[test]
+fn who_asks_while_a_cold_file_is_looked_for_waits_for_that_look() {
+    // Links that lead anywhere are looked for on the pool alone.
+    let stand = Stand::with(&Static { symlinks: Symlinks::Follow, ..Static::default() });
+    let (done, jobs) = (Rc::new(RefCell::new(0)), 50);
+    for _ in 0..jobs {
+        let (files, cache, shard, done) =
+            (stand.files.clone(), Rc::clone(&stand.cache), stand.shard.clone(), Rc::clone(&done));
+        stand.shard.spawn(async move {
+            let with = Shelf { shard: &shard, cache: &cache, server: "" };
+            let entry = files.find(&with, b"app.js").await.unwrap();
+            assert!(matches!(entry, Entry::File(_)));
+            *done.borrow_mut() += 1;
+        });
+    }
+    for _ in 0..1000 {
+        stand.turn();
+    }
+    assert_eq!(*done.borrow(), jobs);
+    assert_eq!(stand.cache.puts(), 1);
+}
+
+#[test]
 fn a_change_that_the_times_do_not_show_is_seen_while_it_is_young() {
     let stand = Stand::new();
     stand.folder.file("app.js", b"one", 0);
