@@ -42,6 +42,10 @@ pub struct Stat {
     pub modified: i64,
     /// And nanoseconds.
     pub modified_nanos: u32,
+    /// Last change of anything about it, which no tool can set to another time: seconds since 1970.
+    pub changed: i64,
+    /// And nanoseconds.
+    pub changed_nanos: u32,
     /// Number within its device.
     pub inode: u64,
     /// The device.
@@ -249,6 +253,8 @@ fn stat(fd: &OwnedFd) -> io::Result<Stat> {
         len: u64::try_from(stat.st_size).unwrap_or(0),
         modified: stat.st_mtime,
         modified_nanos: u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
+        changed: stat.st_ctime,
+        changed_nanos: u32::try_from(stat.st_ctime_nsec).unwrap_or(0),
         inode: stat.st_ino,
         device: stat.st_dev,
         kind,

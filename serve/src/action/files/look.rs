@@ -166,6 +166,6 @@ fn read(file: &File, mut stat: Stat) -> io::Result<(Stat, Option<Vec<u8>>)> {
 
 /// Whether both describe the same content of the same file, as far as times tell.
 pub(super) fn is_same(a: &Stat, b: &Stat) -> bool {
-    let key = |s: &Stat| (s.device, s.inode, s.len, s.modified, s.modified_nanos, s.kind);
+    let key = |s: &Stat| (s.device, s.inode, s.len, s.modified, s.modified_nanos, s.changed, s.changed_nanos, s.kind);
     key(a) == key(b)
 }

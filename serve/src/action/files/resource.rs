@@ -71,8 +71,8 @@ pub struct Quick {
     pub status: u16,
 }
 
-/// A file's times count in steps, of 10 ms at most on what Linux serves from; what was read this many seconds after
-/// its last change shows any later one. Network file systems with coarser clocks are why it is no fraction.
+/// A file's times count in steps, of 10 ms at most on this machine's disks and of whole seconds on some others': what was
+/// read this many seconds after its last change shows any later one.
 const SETTLED_AFTER: u64 = 2;
 
 /// Fields with which only the long way can deal.
@@ -84,9 +84,8 @@ impl Resource {
         let Opened { file, stat, body, name } = opened;
         let media_type = media_type(&name);
         let etag = etag(&stat, body.as_deref());
-        let changed = u64::try_from(stat.modified).unwrap_or(0);
         // A date in the future is no date of a change (RFC 9110 §8.8.2.1).
-        let modified = is_date(&stat).then(|| changed.min(now));
+        let modified = u64::try_from(stat.modified).ok().filter(|_| is_date(&stat)).map(|modified| modified.min(now));
         let modified_text = date::format(modified.unwrap_or(0));
         let mut fields: Vec<(&str, &[u8])> = vec![("Content-Type", media_type.as_bytes()), ("ETag", etag.as_bytes())];
         if modified.is_some() {
@@ -110,7 +109,7 @@ impl Resource {
             None => (None, Content::Disk(file)),
         };
         Self {
-            settled: now >= changed.saturating_add(SETTLED_AFTER),
+            settled: now >= u64::try_from(stat.changed).unwrap_or(0).saturating_add(SETTLED_AFTER),
             lines: Bytes::from(lines(&fields)),
             unchanged_lines: Bytes::from(lines(&unchanged)),
             etag: etag.as_bytes().into(),
@@ -247,13 +246,13 @@ fn wanted(view: RequestView<'_>, validators: Validators<'_>, length: u64, now: u
 }
 
 /// A strong entity tag. What was read is named after its content, so that it is the same on every machine that serves the
-/// file, whenever it was put there. The rest is named after its last change; where that is no date, by its number on disk,
-/// which another file in its place does not have.
+/// file, whenever it was put there. The rest is named after its last change; where that is no date, after the time it came
+/// to this machine.
 fn etag(stat: &Stat, body: Option<&[u8]>) -> String {
     match body {
         Some(body) => format!("\"{:016x}-{:x}\"", FixedState::default().hash_one(body), stat.len),
         None if is_date(stat) => format!("\"{:x}.{:08x}-{:x}\"", stat.modified, stat.modified_nanos, stat.len),
-        None => format!("\"{:x}.{:x}-{:x}\"", stat.device, stat.inode, stat.len),
+        None => format!("\"c{:x}.{:08x}-{:x}\"", stat.changed, stat.changed_nanos, stat.len),
     }
 }
 
