@@ -48,6 +48,7 @@ pub(crate) enum Command {
     #[command(after_help = EXAMPLE_SCHEMA)]
     Schema,
     Completions(Completions),
+    Man(Man),
 }
 
 const EXAMPLE_SCHEMA: &str = "\
@@ -159,3 +160,16 @@ const EXAMPLE_COMPLETIONS: &str = "\
 Examples:
   anygate completions bash > ~/.local/share/bash-completion/completions/anygate
   anygate completions fish > ~/.config/fish/completions/anygate.fish";
+
+/// Print a manual page.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLE_MAN)]
+pub(crate) struct Man {
+    /// The command the page is for; without one, that of `anygate` itself
+    pub(crate) command: Option<String>,
+}
+
+const EXAMPLE_MAN: &str = "\
+Examples:
+  anygate man | man -l -
+  anygate man serve > anygate-serve.1";

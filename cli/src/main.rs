@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 
 use crate::args::{Command, CommandLine};
 use crate::source::Source;
@@ -12,6 +12,7 @@ use crate::source::Source;
 mod args;
 mod check;
 mod explain;
+mod generate;
 mod prepare;
 mod report;
 mod routes;
@@ -25,15 +26,8 @@ fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments, &Source::choose(arguments.source.clone(), here)),
         Command::Routes(arguments) => routes::run(&Source::choose(arguments.source, here)),
         Command::Explain(arguments) => explain::run(&arguments, &Source::choose(arguments.source.clone(), here)),
-        Command::Schema => {
-            report::say(&format!("{:#}\n", anygate_core::config::schema()));
-            report::OK
-        }
-        Command::Completions(arguments) => {
-            let mut script = Vec::new();
-            clap_complete::generate(arguments.shell, &mut CommandLine::command(), "anygate", &mut script);
-            report::say(&String::from_utf8_lossy(&script));
-            report::OK
-        }
+        Command::Schema => generate::schema(),
+        Command::Completions(arguments) => generate::completions(&arguments),
+        Command::Man(arguments) => generate::man(&arguments),
     }
 }

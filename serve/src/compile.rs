@@ -208,3 +208,73 @@ fn bounded(mut findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
     }
     findings
 }
+
+#[cfg(test)]
+mod tests {
+    use anygate_core::config::{Env, load_text};
+
+    use super::*;
+    use crate::filter::Filter;
+
+    fn compiled(yaml: &str) -> Compiled {
+        let loaded = load_text("test.yml", yaml, &Env::new(), &[]);
+        let config = loaded.config.unwrap_or_else(|| panic!("{:?}", loaded.diagnostics));
+        compile(&config, &CompileEnv { shards: 2, descriptors: 100, serial: 7 })
+    }
+
+    fn messages(compiled: &Compiled) -> Vec<&str> {
+        compiled.diagnostics.iter().map(|finding| finding.message.as_str()).collect()
+    }
+
+    #[test]
+    fn headers_are_part_of_a_fixed_image_and_a_filter_of_everything_else() {
+        let compiled =
+            compiled("routes:\n  /a: {to: OK hi, headers: {X-A: 1}}\n  /b: {to: '*', headers: {X-A: 1}}\n  /c: *\n");
+        let plan = compiled.plan.expect("nothing is wrong");
+        assert_eq!((plan.serial, plan.client.max_connections), (7, 50));
+        let Action::Fixed(fixed) = &plan.routes[0].action else { panic!("a fixed answer") };
+        let image = fixed.image().bytes(false, anygate_proto::h1::write::Persistence::Implied);
+        assert!(image.windows(6).any(|part| part == b"X-A: 1"));
+        assert!(plan.routes[0].filters.is_empty());
+        assert!(matches!(plan.routes[1].filters.as_slice(), [Filter::Headers(_)]));
+        assert!(plan.routes[2].filters.is_empty());
+    }
+
+    #[test]
+    fn errors_of_rules_actions_and_all_rules_together_come_in_one_run() {
+        let compiled = compiled("routes:\n  - /a: OOK\n  - /b: ./no-such-folder/\n  - /c/:x: OK\n  - /c/:y: OK\n");
+        let messages = messages(&compiled);
+        assert_eq!(messages.len(), 3, "{messages:?}");
+        assert!(messages[0].contains("OOK") && messages[1].contains("/c/:y") && messages[2].contains("no-such-folder"));
+        assert!(compiled.plan.is_none() && compiled.table().is_none());
+    }
+
+    #[test]
+    fn rules_that_are_right_by_themselves_have_a_table_to_look_at() {
+        let compiled = compiled("routes:\n  /a: OK\n  /b: ./no-such-folder/\n");
+        assert!(compiled.plan.is_none());
+        assert_eq!(compiled.table().map(|table| table.rules().len()), Some(2));
+    }
+
+    #[test]
+    fn an_expectation_that_fails_refuses_the_plan() {
+        let good = "routes:\n  /a: OK\nexpect: ['GET /a -> 200']\n";
+        assert!(compiled(good).plan.is_some());
+        let bad = compiled(&good.replace("200", "201"));
+        assert!(bad.plan.is_none() && bad.diagnostics[0].is_error());
+    }
+
+    #[test]
+    fn a_huge_fixed_body_belongs_into_a_file() {
+        let compiled = compiled(&format!("routes:\n  /a: OK {}\n", "x".repeat(limits::FIXED_BODY + 1)));
+        assert_eq!(messages(&compiled), [format!("a fixed body of {} bytes", limits::FIXED_BODY + 1)]);
+    }
+
+    #[test]
+    fn more_errors_than_a_person_reads_are_counted() {
+        let rules: String = (0..limits::CONFIG_ERRORS + 7).map(|n| format!("  /{n}: OOK\n")).collect();
+        let compiled = compiled(&format!("routes:\n{rules}"));
+        assert_eq!(compiled.diagnostics.len(), limits::CONFIG_ERRORS + 1);
+        assert_eq!(messages(&compiled).last(), Some(&"7 more errors are not shown"));
+    }
+}

@@ -90,6 +90,13 @@ fn every_configuration_in_the_documentation_is_accepted() {
 }
 
 #[test]
+fn the_configuration_that_the_default_page_shows_is_accepted() {
+    let page = fs::read_to_string(repository().join("cli/src/default.html")).unwrap();
+    let block = page.split("<pre>").find(|part| part.starts_with("server:")).unwrap();
+    check("default.html", block.split("</pre>").next().unwrap(), "yml");
+}
+
+#[test]
 fn every_example_is_accepted() {
     let mut count = 0;
     for entry in fs::read_dir(repository().join("docs/examples")).unwrap() {

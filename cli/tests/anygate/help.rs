@@ -13,7 +13,7 @@ fn every_command_has_help_with_the_exit_codes() {
     }
     let ran = folder.run(&["--help"]);
     assert_eq!(ran.code, 0);
-    for word in ["serve", "check", "routes", "explain", "schema", "completions", "Exit codes:"] {
+    for word in ["serve", "check", "routes", "explain", "schema", "completions", "man", "Exit codes:"] {
         assert!(ran.out.contains(word), "{word}: {}", ran.out);
     }
 }
@@ -56,6 +56,17 @@ fn completions_are_scripts_of_their_shell() {
         assert_eq!(ran.code, 0);
         assert!(ran.out.contains(word), "{shell}");
     }
+}
+
+#[test]
+fn manual_pages_are_roff_of_their_command() {
+    let folder = Folder::new();
+    for (arguments, word) in [(&["man"][..], "anygate\\-serve(1)"), (&["man", "serve"], ".TH anygate-serve 1")] {
+        let ran = folder.run(arguments);
+        assert_eq!(ran.code, 0);
+        assert!(ran.out.contains(word), "{}", ran.out);
+    }
+    assert_eq!(folder.run(&["man", "nothing"]).code, 2);
 }
 
 #[test]
