@@ -348,11 +348,12 @@ impl Reader {
 
     // ---- bypass -----------------------------------------------------------------------------------------------------
 
-    /// Where the rest of the body can be spliced from: a known length, nothing held, a plain socket, no limit to count for.
+    /// Where the rest of the body can be spliced from: a known length, nothing held, a plain socket,
+    /// and the peer is not waiting to be asked for it.
     #[must_use]
     pub fn splice_source(&self) -> Option<SpliceSource> {
         match self.framing {
-            Framing::Length(len) if self.held().is_empty() && !self.ended => {
+            Framing::Length(len) if self.held().is_empty() && !self.ended && !self.expect => {
                 Some(SpliceSource { socket: self.wire.bypass()?, len })
             }
             _ => None,

@@ -198,6 +198,146 @@ fn a_truncated_body_is_never_a_clean_end() {
 }
 
 #[test]
+fn a_large_body_that_is_cut_short_is_cut_short_for_the_client() {
+    both(|io| {
+        let backend = Backend::start(|served| {
+            served.request();
+            served.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n");
+            served.send(&pattern(500_000));
+        });
+        let gate = Gate::start(io, &backend.config());
+        let got = gate.once(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert!(got.starts_with("HTTP/1.1 200 ") && got.contains("Content-Length: 1000000\r\n"), "{io:?}");
+        assert_eq!(gate.cells.upstream_failures.get(), 1, "{io:?}");
+    });
+}
+
+#[test]
+fn an_upload_that_is_cut_short_is_cut_short_for_the_server() {
+    both(|io| {
+        let backend = Backend::start(|served| {
+            served.head();
+            let (bytes, _) = served.rest();
+            served.record(String::from_utf8_lossy(&bytes).into_owned());
+        });
+        let gate = Gate::start(io, &backend.config());
+        for (head, body) in [
+            ("Content-Length: 10", "abc"),
+            ("Transfer-Encoding: chunked", "3\r\nabc\r\n"),
+            ("Transfer-Encoding: chunked", "3\r\nabc\r\nnonsense\r\n"),
+        ] {
+            let mut client = gate.client();
+            client.send(format!("POST / HTTP/1.1\r\nHost: a\r\n{head}\r\n\r\n{body}").as_bytes());
+            client.finish();
+            let answer = client.rest();
+            assert!(answer.starts_with("HTTP/1.1 400 "), "{io:?}: {head}: {answer}");
+            let got = backend.request();
+            assert!(got == "abc" || got == "3\r\nabc\r\n" || got.is_empty(), "{io:?}: {head}: {got}");
+        }
+    });
+}
+
+#[test]
+fn long_values_pass_through_unchanged() {
+    both(|io| {
+        let backend = Backend::start(|served| {
+            while let Some(head) = served.request() {
+                let value = head.lines().find_map(|line| line.strip_prefix("X-Long: ")).unwrap_or_default().to_owned();
+                served.send(
+                    format!("HTTP/1.1 200 OK\r\nX-Back: {value}{value}\r\nContent-Length: 2\r\n\r\nok").as_bytes(),
+                );
+            }
+        });
+        let gate = Gate::start(io, &backend.config());
+        let value: String = ('a'..='z').cycle().take(25_000).collect();
+        let mut client = gate.client();
+        for _ in 0..2 {
+            client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nX-Long: {value}\r\n\r\n").as_bytes());
+            let answer = client.response();
+            assert!(answer.contains(&format!("\r\nX-Back: {value}{value}\r\n")) && answer.ends_with("ok"), "{io:?}");
+        }
+        assert_eq!(backend.connections(), 1, "{io:?}");
+    });
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order() {
+    both(|io| {
+        let backend = Backend::start(|served| {
+            while let Some(request) = served.request() {
+                let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
+                served.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{path}", path.len()).as_bytes());
+            }
+        });
+        let gate = Gate::start(io, &format!("routes: {{/: \"http://{}\", /ok: OK fixed}}\n", backend.address));
+        let mut client = gate.client();
+        let mut pipeline = String::new();
+        for at in 0..30 {
+            pipeline += &format!("GET /{at} HTTP/1.1\r\nHost: a\r\n\r\n");
+            pipeline += "GET /ok HTTP/1.1\r\nHost: a\r\n\r\n";
+            pipeline += &format!("POST /p{at} HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
+        }
+        client.send(pipeline.as_bytes());
+        for at in 0..30 {
+            for expected in [format!("/{at}"), "fixed".to_owned(), format!("/p{at}")] {
+                let answer = client.response();
+                assert!(answer.ends_with(&format!("\r\n\r\n{expected}")), "{io:?}: {expected}: {answer}");
+            }
+        }
+        assert_eq!(backend.connections(), 1, "{io:?}");
+    });
+}
+
+#[test]
+fn many_clients_share_the_connections_and_keep_their_own_answers() {
+    both(|io| {
+        let backend = Backend::start(|served| {
+            while let Some(request) = served.request() {
+                let path = request.split(' ').nth(1).unwrap_or_default();
+                let body = path.repeat(1 + path.len() * 37 % 600);
+                let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+                served.send(answer.as_bytes());
+            }
+        });
+        let gate = Gate::start(io, &backend.config());
+        std::thread::scope(|scope| {
+            for client in 0..16 {
+                let gate = &gate;
+                scope.spawn(move || {
+                    let mut connection = gate.client();
+                    for at in 0..40 {
+                        let path = format!("/{client}/{}", "x".repeat(at));
+                        connection.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+                        let answer = connection.response();
+                        let body = path.repeat(1 + path.len() * 37 % 600);
+                        assert!(answer.ends_with(&format!("\r\n\r\n{body}")), "{io:?}: {path}");
+                    }
+                });
+            }
+        });
+        assert!(backend.connections() <= 16, "{io:?}: {}", backend.connections());
+    });
+}
+
+#[test]
+fn a_pool_of_none_keeps_none() {
+    both(|io| {
+        let backend = Backend::answering(OK);
+        let config = format!(
+            "upstreams: {{app: {{servers: [\"{}\"], keep_alive: 0}}}}\nroutes: {{/: \"http://app\"}}\n",
+            backend.address
+        );
+        let gate = Gate::start(io, &config);
+        let mut client = gate.client();
+        for _ in 0..3 {
+            client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+            assert!(client.response().ends_with("ok"), "{io:?}");
+        }
+        assert_eq!(backend.connections(), 3, "{io:?}");
+    });
+}
+
+#[test]
 fn connections_are_kept_and_used_again() {
     both(|io| {
         let backend = Backend::answering(OK);
@@ -379,6 +519,22 @@ fn the_client_is_told_to_continue_once_a_server_is_there() {
         client.send(b"hello");
         assert!(client.response().ends_with("ok"), "{io:?}");
         assert_eq!(backend.request(), "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", "{io:?}");
+    });
+}
+
+#[test]
+fn a_client_with_much_to_send_is_told_to_continue_too() {
+    const SIZE: usize = 300_000;
+    both(|io| {
+        let backend = Backend::answering(OK);
+        let gate = Gate::start(io, &backend.config());
+        let mut client = gate.client();
+        client.send(
+            format!("PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: {SIZE}\r\n\r\n").as_bytes(),
+        );
+        assert_eq!(client.head(), "HTTP/1.1 100 Continue\r\n\r\n", "{io:?}");
+        client.send(&[b'x'; SIZE]);
+        assert!(client.response().ends_with("ok"), "{io:?}");
     });
 }
 
