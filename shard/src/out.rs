@@ -119,7 +119,7 @@ mod tests {
         assert_eq!(gathered[..count].concat(), b"fgh");
         assert!(out.single().is_none());
         out.sent(2);
-        assert_eq!(out.single().map(|only| <[u8]>::to_vec(only)), Some(b"h".to_vec()));
+        assert_eq!(out.single().map(<[u8]>::to_vec), Some(b"h".to_vec()));
         out.sent(1);
         assert_eq!(out.queued(), 0);
     }
