@@ -131,6 +131,7 @@ impl Server {
         self.upstreams.install(&plan);
         self.idle_lane.set(self.shard.lane(plan.client.idle_timeout));
         let old = self.live.replace(Rc::new(Live { plan }));
+        self.files.clear();
         self.retire(old);
     }
 

@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::sys;
 
@@ -63,6 +64,8 @@ pub struct File(Arc<Opened>);
 struct Opened {
     fd: OwnedFd,
     stat: Stat,
+    /// True once it was found that nothing of it ever shows as being in memory.
+    silent: AtomicBool,
 }
 
 impl Dir {
@@ -123,7 +126,7 @@ impl File {
 
     fn new(fd: OwnedFd) -> io::Result<File> {
         let stat = stat(&fd)?;
-        Ok(File(Arc::new(Opened { fd, stat })))
+        Ok(File(Arc::new(Opened { fd, stat, silent: AtomicBool::new(false) })))
     }
 
     /// What was known when it was opened.
@@ -167,7 +170,7 @@ impl File {
     /// Whether all of a range is in memory, so that sending it blocks nobody.
     ///
     /// # Errors
-    /// `Unsupported` on kernels before 6.5.
+    /// `Unsupported` on kernels before 6.5, and once [`File::load`] has found that this file does not tell.
     pub fn is_in_memory(&self, offset: u64, length: u64) -> io::Result<bool> {
         const PAGE: u64 = 4096;
         #[repr(C)]
@@ -184,7 +187,10 @@ impl File {
             evicted: u64,
             recently_evicted: u64,
         }
-        let end = (offset + length).min(self.0.stat.len);
+        if self.0.silent.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let end = offset.saturating_add(length).min(self.0.stat.len);
         if end <= offset {
             return Ok(true);
         }
@@ -202,7 +208,8 @@ impl File {
         Ok(cached.cached > last - first)
     }
 
-    /// Brings a range into memory. Blocks: run it on the pool.
+    /// Brings a range into memory. Blocks: run it on the pool. Where none of it shows as being there afterwards, as with
+    /// every file of an overlay, which most containers have, [`File::is_in_memory`] is not to be asked again.
     ///
     /// # Errors
     /// What `pread` says.
@@ -217,6 +224,9 @@ impl File {
                 break;
             }
             at += read as u64;
+        }
+        if at > offset && !self.is_in_memory(at - 1, 1).unwrap_or(true) {
+            self.0.silent.store(true, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -300,5 +310,16 @@ mod tests {
         page.load(0, 100).unwrap();
         assert!(page.is_in_memory(0, 10).is_ok_and(|all| all) || page.is_in_memory(0, 10).is_err());
         std::fs::remove_dir_all(&root).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_never_shows_as_being_in_memory_is_asked_once() {
+        // Files of sysfs have a length and no pages.
+        let file = File::open("/sys/devices/system/cpu/online").unwrap();
+        if file.is_in_memory(0, 1).is_ok() {
+            assert!(!file.is_in_memory(0, 1).unwrap());
+            file.load(0, 4096).unwrap();
+        }
+        assert_eq!(file.is_in_memory(0, 1).unwrap_err().kind(), io::ErrorKind::Unsupported);
     }
 }

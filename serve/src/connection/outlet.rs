@@ -144,8 +144,13 @@ impl Outlet {
         if self.queued() > 0 {
             self.shard.flush_more(socket);
         }
+        let mut warm = 0;
         while range.len > 0 {
-            let step = usize::try_from(range.len).unwrap_or(SENDFILE_STEP).min(SENDFILE_STEP);
+            if warm == 0 {
+                warm = range.len.min(SENDFILE_STEP as u64);
+                self.warm(&range, warm).await;
+            }
+            let step = usize::try_from(warm).unwrap_or(SENDFILE_STEP);
             self.deadline.reset(self.timeout);
             let sent =
                 poll_fn(|cx| match self.shard.poll_sendfile(socket, &range.file, range.offset, step, Wake::of(cx)) {
@@ -161,9 +166,20 @@ impl Outlet {
             }
             range.offset += sent as u64;
             range.len -= (sent as u64).min(range.len);
+            warm -= (sent as u64).min(warm);
         }
         self.deadline.clear();
         Ok(())
+    }
+
+    /// Brings a range of a file into memory, on the pool, so that the shard waits for no disk. A file that does not tell
+    /// what of it is there is taken to be.
+    async fn warm(&self, range: &FileRange, len: u64) {
+        if !range.file.is_in_memory(range.offset, len).unwrap_or(true) {
+            let (file, offset) = (range.file.clone(), range.offset);
+            // Whatever goes wrong here, sending meets it again.
+            let _ = self.shard.blocking(move || file.load(offset, len)).await;
+        }
     }
 
     /// Moves the rest of a body from socket to socket within the kernel; false when this transport cannot.

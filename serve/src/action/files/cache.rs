@@ -98,9 +98,10 @@ impl Cache {
         Self::default()
     }
 
-    /// Forgets what belongs to configurations that are gone. To be called when a shard changes its table.
-    pub fn sweep(&self) {
-        self.inner.borrow_mut().sweep();
+    /// Forgets everything, for when a shard changes its table: a route keeps nothing through a reload. Requests that are
+    /// still served by the old table bring a little of it back, which is swept away in time.
+    pub fn clear(&self) {
+        *self.inner.borrow_mut() = Inner::default();
     }
 
     /// Closes every file that is kept open; answers under way keep theirs. For when descriptors run out.
@@ -303,8 +304,10 @@ mod tests {
         cache.put(&new, b"a", Entry::Directory, Tick::ZERO);
         let id = old.id;
         drop(old);
-        cache.sweep();
+        cache.inner.borrow_mut().sweep();
         assert_eq!(cache.held().0, 1);
         assert!(cache.get(id, b"a", Tick::ZERO).is_none() && cache.get(new.id, b"a", Tick::ZERO).is_some());
+        cache.clear();
+        assert_eq!(cache.held().0, 0);
     }
 }
