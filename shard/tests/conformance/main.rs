@@ -10,6 +10,7 @@ mod close;
 mod connect;
 mod descriptors;
 mod handover;
+mod house;
 mod parking;
 mod receive;
 mod send;

@@ -55,20 +55,22 @@ pub(crate) enum Owner {
     Shard(u16, u64),
 }
 
+#[derive(Debug)]
 enum Piece {
     Data(Vec<u8>),
     Fin,
     Rst,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Link {
     Connecting,
     Connected,
     Failed(i32),
 }
 
-struct End {
+#[derive(Debug)]
+pub(crate) struct End {
     peer: EndId,
     owner: Owner,
     local: Address,
@@ -187,6 +189,11 @@ impl Network {
     pub(crate) fn join(&mut self) -> u16 {
         self.queues.push(Vec::new());
         u16::try_from(self.queues.len() - 1).expect("fewer than 65,536 shards")
+    }
+
+    /// The ends that are not freed, for a look at a run that hangs.
+    pub(crate) fn live_ends(&self) -> Vec<&End> {
+        self.ends.iter().flatten().map(|end| &**end).collect()
     }
 
     /// Ends that somebody still holds or that are still in a backlog.

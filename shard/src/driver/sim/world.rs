@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, PipeReader};
 use std::net::IpAddr;
@@ -304,6 +305,16 @@ impl World {
             self.network().note(11, due, 0);
             super::resolver::with(&self.0.hosts.borrow(), job);
         }
+    }
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let network = self.network();
+        f.debug_struct("World")
+            .field("now_ns", &network.now)
+            .field("ends", &network.live_ends())
+            .finish_non_exhaustive()
     }
 }
 
