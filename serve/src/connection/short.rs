@@ -13,6 +13,7 @@ use anygate_route::{Found, Lookup};
 use anygate_shard::{Class, Close, Lease, Wake};
 
 use crate::action::Action;
+use crate::action::files::Quick;
 use crate::connection::row::ClientRow;
 use crate::connection::{accept, converse};
 use crate::server::{Bench, Live, Row, Server};
@@ -79,18 +80,17 @@ fn answer(server: &Rc<Server>, client: &mut ClientRow, mut lease: Lease) -> Opti
     let short = !server.draining();
     let date = server.date();
     while short && used < lease.len() {
-        let Some((image, head_only, head_len)) = lookup(&live, &lease.filled()[used..], &mut bench) else { break };
-        if client.served + 1 >= live.plan.client.max_requests
-            || !copy(server, client, image.bytes(head_only, Persistence::Implied), image.date_offset(), &date, &mut out)
-        {
+        let Some((ready, head_len)) = lookup(server, &live, &lease.filled()[used..], &mut bench) else { break };
+        if client.served + 1 >= live.plan.client.max_requests || !copy(server, client, &ready, &date, &mut out) {
             break;
         }
         used += head_len;
         client.served += 1;
         server.cells.requests.add(1);
-        server.cells.response(image.status());
+        server.cells.response(ready.status());
     }
     if let Some(out) = out {
+        server.cells.bytes_out.add(out.len() as u64);
         client.wire.queue(&server.shard, out.freeze());
     }
     if used == lease.len() && client.wire.queued(&server.shard) <= PIPELINE_QUEUED {
@@ -100,9 +100,42 @@ fn answer(server: &Rc<Server>, client: &mut ClientRow, mut lease: Lease) -> Opti
     Some(lease)
 }
 
-/// The compiled answer to the request at the start of `bytes`, if there is one.
+/// An answer that only wants its date.
+enum Ready<'l> {
+    /// A fixed one, compiled at load; its head alone for `HEAD`.
+    Image(&'l Image, bool),
+    /// A small file in memory.
+    File(Quick),
+}
+
+impl Ready<'_> {
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Image(image, head_only) => image.bytes(*head_only, Persistence::Implied),
+            Self::File(file) => &file.bytes,
+        }
+    }
+
+    #[inline]
+    fn date_offset(&self) -> usize {
+        match self {
+            Self::Image(image, _) => image.date_offset(),
+            Self::File(file) => file.date_offset,
+        }
+    }
+
+    fn status(&self) -> u16 {
+        match self {
+            Self::Image(image, _) => image.status(),
+            Self::File(file) => file.status,
+        }
+    }
+}
+
+/// The answer to the request at the start of `bytes`, if it is ready.
 #[inline]
-fn lookup<'l>(live: &'l Live, bytes: &[u8], bench: &mut Bench) -> Option<(&'l Image, bool, usize)> {
+fn lookup<'l>(server: &Server, live: &'l Live, bytes: &[u8], bench: &mut Bench) -> Option<(Ready<'l>, usize)> {
     let Ok(Parsed::Complete(request)) = parse_request(bytes, &live.plan.client.limits, &mut bench.fields) else {
         return None;
     };
@@ -117,10 +150,17 @@ fn lookup<'l>(live: &'l Live, bytes: &[u8], bench: &mut Bench) -> Option<(&'l Im
     let view = request.view(bytes, &bench.fields);
     let lookup = Lookup { method: view.method(), host: view.authority(), path: view.path() };
     let Found::Rule(rule) = live.plan.table.find(&lookup, &mut bench.scratch) else { return None };
-    match &live.plan.routes[rule as usize].action {
-        Action::Fixed(fixed) => Some((fixed.image(), request.is_head, request.head_len as usize)),
-        _ => None,
-    }
+    let route = &live.plan.routes[rule as usize];
+    let ready = match &route.action {
+        _ if !route.filters.is_empty() => return None,
+        Action::Fixed(fixed) => Ready::Image(fixed.image(), request.is_head),
+        Action::Files(files) => {
+            let captures = live.plan.table.captures(rule, view.path(), &bench.scratch);
+            Ready::File(files.quick(&server.files, view, captures.tail(), server.shard.now())?)
+        }
+        _ => return None,
+    };
+    Some((ready, request.head_len as usize))
 }
 
 /// Copies an answer into the output lease and puts the date in; false when there is no room for more.
@@ -128,13 +168,14 @@ fn lookup<'l>(live: &'l Live, bytes: &[u8], bench: &mut Bench) -> Option<(&'l Im
 fn copy(
     server: &Server,
     client: &ClientRow,
-    bytes: &[u8],
-    date_offset: usize,
+    ready: &Ready<'_>,
     date: &[u8],
     out: &mut Option<Lease>,
 ) -> bool {
+    let bytes = ready.bytes();
     if out.as_ref().is_some_and(|lease| lease.spare() < bytes.len()) {
         if let Some(full) = out.take() {
+            server.cells.bytes_out.add(full.len() as u64);
             client.wire.queue(&server.shard, full.freeze());
         }
         if client.wire.queued(&server.shard) > PIPELINE_QUEUED {
@@ -154,7 +195,7 @@ fn copy(
     if lease.spare() < bytes.len() {
         return false;
     }
-    let at = lease.len() + date_offset;
+    let at = lease.len() + ready.date_offset();
     lease.extend_from_slice(bytes);
     lease.filled_mut()[at..at + date.len()].copy_from_slice(date);
     true
