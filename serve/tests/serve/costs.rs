@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anygate_core::metrics::ShardCells;
 use anygate_serve::control::Order;
@@ -107,6 +107,36 @@ fn a_request_for_a_fixed_answer_allocates_nothing() {
         assert_eq!(made, 0, "{io:?}: {made} allocations in 17,000 requests");
         assert_eq!(bench.cells.requests.get(), 1 + 17 * 1100);
     });
+}
+
+/// Allocations of one look at a file whose answer is remembered, by the long way.
+const LOOK: u64 = 100;
+
+#[test]
+fn a_request_for_a_small_file_allocates_nothing_but_one_look_a_second() {
+    let folder = std::env::temp_dir().join(format!("anygate-costs-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    std::fs::write(folder.join("ok"), [b'x'; 1000]).expect("a file");
+    both(|io| {
+        let bench = Bench::new(io, &format!("routes: {{\"/\": \"{}/\"}}\n", folder.display()));
+        let mut client = bench.client();
+        let length = answer_length(&bench);
+        assert!(length > 1000);
+        let pipeline = REQUEST.repeat(16);
+        for _ in 0..100 {
+            bench.exchange(&mut client, REQUEST, length);
+            bench.exchange(&mut client, &pipeline, length * 16);
+        }
+        let (start, before) = (Instant::now(), CountingAllocator::allocations());
+        for _ in 0..500 {
+            bench.exchange(&mut client, REQUEST, length);
+            bench.exchange(&mut client, &pipeline, length * 16);
+        }
+        let made = CountingAllocator::allocations() - before;
+        let looks = start.elapsed().as_secs() + 2;
+        assert!(made <= LOOK * looks, "{io:?}: {made} allocations in 8,500 requests and {looks} looks");
+    });
+    std::fs::remove_dir_all(&folder).expect("the folder");
 }
 
 /// Connections the idle test holds; each needs two descriptors of this process.

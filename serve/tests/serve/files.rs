@@ -257,6 +257,25 @@ fn a_file_that_shrinks_while_it_is_sent_ends_in_a_cut_and_not_in_a_clean_end() {
 }
 
 #[test]
+fn a_large_file_that_is_on_disk_alone_comes_whole() {
+    let big = big();
+    both(|io| {
+        let dist = Dist::new();
+        let path = dist.0.join("big.bin");
+        fs::File::open(&path).and_then(|file| file.sync_all()).expect("it is written");
+        // Asks the kernel to forget what it has of the file in memory.
+        let input = format!("if={}", path.display());
+        let forget = std::process::Command::new("dd").args([&input, "iflag=nocache", "count=0"]).output();
+        assert!(forget.expect("dd runs").status.success());
+        let gate = Gate::start(io, &dist.routes());
+        let mut client = gate.client();
+        client.send(b"GET /big.bin HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(status(&client.head()), 200);
+        assert!(client.bytes(BIG) == big, "{io:?}");
+    });
+}
+
+#[test]
 fn a_change_on_disk_shows_within_seconds() {
     both(|io| {
         let dist = Dist::new();

@@ -108,6 +108,8 @@ fn index(site: &Site, dir: &Dir, name: &[u8], cached: bool) -> io::Result<Found>
 fn file(site: &Site, dir: &Dir, name: &[u8], cached: bool) -> io::Result<Found> {
     let file = match open(site, dir, name, cached) {
         Ok(file) => file,
+        // Kernels before 5.12 know no look at the cache alone.
+        Err(error) if cached && error.raw_os_error() == Some(EINVAL) => return Err(io::ErrorKind::WouldBlock.into()),
         Err(error) => return refused(error),
     };
     let stat = *file.stat();

@@ -260,7 +260,8 @@ fn to_slash(path: &[u8], query: Option<&[u8]>) -> Response {
 
 /// No descriptor and no place in the pool's line are states that pass: 503. The rest is the disk's: 500.
 fn failed(error: &io::Error) -> Error {
-    let passes = look::is_out_of_descriptors(error) || error.get_ref().is_some_and(|inner| inner.is::<Gone>());
+    let passes = look::is_out_of_descriptors(error)
+        || error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Gone>);
     let kind = if passes { Kind::Unavailable } else { Kind::Internal };
     Error::new(kind, Side::Internal, Phase::BeforeHead)
 }

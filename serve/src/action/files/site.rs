@@ -10,6 +10,8 @@ use anygate_core::config::{CacheControl, Hidden, Spa, Static, Symlinks};
 use anygate_route::StaticTarget;
 use anygate_shard::file::Dir;
 
+use super::look;
+
 /// A static route's target and settings. All shards share one.
 #[derive(Debug)]
 pub(super) struct Site {
@@ -79,8 +81,9 @@ impl Site {
             symlinks: settings.symlinks,
             cache_control: settings.cache_control.clone(),
         };
-        if let Some(name) = &site.only {
-            site.check_only(name)?;
+        match &site.only {
+            Some(name) => site.check_only(name)?,
+            None => site.check_kernel()?,
         }
         Ok(Arc::new(site))
     }
@@ -96,9 +99,20 @@ impl Site {
         self.protected.iter().any(|one| one.reachable)
     }
 
+    /// A sandbox that knows the call too little refuses it, and then nothing could be served. (That the directory may not
+    /// be listed is no reason not to serve what is in it.)
+    fn check_kernel(&self) -> Result<(), String> {
+        match look::open(self, &self.dir, b".", false) {
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
+                Err(format!("files cannot be served here: the kernel refuses `openat2` ({error})"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn check_only(&self, name: &str) -> Result<(), String> {
         let path = self.root.join(name);
-        let file = super::look::open(self, &self.dir, name.as_bytes(), false).map_err(|error| match error.raw_os_error() {
+        let file = look::open(self, &self.dir, name.as_bytes(), false).map_err(|error| match error.raw_os_error() {
             Some(libc::EXDEV | libc::ELOOP) => format!(
                 "`{}` is a symbolic link that `symlinks` does not let be followed: name the file itself, or set `symlinks: follow`",
                 path.display()
