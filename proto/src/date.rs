@@ -151,7 +151,8 @@ fn date(year: u32, month: u32, day: u32) -> Option<u64> {
 }
 
 /// Year, month and day of a day since 1970: eras of 400 years, years that begin in March so that the leap day is last.
-fn civil(days: u64) -> (u32, u32, u32) {
+#[must_use]
+pub fn civil(days: u64) -> (u32, u32, u32) {
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;

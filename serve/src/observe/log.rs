@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::thread::JoinHandle;
 
 use anygate_core::config::{LogFormat, LogLevel};
+use anygate_proto::date;
 use crossbeam_channel::{Sender, TrySendError, bounded};
 
 /// Lines that wait to be written; more are counted and dropped.
@@ -125,15 +126,7 @@ fn text(time: &str, level: LogLevel, message: &str, fields: Fields<'_>) -> Strin
 /// RFC 3339 in UTC, to the millisecond.
 fn timestamp(unix: u64, millis: u32) -> String {
     let (days, second) = (unix / 86_400, unix % 86_400);
-    // Days to a civil date: years of 400-year eras that begin on 1 March.
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (year, month, day) = date::civil(days);
     let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
 }
