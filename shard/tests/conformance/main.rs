@@ -12,6 +12,7 @@ mod descriptors;
 mod handover;
 mod house;
 mod parking;
+mod peer;
 mod receive;
 mod send;
 mod splice;
