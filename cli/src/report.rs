@@ -53,22 +53,63 @@ pub(crate) fn plural(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
-/// Writes a result to standard output; a reader that has seen enough (`| head`) is no error.
+/// Writes a result to standard output; a reader that has seen enough (`| head`) is no error. What a configuration holds
+/// cannot command the terminal: of control characters only line ends, tabs and our own colours get there.
 pub(crate) fn say(text: &str) {
     let mut out = io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let _ = out.write_all(harmless(text).as_bytes()).and_then(|()| out.flush());
+}
+
+/// `text` with every control character shown as its picture, but for line ends, tabs, and colours as in `ESC [ 1;32 m`.
+fn harmless(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let after = &rest[c.len_utf8()..];
+        let colour = match after.strip_prefix('[').filter(|_| c == '\u{1b}') {
+            Some(codes) => codes.find('m').filter(|end| codes[..*end].bytes().all(|b| b.is_ascii_digit() || b == b';')),
+            None => None,
+        };
+        let length = colour.map_or(c.len_utf8(), |end| "\u{1b}[m".len() + end);
+        match u32::from(c) {
+            _ if colour.is_some() || matches!(c, '\n' | '\t') => out.push_str(&rest[..length]),
+            // U+2400 and what follows it are pictures of U+0000 and what follows it.
+            code @ 0..0x20 => out.extend(char::from_u32(0x2400 + code)),
+            _ if c.is_control() => out.push(char::REPLACEMENT_CHARACTER),
+            _ => out.push(c),
+        }
+        rest = &rest[length..];
+    }
+    out
 }
 
 /// Writes what stands in the way to standard error.
 pub(crate) fn complain(text: &str) {
     let stderr = io::stderr();
     let (start, end) = if colours(&stderr) { ("\u{1b}[1;31m", "\u{1b}[0m") } else { ("", "") };
-    let _ = writeln!(stderr.lock(), "{start}error{end}: {text}");
+    let _ = writeln!(stderr.lock(), "{start}error{end}: {}", harmless(text));
+}
+
+/// Writes to standard error what may help.
+pub(crate) fn advise(text: &str) {
+    let stderr = io::stderr();
+    let (start, end) = if colours(&stderr) { ("\u{1b}[1m", "\u{1b}[0m") } else { ("", "") };
+    let _ = writeln!(stderr.lock(), "{start}help{end}: {text}");
 }
 
 #[cfg(test)]
 mod tests {
-    use super::counted;
+    use super::{counted, harmless};
+
+    #[test]
+    fn control_characters_are_shown_and_never_obeyed() {
+        assert_eq!(harmless("a\tb\n\u{1b}[1;32mok\u{1b}[0m"), "a\tb\n\u{1b}[1;32mok\u{1b}[0m");
+        assert_eq!(
+            harmless("\u{1b}]0;title\u{7}\r\u{1b}[2J\u{9b}1m"),
+            "\u{241b}]0;title\u{2407}\u{240d}\u{241b}[2J\u{fffd}1m"
+        );
+        assert_eq!(harmless("\u{1b}["), "\u{241b}[");
+    }
 
     #[test]
     fn what_is_counted_is_singular_or_plural() {

@@ -36,6 +36,11 @@ pub(crate) fn run(arguments: Serve, here: &Path) -> ExitCode {
         }
         Err(StartError::System(why)) => {
             report::complain(&why);
+            if why.starts_with("cannot listen") {
+                report::advise(
+                    "another program may listen there, or an earlier AnyGate; `--listen` takes another address",
+                );
+            }
             report::CANNOT_START.into()
         }
     }
