@@ -37,7 +37,7 @@ impl Shard {
     /// # Errors
     /// The shard has no slot left (EMFILE).
     pub fn listen(&self, socket: impl Into<Socket>) -> io::Result<SocketId> {
-        self.0.take_in(socket.into(), flag::LISTENER)
+        self.0.take_in(socket.into(), flag::LISTENER | flag::SHARED)
     }
 
     /// Takes in a connected stream, or any descriptor to wait for with [`poll_ready`](Self::poll_ready).
@@ -45,7 +45,7 @@ impl Shard {
     /// # Errors
     /// The shard has no slot left (EMFILE).
     pub fn adopt(&self, socket: impl Into<Socket>) -> io::Result<SocketId> {
-        self.0.take_in(socket.into(), flag::WRITABLE)
+        self.0.take_in(socket.into(), flag::WRITABLE | flag::SHARED)
     }
 
     /// Gives a socket away, for another shard to adopt. `None`, and the socket stays, once anything was asked of it.
@@ -170,10 +170,7 @@ impl Inner {
             self.set_close_timer(slot, index, DISCARD_LIMIT);
         }
         if slot.has(flag::READ_ARMED) {
-            // A receive is under way: its bytes would be discarded, so let it end; a poll ends by itself.
-            if !slot.has(flag::READ_POLLS) {
-                self.driver.cancel(slot, index, Side::Read);
-            }
+            // What is under way ends with the peer's bytes, its FIN, or the time limit.
             return;
         }
         let mut scratch = [0; 8 << 10];
@@ -232,6 +229,7 @@ impl Inner {
             return;
         }
         let reset = slot.has(flag::RESETS);
+        self.driver.detach(slot);
         let fd = self.sockets.remove(index);
         self.driver.close(fd, reset);
         if !self.sockets.paused.borrow().is_empty() {

@@ -335,6 +335,68 @@ fn a_connection_to_nobody_is_refused_and_one_to_somebody_stands() {
 }
 
 #[test]
+fn a_listener_closed_on_one_shard_leaves_every_connection_to_the_other() {
+    for io in drivers() {
+        let fd = bind(&Address::Ip("127.0.0.1:0".parse().unwrap()), &Bind::default()).unwrap();
+        let address = crate::sys::local(std::os::fd::AsRawFd::as_raw_fd(&fd)).unwrap().ip().unwrap();
+        let shards: Vec<_> = [fd.try_clone().unwrap(), fd]
+            .into_iter()
+            .map(|fd| {
+                let (sender, receiver) = mailbox::channel(4);
+                let thread = thread::spawn(move || {
+                    let shard = Shard::new(&Options::new(0, io)).unwrap();
+                    let listener = shard.listen(fd).unwrap();
+                    let serve = |shard: &Shard, id| {
+                        shard.queue(id, "x".into());
+                        shard.close(id, Close::Graceful);
+                    };
+                    let service = Closing(Accepting { shard: shard.clone(), listener, serve });
+                    service.0.ready(0);
+                    shard.run(&service, &receiver);
+                });
+                (sender, thread)
+            })
+            .collect();
+        let ask = || {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            assert_eq!(answer, "x", "{io}");
+        };
+        (0..10).for_each(|_| ask());
+        shards[0].0.send(false).unwrap();
+        thread::sleep(Duration::from_millis(20));
+        (0..20).for_each(|_| ask());
+        for (sender, thread) in shards {
+            sender.send(true).unwrap();
+            thread.join().unwrap();
+        }
+    }
+}
+
+/// Told `false` it closes its listener, told `true` it stops.
+struct Closing<F>(Accepting<F>);
+
+impl<F: Fn(&Shard, SocketId)> Service for Closing<F> {
+    type Message = bool;
+
+    fn ready(&self, row: u32) {
+        self.0.ready(row);
+    }
+
+    fn expired(&self, _row: u32) {}
+
+    fn message(&self, stop: bool) {
+        if stop {
+            self.0.shard.stop();
+        } else {
+            self.0.shard.close(self.0.listener, Close::Graceful);
+        }
+    }
+}
+
+#[test]
 fn where_io_uring_is_denied_the_probe_says_so_and_epoll_works() {
     thread::spawn(|| {
         crate::testing::deny_io_uring().unwrap();

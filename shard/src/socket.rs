@@ -77,6 +77,8 @@ pub(crate) mod flag {
     pub(crate) const WRITE_POLLS: u32 = 1 << 24;
     pub(crate) const READ_CANCELLED: u32 = 1 << 25;
     pub(crate) const WRITE_CANCELLED: u32 = 1 << 26;
+    /// Came from outside: others may hold descriptors of the same file.
+    pub(crate) const SHARED: u32 = 1 << 27;
 }
 
 /// One socket. Everything the kernel may write belongs to the slot, never to a future.

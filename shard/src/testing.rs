@@ -1,4 +1,4 @@
-//! What tests need that is unsafe: an allocator that counts, and a kernel without io_uring.
+//! What tests need that is unsafe: an allocator that counts, a kernel without io_uring, a loopback in a new namespace.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -82,5 +82,23 @@ pub fn deny_io_uring() -> std::io::Result<()> {
         crate::sys::check(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))?;
         crate::sys::check(libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program))?;
     }
+    Ok(())
+}
+
+/// Switches the loopback interface on, which a new network namespace has off.
+///
+/// # Errors
+/// What the kernel says; EPERM for who may not administer this namespace.
+pub fn raise_loopback() -> std::io::Result<()> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
+    // SAFETY: all-zero is a valid ifreq: an empty name and no flags.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+        *to = *from as libc::c_char;
+    }
+    request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&socket);
+    // SAFETY: the descriptor is open, and this request only reads the valid ifreq.
+    crate::sys::check(unsafe { libc::ioctl(fd, libc::SIOCSIFFLAGS, &raw const request) })?;
     Ok(())
 }

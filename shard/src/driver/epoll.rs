@@ -49,6 +49,16 @@ impl Epoll {
         self.add(slot.fd.get(), events, data)
     }
 
+    /// Closing a descriptor ends its registration only when it is the last one of its file. A listener shared with other
+    /// shards would go on to take their wakes.
+    pub(super) fn detach(&self, slot: &Slot) {
+        if slot.has(flag::SHARED) && slot.has(flag::ATTACHED) {
+            // SAFETY: EPOLL_CTL_DEL takes no event.
+            let nothing = std::ptr::null_mut();
+            unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), libc::EPOLL_CTL_DEL, slot.fd.get(), nothing) };
+        }
+    }
+
     pub(super) fn park(&self, timeout: Option<Duration>) {
         let mut events = self.events.borrow_mut();
         debug_assert!(events.is_empty());

@@ -93,6 +93,14 @@ impl Driver {
         }
     }
 
+    /// Ends watching a slot's descriptor, which is about to be closed.
+    pub(crate) fn detach(&self, slot: &Slot) {
+        match self {
+            Driver::Epoll(epoll) => epoll.detach(slot),
+            Driver::Uring(_) | Driver::Sim(_) => {}
+        }
+    }
+
     /// Sees to it that an event comes when this side of the slot may make progress. The caller found it cannot now.
     pub(crate) fn await_side(&self, slot: &Slot, index: u32, side: Side) {
         match self {
