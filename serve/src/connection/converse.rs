@@ -239,7 +239,7 @@ impl Conversation {
         };
         let then = match outcome {
             Outcome::Response(response) => self.respond(&live, &asked, *response).await,
-            Outcome::Tunnel(tunnel) => self.tunnel(&live, &asked, *tunnel).await,
+            Outcome::Tunnel(tunnel) => self.tunnel(&live, &asked, tunnel).await,
             Outcome::Abort(_) => Then::End(Close::Abort),
         };
         self.server().retire(live);
@@ -272,7 +272,7 @@ impl Conversation {
         self.respond(live, asked, page).await
     }
 
-    async fn tunnel(&mut self, live: &Rc<Live>, asked: &Asked, tunnel: crate::upstream::Tunnel) -> Then {
+    async fn tunnel(&mut self, live: &Rc<Live>, asked: &Asked, tunnel: Box<crate::upstream::Tunnel>) -> Then {
         if self.switch(live, asked, &tunnel.response).is_err() {
             return Then::End(Close::Abort);
         }

@@ -30,3 +30,10 @@ pub struct Tunnel {
     /// Longest silence in both directions.
     pub idle_timeout: Duration,
 }
+
+impl Tunnel {
+    /// What is left once the response was sent. A tunnel lives long: it holds no more than it needs.
+    fn opened(self: Box<Self>) -> (Checkout, Duration) {
+        (self.upstream, self.idle_timeout)
+    }
+}

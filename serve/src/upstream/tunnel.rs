@@ -18,8 +18,8 @@ const BURST: usize = 16;
 
 /// Copies both ways until both sides have said their end, one breaks, or neither says anything for the tunnel's idle
 /// timeout. The upstream's side is closed then; the result tells how to close the client's.
-pub async fn run(shard: &Shard, client: &Rc<RefCell<Reader>>, tunnel: Tunnel) -> Close {
-    let Tunnel { upstream, idle_timeout, .. } = tunnel;
+pub async fn run(shard: &Shard, client: &Rc<RefCell<Reader>>, tunnel: Box<Tunnel>) -> Close {
+    let (upstream, idle_timeout) = tunnel.opened();
     let how = match upstream.reader() {
         Some(server) => pump(shard, client, server, idle_timeout).await,
         None => Close::Abort,
