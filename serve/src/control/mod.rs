@@ -1,7 +1,7 @@
 //! The control thread: it owns the configuration, the listeners and the shards, and tells the shards what to do. It never
 //! waits for one.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -24,12 +24,13 @@ use crate::upstream::endpoint::Key;
 mod listeners;
 mod reload;
 mod resolve;
+mod shards;
 mod start;
 
 pub use start::{StartError, Started, Startup, run};
 
-use self::listeners::Listeners;
-use self::start::ShardHandle;
+use self::listeners::{Listeners, Opened};
+use self::shards::ShardHandle;
 
 /// What the control thread tells a shard.
 #[derive(Debug)]
@@ -100,6 +101,10 @@ struct Control {
     signal_row: SocketId,
     log: Log,
     state: RefCell<State>,
+    /// True while a task tries orders again.
+    flushing: Cell<bool>,
+    /// How often a reload was asked for since none is under way.
+    reloads_wanted: Cell<u32>,
 }
 
 struct State {
@@ -133,10 +138,7 @@ impl Control {
 
     fn signal(self: &Rc<Self>, signal: Signal) {
         match signal {
-            Signal::Hangup => {
-                self.reload();
-                self.resolve();
-            }
+            Signal::Hangup => self.reload(),
             Signal::Terminate | Signal::Interrupt => {
                 let phase = self.state.borrow().phase;
                 match phase {
@@ -168,16 +170,21 @@ impl Control {
         });
     }
 
-    fn stop(&self, why: &str) {
+    fn stop(self: &Rc<Self>, why: &str) {
         self.state.borrow_mut().phase = Phase::Stopping;
         self.log.info(why, &[]);
         self.order_all(|_| Order::Stop);
         self.shard.stop();
     }
 
-    fn order_all(&self, order: impl Fn(usize) -> Order) {
-        for (at, shard) in self.state.borrow().shards.iter().enumerate() {
-            shard.order(order(at), &self.log);
+    /// Has the shards accept on these; every shard gets a socket of each.
+    fn listen(self: &Rc<Self>, opened: Vec<Opened>) {
+        for Opened { number, sockets } in opened {
+            let mut sockets = sockets.into_iter();
+            self.order_all(|_| {
+                let fd = sockets.next().expect("a socket was opened for each shard");
+                Order::Listen { fd, number }
+            });
         }
     }
 

@@ -1,62 +1,97 @@
 //! SIGHUP: the configuration is read again. What does not check leaves the running one as it is.
 
+use std::rc::Rc;
+
 use anygate_core::config::Config;
 use anygate_core::diagnostic::render;
 
-use super::listeners::How;
+use super::listeners::{Change, How};
 use super::{Control, Order, Phase, prepare};
 use crate::compile::CompileEnv;
+use crate::plan::Plan;
+
+/// A configuration that checks and whose listeners are open.
+struct Next {
+    config: Config,
+    plan: Plan,
+    change: Change,
+}
 
 impl Control {
-    /// Reads, checks and installs the configuration anew.
-    pub(super) fn reload(&self) {
+    /// Reads, checks and installs the configuration anew. Asked again meanwhile, it does so once more.
+    pub(super) fn reload(self: &Rc<Self>) {
+        self.reloads_wanted.set(self.reloads_wanted.get() + 1);
+        if self.reloads_wanted.get() > 1 {
+            return;
+        }
+        let control = Rc::clone(self);
+        self.shard.spawn(async move {
+            loop {
+                let wanted = control.reloads_wanted.get();
+                control.reload_once().await;
+                if control.reloads_wanted.get() == wanted {
+                    break control.reloads_wanted.set(0);
+                }
+            }
+        });
+    }
+
+    async fn reload_once(self: &Rc<Self>) {
         if self.state.borrow().phase != Phase::Serving {
             return;
         }
-        match self.try_reload() {
-            Ok(serial) => self.log.info("reloaded", &[("serial", &serial)]),
-            Err(why) => self.log.error("reload refused; the running configuration stays", &[("why", &why)]),
+        let next = match self.next() {
+            Ok(next) => next,
+            Err(why) => return self.log.error("reload refused; the running configuration stays", &[("why", &why)]),
+        };
+        // Names first, so that no request meets a route whose servers are not known yet.
+        self.state.borrow_mut().names.want(&next.plan);
+        self.resolve_new().await;
+        if self.state.borrow().phase == Phase::Serving {
+            let serial = next.plan.serial;
+            self.install(next);
+            self.log.info("reloaded", &[("serial", &serial)]);
         }
+        self.resolve();
     }
 
-    fn try_reload(&self) -> Result<u64, String> {
+    /// What would be served next, or everything that is wrong with it.
+    fn next(&self) -> Result<Next, String> {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
-        let serial = state.serial + 1;
-        let env = CompileEnv { shards: state.shards.len(), descriptors: state.descriptors, serial };
+        let env = CompileEnv { shards: state.shards.len(), descriptors: state.descriptors, serial: state.serial + 1 };
         let prepared = prepare(&state.startup, &env);
-        let text: String = prepared.diagnostics.iter().map(|d| render(&prepared.loaded.sources, d, false)).collect();
+        let rendered: Vec<_> =
+            prepared.diagnostics.iter().map(|d| render(&prepared.loaded.sources, d, false)).collect();
+        let text = rendered.join("\n");
         let (Some(config), Some(plan)) = (prepared.loaded.config, prepared.plan) else { return Err(text) };
         if let Some(key) = fixed_key(&state.config, &config) {
             return Err(format!("`server.{key}` cannot change while running: restart to change it"));
         }
         let wanted: Vec<_> = config.server.listen.iter().map(|listen| listen.addr.clone()).collect();
-        let mut change = state
+        let change = state
             .listeners
             .change(&wanted, &How { cores: &state.cores, backlog: config.server.backlog, steer: config.server.steer })
             .map_err(|(address, error)| format!("cannot listen on {address}: {error}"))?;
         if !text.is_empty() {
             self.log.warn("the configuration has warnings", &[("text", &text)]);
         }
-        state.listeners.commit(&mut change);
-        state.names.want(&plan);
-        state.serial = serial;
-        state.config = config;
-        for opened in change.opened {
-            for (shard, fd) in state.shards.iter().zip(opened.sockets) {
-                shard.order(Order::Listen { fd, number: opened.number }, &self.log);
-            }
+        Ok(Next { config, plan, change })
+    }
+
+    fn install(self: &Rc<Self>, next: Next) {
+        let Next { config, plan, mut change } = next;
+        {
+            let mut state = self.state.borrow_mut();
+            state.listeners.commit(&mut change);
+            state.serial = plan.serial;
+            state.config = config;
         }
-        for shard in &state.shards {
-            shard.order(Order::Install(Box::new(plan.clone())), &self.log);
-            for (key, addresses) in state.names.known() {
-                shard.order(Order::Resolved { key: key.clone(), addresses: addresses.to_vec() }, &self.log);
-            }
-            for number in &change.closed {
-                shard.order(Order::Unlisten { number: *number }, &self.log);
-            }
+        self.order_all(|_| Order::Install(Box::new(plan.clone())));
+        self.listen(change.opened);
+        for number in change.closed {
+            self.order_all(|_| Order::Unlisten { number });
         }
-        Ok(serial)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The names of upstreams: resolved off the shards, again and again, and told to every shard when they change.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -15,6 +16,11 @@ use crate::upstream::endpoint::{Key, Name};
 const REFRESH: Duration = Duration::from_secs(30);
 /// How soon a name that did not resolve is asked for again.
 const RETRY: Duration = Duration::from_secs(5);
+
+/// How long a start or a reload waits for names that are new.
+const FIRST: Duration = Duration::from_secs(2);
+/// How often it looks whether they are all there.
+const STEP: Duration = Duration::from_millis(2);
 
 /// Which names are wanted, and what is known of them.
 #[derive(Debug, Default)]
@@ -39,11 +45,6 @@ impl Names {
         self.known.retain(|key, _| wanted.iter().any(|name| name.key == *key));
     }
 
-    /// What is known, for shards that got a new table.
-    pub(super) fn known(&self) -> impl Iterator<Item = (&Key, &[SocketAddr])> {
-        self.known.iter().map(|(key, addresses)| (key, addresses.as_slice()))
-    }
-
     /// Takes an answer. True when it is news: a name that resolved once keeps its addresses while the resolver fails.
     fn learn(&mut self, key: &Key, addresses: &[SocketAddr]) -> bool {
         let news = !addresses.is_empty() && self.known.get(key).is_none_or(|before| before != addresses);
@@ -55,11 +56,33 @@ impl Names {
 }
 
 impl Control {
+    /// Asks for every name nothing is known of, all at once, and waits for the answers; not for ever.
+    pub(super) async fn resolve_new(self: &Rc<Self>) {
+        let unknown: Vec<Name> = {
+            let names = &self.state.borrow().names;
+            names.wanted.iter().filter(|name| !names.known.contains_key(&name.key)).cloned().collect()
+        };
+        let open = Rc::new(Cell::new(unknown.len()));
+        for name in unknown {
+            let (control, open) = (Rc::clone(self), Rc::clone(&open));
+            self.shard.spawn(async move {
+                control.ask(&name).await;
+                open.set(open.get() - 1);
+            });
+        }
+        let begun = self.shard.now();
+        while open.get() > 0 && self.shard.now() - begun < FIRST {
+            self.shard.sleep(STEP).await;
+        }
+    }
+
     /// Asks for what is wanted, again and again; the asking of an earlier configuration ends.
     pub(super) fn resolve(self: &Rc<Self>) {
         let control = Rc::clone(self);
         self.shard.spawn(async move {
             let round = control.state.borrow().names.round;
+            // What is new was asked for just now.
+            control.shard.sleep(RETRY).await;
             while let Some(wanted) = control.wanted(round) {
                 let mut failed = false;
                 for name in wanted {
@@ -78,7 +101,7 @@ impl Control {
     }
 
     /// Asks for one name and tells the shards what is new; false when there was no answer.
-    async fn ask(&self, name: &Name) -> bool {
+    async fn ask(self: &Rc<Self>, name: &Name) -> bool {
         let (host, port) = (name.host.to_string(), name.port);
         let answer = self.shard.blocking(move || net::resolve(&host, port)).await;
         let mut addresses = answer.ok().and_then(Result::ok).unwrap_or_default();

@@ -1,10 +1,9 @@
 //! Starting: cores, driver, listeners, shards; and the end of it all.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use anygate_core::config::{CoreList, Io as IoChoice, Loaded};
 use anygate_core::limits::{DESCRIPTOR_RESERVE, MAILBOX};
@@ -17,6 +16,7 @@ use anygate_shard::{Io, Options, Pool, Shard, cores, limits};
 use crossbeam_channel as channel;
 
 use super::listeners::{How, Listeners};
+use super::shards::ShardHandle;
 use super::{Control, Desk, Order, Phase, Report, Reports, State, prepare, resolve};
 use crate::compile::CompileEnv;
 use crate::door::Door;
@@ -27,6 +27,9 @@ use crate::server::{Parts, Server};
 
 /// Threads for work that blocks, shared by all shards.
 const HELPERS: usize = 2;
+
+/// Threads that ask for the names of upstreams.
+const RESOLVERS: usize = 2;
 
 /// What the caller brings.
 pub struct Startup {
@@ -66,23 +69,6 @@ impl fmt::Debug for StartError {
         match self {
             Self::Refused(_, diagnostics) => f.debug_tuple("Refused").field(diagnostics).finish(),
             Self::System(why) => f.debug_tuple("System").field(why).finish(),
-        }
-    }
-}
-
-/// A running shard, seen from the control thread.
-#[derive(Debug)]
-pub(super) struct ShardHandle {
-    orders: Sender<Order>,
-    thread: Option<JoinHandle<()>>,
-    pub(super) cells: Arc<ShardCells>,
-}
-
-impl ShardHandle {
-    /// Sends an order; never waits.
-    pub(super) fn order(&self, order: Order, log: &Log) {
-        if self.orders.send(order).is_err() {
-            log.error("a shard's mailbox is full; an order was lost", &[]);
         }
     }
 }
@@ -130,6 +116,8 @@ pub fn run(startup: Startup) -> Result<(), StartError> {
     let (log, writer) =
         Log::start(config.log.level, config.log.format).map_err(system("cannot start the log's thread"))?;
     let helpers = Pool::new(HELPERS).map_err(system("cannot start helper threads"))?;
+    // Names that do not answer must not hold up files.
+    let resolvers = Pool::new(RESOLVERS).map_err(system("cannot start resolver threads"))?;
     let (reports, mailbox): Reports = mailbox::channel(MAILBOX);
     let id: Arc<str> = crate::id::random().into();
     let mut crew = Crew::hire(&cores, &helpers, &reports, &id).map_err(system("cannot start a shard's thread"))?;
@@ -137,21 +125,11 @@ pub fn run(startup: Startup) -> Result<(), StartError> {
     if let Some(why) = &fallback {
         log.warn("io_uring is not available; using epoll", &[("why", why)]);
     }
-    let shard = Shard::new(&Options { pool: Some(helpers.clone()), ..Options::new(u16::MAX, io) })
+    let shard = Shard::new(&Options { pool: Some(resolvers), ..Options::new(u16::MAX, io) })
         .map_err(system("cannot make the control thread's driver"))?;
     let shards = crew.go(&plan);
-    for opened in change.opened {
-        for (shard, fd) in shards.iter().zip(opened.sockets) {
-            shard.order(Order::Listen { fd, number: opened.number }, &log);
-        }
-    }
-    (startup.started)(&Started {
-        listeners: listeners.addresses(),
-        cores: cores.clone(),
-        io,
-        fallback,
-        routes: plan.routes.len(),
-    });
+    let started =
+        Started { listeners: listeners.addresses(), cores: cores.clone(), io, fallback, routes: plan.routes.len() };
 
     let signal_row = signals.watch().and_then(|fd| shard.adopt(fd)).map_err(system("cannot watch for signals"))?;
     let count = shards.len();
@@ -172,17 +150,23 @@ pub fn run(startup: Startup) -> Result<(), StartError> {
             drained: vec![false; count],
             descriptors,
         }),
+        flushing: Cell::new(false),
+        reloads_wanted: Cell::new(0),
     });
     drop(plan);
-    control.resolve();
     control.watch_signals();
+    let opening = Rc::clone(&control);
+    shard.spawn(async move {
+        opening.resolve_new().await;
+        opening.listen(change.opened);
+        (opening.state.borrow().startup.started)(&started);
+        opening.resolve();
+    });
     shard.run(&Desk(Rc::clone(&control)), &mailbox);
 
     let mut state = control.state.borrow_mut();
     for shard in &mut state.shards {
-        if let Some(thread) = shard.thread.take()
-            && thread.join().is_err()
-        {
+        if !shard.join() {
             log.error("a shard's thread panicked", &[]);
         }
     }
@@ -239,7 +223,7 @@ impl Crew {
             let thread = std::thread::Builder::new()
                 .name(format!("shard-{index}"))
                 .spawn(move || berth.work(&told, &say, mailbox))?;
-            Ok(Member { begin, made, handle: ShardHandle { orders, thread: Some(thread), cells } })
+            Ok(Member { begin, made, handle: ShardHandle::new(orders, thread, cells) })
         });
         Ok(Self { members: members.collect::<std::io::Result<_>>()? })
     }
