@@ -1,3 +1,5 @@
+//! Do a static route's answers hold, on a simulated shard whose clock is ours and on a real one?
+
 use std::cell::RefCell;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
