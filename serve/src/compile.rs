@@ -19,6 +19,8 @@ use crate::plan::{ClientSettings, Plan, Route};
 mod expect;
 pub mod rules;
 
+/// What would be right where there are no rules.
+const NO_RULES: &str = "write some under `routes`, such as `\"/\": \"./dist/\"`";
 /// Most names of a folder that are compared with one that is not there.
 const NEIGHBOURS: usize = 1000;
 
@@ -56,6 +58,9 @@ impl Compiled {
 #[must_use]
 pub fn compile(config: &Config, env: &CompileEnv) -> Compiled {
     let mut findings = Vec::new();
+    if config.routes.is_empty() {
+        findings.push(Diagnostic::warning("there are no rules: every request gets 404").help(NO_RULES));
+    }
     let rules::Parsed { rules, table } = rules::parse(config, &mut findings);
     let mut routes = Vec::with_capacity(rules.len());
     for (number, rule) in &rules {
@@ -188,7 +193,7 @@ fn path_help(written: &str, base_dir: &Path) -> Option<String> {
         if base_dir.as_os_str().is_empty() { "the current folder".into() } else { base_dir.display().to_string() };
     Some(match Path::new(written).is_absolute() {
         true => {
-            "an absolute path is taken as it is: create it, or write `./` before a path beside this file".to_owned()
+            format!("create it, or write `./{}` for a path that starts at {start}", written.trim_start_matches('/'))
         }
         false => format!("create it, or correct the path, which starts at {start}"),
     })
@@ -247,6 +252,13 @@ mod tests {
         assert_eq!(messages.len(), 3, "{messages:?}");
         assert!(messages[0].contains("OOK") && messages[1].contains("/c/:y") && messages[2].contains("no-such-folder"));
         assert!(compiled.plan.is_none() && compiled.table().is_none());
+    }
+
+    #[test]
+    fn a_configuration_without_rules_is_served_with_a_warning() {
+        let compiled = compiled("server: {io: epoll}\n");
+        assert!(compiled.plan.is_some() && !compiled.diagnostics[0].is_error());
+        assert_eq!(messages(&compiled), ["there are no rules: every request gets 404"]);
     }
 
     #[test]
