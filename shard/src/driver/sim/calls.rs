@@ -2,7 +2,7 @@
 //! handles, listeners odd ones.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -17,6 +17,9 @@ use crate::sys::Pipe;
 /// The most one `sendfile` moves: what a socket buffer may have room for.
 const FILE_STEP: usize = 256 << 10;
 
+/// No stream's handle.
+const NOBODY: i32 = -1;
+
 /// A listener of this shard. The descriptor keeps the door open.
 struct Watch {
     door: DoorId,
@@ -24,13 +27,19 @@ struct Watch {
     _ticket: OwnedFd,
 }
 
+/// What is in a pipe, and the stream it came from.
+struct Contents {
+    from: i32,
+    bytes: VecDeque<u8>,
+}
+
 /// One simulated shard's view of its world.
 pub(crate) struct Calls {
     pub(crate) world: World,
     shard: u16,
     watches: RefCell<Vec<Option<Watch>>>,
-    /// What is in the pipes of splices, by their number.
-    pipes: RefCell<BTreeMap<i32, VecDeque<u8>>>,
+    /// The pipes of splices, by their number.
+    pipes: RefCell<Vec<Contents>>,
 }
 
 fn end(handle: i32) -> EndId {
@@ -163,6 +172,7 @@ impl Calls {
     /// Closes a stream or a listener; a stream with a reset if `abort` says so or something is unread.
     pub(crate) fn close(&self, handle: i32, abort: bool) {
         if handle & 1 == 0 {
+            self.empty_pipe(handle);
             let mut network = self.world.network();
             return if abort { network.abort(end(handle)) } else { network.close(end(handle)) };
         }
@@ -193,31 +203,38 @@ impl Calls {
     /// A new pipe.
     pub(crate) fn pipe(&self) -> Pipe {
         let mut pipes = self.pipes.borrow_mut();
-        let number = pipes.last_key_value().map_or(0, |(number, _)| number + 1);
-        pipes.insert(number, VecDeque::new());
+        let number = i32::try_from(pipes.len()).expect("few pipes");
+        pipes.push(Contents { from: NOBODY, bytes: VecDeque::new() });
         Pipe { read: number, write: number, filled: 0, owned: false }
     }
 
-    /// Moves from a stream into a pipe; 0 is the end of the stream.
+    /// Moves from a stream into an empty pipe; 0 is the end of the stream.
     pub(crate) fn splice_in(&self, from: i32, pipe: i32, most: usize) -> io::Result<usize> {
         let mut bytes = vec![0; most];
         let count = self.recv(from, &mut bytes)?;
-        if let Some(pipe) = self.pipes.borrow_mut().get_mut(&pipe) {
-            pipe.extend(&bytes[..count]);
-        }
+        bytes.truncate(count);
+        let contents = &mut self.pipes.borrow_mut()[pipe.unsigned_abs() as usize];
+        assert!(contents.bytes.is_empty(), "a stranger's bytes in a pipe");
+        *contents = Contents { from, bytes: bytes.into() };
         Ok(count)
     }
 
     /// Moves from a pipe to a stream.
     pub(crate) fn splice_out(&self, pipe: i32, to: i32, most: usize) -> io::Result<usize> {
-        let mut pipes = self.pipes.borrow_mut();
-        let pipe = pipes.get_mut(&pipe).ok_or_else(|| io::Error::from_raw_os_error(libc::EBADF))?;
-        let (front, back) = pipe.as_slices();
+        let bytes = &mut self.pipes.borrow_mut()[pipe.unsigned_abs() as usize].bytes;
+        let (front, back) = bytes.as_slices();
         let front = &front[..front.len().min(most)];
         let back = &back[..back.len().min(most - front.len())];
         let count = self.world.network().send(end(to), &[front, back])?;
-        pipe.drain(..count);
+        bytes.drain(..count);
         Ok(count)
+    }
+
+    /// What is left in a stream's pipe goes with the stream.
+    fn empty_pipe(&self, from: i32) {
+        for contents in self.pipes.borrow_mut().iter_mut().filter(|contents| contents.from == from) {
+            *contents = Contents { from: NOBODY, bytes: VecDeque::new() };
+        }
     }
 
     pub(crate) fn peer(&self, handle: i32) -> Address {
