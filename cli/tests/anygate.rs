@@ -1,11 +1,18 @@
 //! Does the binary do what it says, as a person at a shell meets it?
 
 mod anygate {
+    mod backend;
+    mod gate;
+    mod machine;
     mod rig;
 
     mod check;
     mod docs;
+    mod drain;
     mod help;
     mod look;
+    mod reload;
+    mod served;
     mod serving;
+    mod start;
 }

@@ -5,6 +5,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
+const SWITCH: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+    Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+
 /// A server behind. `/slow` begins an answer and finishes it when the test says so; an `Upgrade` is switched and echoed;
 /// everything else is answered with its own head and body, on kept connections.
 #[derive(Clone)]
@@ -63,7 +66,7 @@ impl Backend {
                 }
             }
             if head.contains("\r\nUpgrade: ") {
-                stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")?;
+                stream.write_all(SWITCH)?;
                 std::io::copy(&mut reader, &mut stream)?;
                 return Ok(());
             }

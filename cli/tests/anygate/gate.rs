@@ -43,8 +43,17 @@ pub(super) fn a_core() -> String {
 
 /// `anygate serve` on a free port, one core and this driver, with further arguments.
 pub(super) fn serve(folder: &Folder, io: &str, arguments: &[&str]) -> Command {
-    folder.command(&[&["serve", "--io", io, "--cores", &a_core(), "--listen", "127.0.0.1:0"], arguments].concat())
+    serve_on(&a_core(), folder, io, arguments)
 }
+
+/// The same on these cores.
+pub(super) fn serve_on(cores: &str, folder: &Folder, io: &str, arguments: &[&str]) -> Command {
+    folder.command(&[&["serve", "--io", io, "--cores", cores, "--listen", "127.0.0.1:0"], arguments].concat())
+}
+
+/// The start of a WebSocket, with the key and the answer of RFC 6455 §1.3.
+pub(super) const HANDSHAKE: &str = "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 /// A running server.
 pub(super) struct Gate {

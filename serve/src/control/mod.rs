@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anygate_core::Diagnostic;
 use anygate_core::config::{Config, Loaded};
@@ -14,7 +15,7 @@ use anygate_core::metrics::ShardCells;
 use anygate_shard::mailbox::{Receiver, Sender};
 use anygate_shard::net::Address;
 use anygate_shard::signals::{Signal, Signals};
-use anygate_shard::{Service, Shard, Side, Socket, SocketId, Wake};
+use anygate_shard::{Service, Shard, Side, Socket, SocketId, Tick, Wake};
 
 use crate::compile::{CompileEnv, compile};
 use crate::observe::log::Log;
@@ -105,6 +106,8 @@ struct Control {
     flushing: Cell<bool>,
     /// How often a reload was asked for since none is under way.
     reloads_wanted: Cell<u32>,
+    /// When the log last said that accepting pauses.
+    pause_said: Cell<Option<Tick>>,
 }
 
 struct State {
@@ -120,6 +123,8 @@ struct State {
     descriptors: usize,
 }
 
+/// How long the log is quiet about pauses after it told of one: each lasts a fraction of a second, and the counter has them all.
+const PAUSE_QUIET: Duration = Duration::from_secs(10);
 /// The row of the signal descriptor; the control shard has no other.
 const SIGNALS: u32 = 0;
 
@@ -210,6 +215,11 @@ impl Service for Desk {
         match report {
             Report::Retired(plan) => drop(plan),
             Report::AcceptPaused(shard) => {
+                let now = control.shard.now();
+                if control.pause_said.get().is_some_and(|said| now.since(said) < PAUSE_QUIET) {
+                    return;
+                }
+                control.pause_said.set(Some(now));
                 let paused: u64 = control.cells().iter().map(|cells| cells.accept_paused.get()).sum();
                 control.log.warn(
                     "accepting pauses: out of descriptors or memory; raise LimitNOFILE or lower server.max_connections",

@@ -152,6 +152,7 @@ pub fn run(startup: Startup) -> Result<(), StartError> {
         }),
         flushing: Cell::new(false),
         reloads_wanted: Cell::new(0),
+        pause_said: Cell::new(None),
     });
     drop(plan);
     control.watch_signals();

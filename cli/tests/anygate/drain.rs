@@ -1,0 +1,150 @@
+//! What happens to those who are served when the process is told to end.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::backend::Backend;
+use super::gate::{Client, Gate, HANDSHAKE, both};
+use super::rig::Folder;
+
+/// A gate before a backend with a slow answer.
+fn before(backend: &Backend, io: &str, settings: &str) -> (Folder, Gate) {
+    let folder = Folder::with(&format!("{settings}\nroutes:\n  /: http://{}\n  /ok: OK\n", backend.address));
+    let gate = Gate::start(&folder, io, &[]);
+    (folder, gate)
+}
+
+/// A client whose slow answer has begun and not ended.
+fn in_flight(gate: &Gate, backend: &Backend) -> Client {
+    let mut client = gate.client();
+    client.send("GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    backend.has(1);
+    client
+}
+
+fn drains_by(signal: &str) {
+    both(|io| {
+        let backend = Backend::start();
+        let (_folder, mut gate) = before(&backend, io, "");
+        let mut slow = in_flight(&gate, &backend);
+        let mut resting: Vec<Client> = (0..5).map(|_| gate.client()).collect();
+        for client in &mut resting {
+            assert_eq!(client.get("/ok").unwrap().status, 200);
+        }
+        let mut silent = gate.client();
+
+        gate.signal(signal);
+        assert!(resting.iter_mut().all(Client::is_closed), "{io}: resting connections are closed");
+        assert!(silent.is_closed(), "{io}: one that never asked too");
+        let refused = Client::connect(gate.address()).and_then(|mut client| client.get("/ok"));
+        assert!(refused.is_err(), "{io}: nobody new is served: {refused:?}");
+
+        backend.release();
+        let answer = slow.answer().unwrap();
+        assert_eq!((answer.status, answer.body.as_str()), (200, "hello world"), "{io}");
+        assert!(slow.is_closed(), "{io}: its connection ends with it");
+        assert_eq!(gate.ends().code(), Some(0), "{io}");
+        assert_eq!(gate.logged("\"drained\""), 1, "{io}: {}", gate.log());
+        assert_eq!(gate.logged("panic"), 0, "{io}: {}", gate.log());
+    });
+}
+
+#[test]
+fn sigterm_finishes_what_is_in_flight_and_exits_with_0() {
+    drains_by("TERM");
+}
+
+#[test]
+fn sigint_finishes_what_is_in_flight_and_exits_with_0() {
+    drains_by("INT");
+}
+
+#[test]
+fn an_idle_server_ends_at_once() {
+    both(|io| {
+        let folder = Folder::new();
+        let mut gate = Gate::start(&folder, io, &["-r", "/: OK"]);
+        let _silent = gate.client();
+        gate.get("/");
+        let start = Instant::now();
+        gate.signal("TERM");
+        assert_eq!(gate.ends().code(), Some(0), "{io}");
+        assert!(start.elapsed() < Duration::from_secs(5), "{io}: {:?}", start.elapsed());
+    });
+}
+
+#[test]
+fn a_request_that_arrives_while_draining_is_told_that_the_connection_closes() {
+    both(|io| {
+        let backend = Backend::start();
+        let (_folder, mut gate) = before(&backend, io, "");
+        let mut slow = in_flight(&gate, &backend);
+        let mut halfway = gate.client();
+        halfway.send("POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhe").unwrap();
+        // Nothing tells from outside that the head was read.
+        thread::sleep(Duration::from_millis(200));
+        gate.signal("TERM");
+        gate.logs("\"draining\"", 1);
+        thread::sleep(Duration::from_millis(50));
+        halfway.send("llo").unwrap();
+        let answer = halfway.answer().unwrap();
+        assert_eq!(answer.status, 200, "{io}");
+        assert_eq!(answer.field("Connection"), Some("close"), "{io}: {}", answer.head);
+        assert!(halfway.is_closed(), "{io}");
+        backend.release();
+        slow.answer().unwrap();
+        assert_eq!(gate.ends().code(), Some(0), "{io}");
+    });
+}
+
+#[test]
+fn the_drain_s_time_cuts_what_does_not_end() {
+    both(|io| {
+        let backend = Backend::start();
+        let (_folder, mut gate) = before(&backend, io, "server: {drain_timeout: 1s}");
+        let mut slow = in_flight(&gate, &backend);
+        let start = Instant::now();
+        gate.signal("TERM");
+        assert_eq!(gate.ends().code(), Some(0), "{io}");
+        let took = start.elapsed();
+        assert!(took >= Duration::from_millis(900) && took < Duration::from_secs(5), "{io}: {took:?}");
+        assert!(slow.answer().is_err(), "{io}: a cut answer never looks whole");
+        assert!(gate.logged("the drain's time is over") == 1, "{io}: {}", gate.log());
+        assert_eq!(gate.logged("panic"), 0, "{io}: {}", gate.log());
+    });
+}
+
+#[test]
+fn a_second_signal_ends_the_drain_at_once() {
+    both(|io| {
+        for (first, second) in [("TERM", "TERM"), ("INT", "INT"), ("TERM", "INT")] {
+            let backend = Backend::start();
+            let (_folder, mut gate) = before(&backend, io, "");
+            let mut slow = in_flight(&gate, &backend);
+            let start = Instant::now();
+            gate.signal(first);
+            gate.logs("\"draining\"", 1);
+            gate.signal(second);
+            assert_eq!(gate.ends().code(), Some(0), "{io}: {first}, {second}");
+            assert!(start.elapsed() < Duration::from_secs(5), "{io}: {:?}", start.elapsed());
+            assert!(slow.answer().is_err(), "{io}");
+        }
+    });
+}
+
+#[test]
+fn a_tunnel_lives_until_the_drain_s_time_is_over() {
+    both(|io| {
+        let backend = Backend::start();
+        let (_folder, mut gate) = before(&backend, io, "server: {drain_timeout: 1s}");
+        let mut tunnel = gate.client();
+        tunnel.send(HANDSHAKE).unwrap();
+        assert_eq!(tunnel.head().unwrap().status, 101, "{io}");
+        gate.signal("TERM");
+        gate.logs("\"draining\"", 1);
+        tunnel.send("HTTP/1.1 200 still here\r\nContent-Length: 0\r\n\r\n").unwrap();
+        assert!(tunnel.answer().unwrap().head.contains("still here"), "{io}: what was sent comes back");
+        assert_eq!(gate.ends().code(), Some(0), "{io}");
+        assert!(tunnel.answer().is_err(), "{io}");
+    });
+}
