@@ -162,8 +162,7 @@ pub(crate) fn send(fd: i32, parts: &[&[u8]], more: bool) -> io::Result<usize> {
         // SAFETY: the slice is valid for its length.
         return uninterrupted(|| check_size(unsafe { libc::send(fd, only.as_ptr().cast(), only.len(), flags) }));
     }
-    // SAFETY: a `&[u8]` has the layout of an iovec on Linux (pointer, length), as `IoSlice` documents its own to be;
-    // here each is converted one by one, so that nothing depends on it.
+    // SAFETY: all-zero is a valid iovec: no memory, no length.
     let mut iovecs: [libc::iovec; crate::out::SEGMENTS_PER_SEND] = unsafe { std::mem::zeroed() };
     let count = parts.len().min(iovecs.len());
     for (iovec, part) in iovecs.iter_mut().zip(parts) {

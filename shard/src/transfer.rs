@@ -12,6 +12,15 @@ use crate::wake::{SocketId, Wake};
 pub const SENDFILE_STEP: usize = 2 << 20;
 
 impl Shard {
+    /// Bytes a splice took from `from` that its other end did not take yet: none while it waits for `from`.
+    pub fn in_pipe(&self, from: SocketId) -> usize {
+        let Some(source) = self.0.sockets.get(from) else { return 0 };
+        let pipe = source.pipe.take();
+        let filled = pipe.as_ref().map_or(0, |pipe| pipe.filled);
+        source.pipe.set(pipe);
+        filled
+    }
+
     /// Moves up to `max` bytes from one socket to another, through a pipe that belongs to `from`: one step. Gives the
     /// bytes that reached `to`; 0 is the end of `from`'s stream, with nothing left in the pipe.
     ///

@@ -53,8 +53,8 @@ impl Epoll {
     /// shards would go on to take their wakes.
     pub(super) fn detach(&self, slot: &Slot) {
         if slot.has(flag::SHARED) && slot.has(flag::ATTACHED) {
-            // SAFETY: EPOLL_CTL_DEL takes no event.
             let nothing = std::ptr::null_mut();
+            // SAFETY: EPOLL_CTL_DEL takes no event.
             unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), libc::EPOLL_CTL_DEL, slot.fd.get(), nothing) };
         }
     }

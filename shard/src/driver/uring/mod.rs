@@ -187,7 +187,8 @@ impl Uring {
             // It ends with the ring only, so nobody waits for its completion.
             self.ring.outstanding.set(self.ring.outstanding.get() - 1);
         }
-        self.ring.park(timeout);
+        // An error leaves everything for the next turn.
+        let _ = self.ring.park(timeout);
     }
 
     pub(super) fn reap(&self, shard: &Inner) {
@@ -270,7 +271,7 @@ impl Uring {
     pub(super) fn quiesce(&self, shard: &Inner) {
         let limit = time::monotonic() + QUIESCE_LIMIT;
         while self.ring.outstanding.get() > 0 && time::monotonic() < limit {
-            self.ring.park(Some(Duration::from_millis(20)));
+            let _ = self.ring.park(Some(Duration::from_millis(20)));
             self.reap(shard);
         }
         if self.ring.outstanding.get() > 0 {
@@ -421,7 +422,10 @@ fn try_receive(ring: &Ring, buffers: &Buffers) -> io::Result<()> {
     // SAFETY: the kernel writes to the one block of the buffer ring.
     unsafe { ring.push(entry) };
     for _ in 0..10 {
-        ring.park(Some(Duration::from_millis(100)));
+        match ring.park(Some(Duration::from_millis(100))) {
+            Err(error) if !matches!(error.raw_os_error(), Some(libc::ETIME | libc::EINTR)) => return Err(error),
+            _ => {}
+        }
         let mut batch = [const { MaybeUninit::uninit() }; BATCH];
         if let Some(completion) = ring.take(&mut batch).first() {
             ring.outstanding.set(0);

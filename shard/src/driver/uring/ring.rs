@@ -111,7 +111,8 @@ impl Ring {
             if unsafe { self.try_push(&entry) } {
                 return;
             }
-            self.enter(0, None, false);
+            // What it does not take now waits in the backlog.
+            let _ = self.enter(0, None, false);
             // SAFETY: as the caller promises.
             if unsafe { self.try_push(&entry) } {
                 return;
@@ -126,27 +127,30 @@ impl Ring {
     }
 
     /// Submits everything and waits for a completion, at most `timeout`.
-    pub(super) fn park(&self, timeout: Option<Duration>) {
+    ///
+    /// # Errors
+    /// What the kernel says, for who tries it out. In a turn an error (interrupted, timed out, out of memory) leaves
+    /// entries in the queue, and the next turn enters again.
+    pub(super) fn park(&self, timeout: Option<Duration>) -> io::Result<()> {
         loop {
             let next = self.backlog.borrow_mut().pop_front();
             let Some(entry) = next else { break };
             // SAFETY: `push` took the promise for this entry.
             if !unsafe { self.try_push(&entry) } {
                 self.backlog.borrow_mut().push_front(entry);
-                self.enter(0, None, true);
-                // SAFETY: as above.
+                self.enter(0, None, true)?;
                 if self.ring.borrow_mut().submission().is_full() {
                     // The kernel takes nothing for now (out of memory, or completions overflowed): reap first.
-                    return;
+                    return Ok(());
                 }
             }
         }
         let waits = timeout != Some(Duration::ZERO) && self.ring.borrow_mut().completion().is_empty();
-        self.enter(u32::from(waits), timeout, true);
+        self.enter(u32::from(waits), timeout, true)
     }
 
     /// One system call: submits what is queued, waits for `wanted` completions if `events`.
-    fn enter(&self, wanted: u32, timeout: Option<Duration>, events: bool) {
+    fn enter(&self, wanted: u32, timeout: Option<Duration>, events: bool) -> io::Result<()> {
         let submit = self.ring.borrow_mut().submission().len() as u32;
         let limit = timeout.map(|timeout| Timespec {
             seconds: timeout.as_secs().min(i64::MAX as u64) as i64,
@@ -157,8 +161,8 @@ impl Ring {
         let argument = WaitArgument { mask: 0, mask_size: 0, min_wait_us: 0, timeout };
         let flags = self.flags | if events { ENTER_GETEVENTS } else { 0 };
         // SAFETY: the argument and the timespec it points to outlive the call; entries in the queue are as `push` was
-        // promised. An error (interrupted, timed out, busy, out of memory) leaves entries in the queue for next time.
-        unsafe {
+        // promised.
+        let rc = unsafe {
             libc::syscall(
                 libc::SYS_io_uring_enter,
                 self.number,
@@ -167,8 +171,9 @@ impl Ring {
                 flags,
                 &raw const argument,
                 size_of::<WaitArgument>(),
-            );
-        }
+            )
+        };
+        sys::check(rc as libc::c_int).map(drop)
     }
 
     /// Takes completions off the queue.
