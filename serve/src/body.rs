@@ -3,13 +3,14 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use anygate_proto::head::Fields;
 use anygate_shard::file::File;
 use anygate_shard::{Bytes, SocketId};
 
 use crate::connection::reader::Reader;
-use crate::error::Error;
+use crate::error::{Error, Side};
 use crate::upstream::Content;
 
 /// A message's content.
@@ -67,6 +68,10 @@ pub struct SpliceSource {
     pub socket: SocketId,
     /// How many are still due.
     pub len: u64,
+    /// Who sends them.
+    pub side: Side,
+    /// Longest wait for more of them.
+    pub timeout: Duration,
 }
 
 /// Least known remainder, in bytes, from which a splice beats copying.
@@ -133,11 +138,14 @@ impl Body {
     }
 
     /// `n` bytes of the [`SpliceSource`] were moved.
-    pub fn spliced(&mut self, n: u64) {
+    ///
+    /// # Errors
+    /// They came too slowly.
+    pub fn spliced(&mut self, n: u64) -> Result<(), Error> {
         match self {
             Self::H1(reader) => reader.borrow_mut().spliced(n),
             Self::Upstream(content) => content.spliced(n),
-            _ => {}
+            _ => Ok(()),
         }
     }
 }

@@ -189,28 +189,43 @@ impl Outlet {
         let mut left = source.len;
         while left > 0 {
             let step = usize::try_from(left).unwrap_or(SPLICE_STEP).min(SPLICE_STEP);
-            self.deadline.reset(self.timeout);
-            let moved = poll_fn(|cx| match self.shard.poll_splice(source.socket, to, step, Wake::of(cx)) {
-                Poll::Ready(moved) => {
-                    Poll::Ready(moved.map_err(|error| Error::from_io(&error, self.side, Phase::InBody)))
+            let mut waits_for = None;
+            let moved = poll_fn(|cx| {
+                let moved = self.shard.poll_splice(source.socket, to, step, Wake::of(cx));
+                // What lies in the pipe waits for its receiver; an empty pipe waits for the sender.
+                let (side, timeout) = match self.shard.in_pipe(source.socket) {
+                    0 => (source.side, source.timeout),
+                    _ => (self.side, self.timeout),
+                };
+                if moved.is_pending() && waits_for.replace(side) != Some(side) {
+                    self.deadline.reset(timeout);
                 }
-                Poll::Pending => self.poll_patience(cx),
+                match moved {
+                    Poll::Ready(moved) => {
+                        Poll::Ready(moved.map_err(|error| Error::from_io(&error, side, Phase::InBody)))
+                    }
+                    Poll::Pending => self.poll_patience_with(side, cx),
+                }
             })
             .await?;
             if moved == 0 {
-                let sender = if self.side == Side::Downstream { Side::Upstream } else { Side::Downstream };
-                return Err(Error::new(Kind::Truncated, sender, Phase::InBody));
+                return Err(Error::new(Kind::Truncated, source.side, Phase::InBody));
             }
             left -= (moved as u64).min(left);
-            body.spliced(moved as u64);
+            body.spliced(moved as u64)?;
         }
         self.deadline.clear();
         Ok(true)
     }
 
     fn poll_patience<T>(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Error>> {
+        self.poll_patience_with(self.side, cx)
+    }
+
+    /// Nothing yet, or the timeout of the one who was waited for.
+    fn poll_patience_with<T>(&mut self, side: Side, cx: &mut Context<'_>) -> Poll<Result<T, Error>> {
         match self.deadline.poll_expired(cx) {
-            Poll::Ready(()) => Poll::Ready(Err(Error::new(Kind::Timeout, self.side, Phase::InBody))),
+            Poll::Ready(()) => Poll::Ready(Err(Error::new(Kind::Timeout, side, Phase::InBody))),
             Poll::Pending => Poll::Pending,
         }
     }

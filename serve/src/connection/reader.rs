@@ -332,13 +332,18 @@ impl Reader {
         if self.deadline.poll_expired(cx).is_ready() {
             return Poll::Ready(Err(self.fail(Error::new(Kind::Timeout, self.side, Phase::InBody))));
         }
-        if let Some(rate) = self.pace.min_rate {
-            let spent = self.shard.now() - self.pace.since;
-            if spent > BODY_RATE_GRACE && self.received < rate.saturating_mul(spent.as_secs()) {
-                return Poll::Ready(Err(self.fail(Error::new(Kind::TooSlow, self.side, Phase::InBody))));
-            }
-        }
+        self.keep_pace()?;
         Poll::Pending
+    }
+
+    /// An error once the body came too slowly for too long.
+    fn keep_pace(&mut self) -> Result<(), Error> {
+        let Some(rate) = self.pace.min_rate else { return Ok(()) };
+        let spent = self.shard.now() - self.pace.since;
+        if spent > BODY_RATE_GRACE && self.received < rate.saturating_mul(spent.as_secs()) {
+            return Err(self.fail(Error::new(Kind::TooSlow, self.side, Phase::InBody)));
+        }
+        Ok(())
     }
 
     fn fail(&mut self, error: Error) -> Error {
@@ -354,14 +359,17 @@ impl Reader {
     pub fn splice_source(&self) -> Option<SpliceSource> {
         match self.framing {
             Framing::Length(len) if self.held().is_empty() && !self.ended && !self.expect => {
-                Some(SpliceSource { socket: self.wire.bypass()?, len })
+                Some(SpliceSource { socket: self.wire.bypass()?, len, side: self.side, timeout: self.pace.timeout })
             }
             _ => None,
         }
     }
 
     /// `n` bytes of the body went past us.
-    pub fn spliced(&mut self, n: u64) {
+    ///
+    /// # Errors
+    /// They came too slowly.
+    pub fn spliced(&mut self, n: u64) -> Result<(), Error> {
         if let Framing::Length(left) = &mut self.framing {
             *left = left.saturating_sub(n);
             if *left == 0 {
@@ -369,5 +377,6 @@ impl Reader {
             }
         }
         self.received += n;
+        if self.body_done() { Ok(()) } else { self.keep_pace() }
     }
 }

@@ -97,9 +97,13 @@ impl Content {
     }
 
     /// `n` bytes of the [`SpliceSource`] were moved.
-    pub fn spliced(&mut self, n: u64) {
-        if let Some(reader) = self.checkout.reader() {
-            reader.borrow_mut().spliced(n);
+    ///
+    /// # Errors
+    /// They came too slowly.
+    pub fn spliced(&mut self, n: u64) -> Result<(), Error> {
+        match self.checkout.reader() {
+            Some(reader) => reader.borrow_mut().spliced(n),
+            None => Ok(()),
         }
     }
 }

@@ -612,6 +612,24 @@ fn large_bodies_come_through_whole_both_ways() {
 }
 
 #[test]
+fn a_client_that_stalls_in_a_long_upload_gets_408_and_is_not_the_servers_fault() {
+    both(|io| {
+        let backend = Backend::start(|served| {
+            while served.head().is_some() {
+                served.rest();
+            }
+        });
+        let gate = Gate::start(io, &format!("server: {{read_timeout: 200ms}}\n{}", backend.config()));
+        let mut client = gate.client();
+        client.send(b"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
+        client.send(&pattern(300_000));
+        let answer = client.rest();
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{io:?}: {answer}");
+        assert_eq!(gate.cells.upstream_failures.get(), 0, "{io:?}");
+    });
+}
+
+#[test]
 fn a_client_that_does_not_read_holds_its_server_back() {
     both(|io| {
         let backend = Backend::start(|served| {
