@@ -6,6 +6,7 @@ mod anygate {
     mod machine;
     mod rig;
 
+    mod browser;
     mod check;
     mod docs;
     mod drain;
