@@ -17,6 +17,8 @@ pub struct Machine {
     pub memory_mib: u64,
     /// The clock the kernel reads.
     pub clock: String,
+    /// The kernel's load averages: a machine that was not idle before shows here.
+    pub load_average: String,
     /// The frequency governor, where there is one.
     pub governor: Option<String>,
 }
@@ -36,9 +38,15 @@ impl Machine {
             kernel: read("/proc/sys/kernel/osrelease").unwrap_or_default(),
             memory_mib: kib.unwrap_or(0) / 1024,
             clock: read("/sys/devices/system/clocksource/clocksource0/current_clocksource").unwrap_or_default(),
+            load_average: load_average(&read("/proc/loadavg").unwrap_or_default()),
             governor: read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         }
     }
+}
+
+/// The three averages, over 1, 5 and 15 minutes.
+fn load_average(text: &str) -> String {
+    text.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
 }
 
 /// The value of the first line `name : value`.
@@ -98,6 +106,11 @@ mod tests {
         assert_eq!(field(text, "model name"), Some("A CPU"));
         assert_eq!(field(text, "MemTotal"), Some("2048 kB"));
         assert_eq!(field(text, "model"), None);
+    }
+
+    #[test]
+    fn load_averages_are_the_first_three_numbers() {
+        assert_eq!(load_average("0.10 1.20 2.30 1/200 4711\n"), "0.10 1.20 2.30");
     }
 
     #[test]

@@ -70,6 +70,9 @@ struct Bench {
     /// The first port of those the subjects listen on
     #[arg(long, default_value_t = 18_480)]
     port: u16,
+    /// How this was called, for the report
+    #[arg(long, default_value = "perf bench", value_name = "COMMAND", hide = true)]
+    said: String,
     /// The folder that gets `raw/DATE-TIME.json` and `reports/DATE.md`; without it, nothing is written
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
@@ -164,6 +167,7 @@ fn say(to: &mut dyn Write, line: &str) {
 
 fn bench(args: &Bench) -> Result<bool, String> {
     let (date, time) = machine::now();
+    let machine = Machine::this();
     let method = Method {
         rounds: args.rounds,
         duration: Duration::from_secs_f64(args.seconds),
@@ -182,9 +186,9 @@ fn bench(args: &Bench) -> Result<bool, String> {
     let report = Report {
         date,
         time,
-        command: "cargo xtask bench".to_owned(),
+        command: args.said.clone(),
         commit: machine::commit(),
-        machine: Machine::this(),
+        machine,
         method,
         subjects,
         versions,

@@ -1,6 +1,7 @@
 //! A server under test: a process that is started, awaited, and stopped.
 
 use std::fs::{self, File};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -89,6 +90,28 @@ impl Server {
     /// `/proc` cannot be read.
     pub fn account(&self) -> Result<Account, String> {
         Account::of(self.child.id()).map_err(|error| format!("/proc: {error}"))
+    }
+
+    /// The head of what it answers to `GET /`.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn ask(&self) -> Result<String, String> {
+        let asked = || {
+            let mut stream = TcpStream::connect(self.address)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            write!(stream, "GET / HTTP/1.1\r\nHost: {}\r\n\r\n", self.address)?;
+            let mut head = Vec::new();
+            let mut piece = [0; 1024];
+            while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+                match stream.read(&mut piece)? {
+                    0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+                    length => head.extend_from_slice(&piece[..length]),
+                }
+            }
+            Ok(String::from_utf8_lossy(&head).into_owned())
+        };
+        asked().map_err(|error: std::io::Error| format!("{}: {error}", self.address))
     }
 
     /// What it printed so far.

@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod ci;
 mod deny;
 mod install;
@@ -25,6 +26,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Measure AnyGate beside floors and peers, and write the report to perf/reports
+    Bench(bench::Args),
     /// Everything that is checked before a change goes in, but the tests: format, clippy, docs, tidy, deny
     Ci(ci::Args),
     /// Licences, bans and sources of the dependencies, as deny.toml says (needs `cargo xtask install` once)
@@ -42,6 +45,7 @@ fn command_names() -> Vec<String> {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
+        Command::Bench(args) => bench::run(&args),
         Command::Ci(args) => ci::run(&args),
         Command::Deny(args) => deny::run(&args),
         Command::Install(args) => install::run(&args),

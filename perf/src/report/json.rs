@@ -16,7 +16,7 @@ pub fn json(report: &Report) -> Value {
             Outcome::Rounds(rounds) => rounds
                 .subjects
                 .iter()
-                .map(|(name, turns)| ((*name).to_owned(), turns.iter().map(turn).collect::<Vec<_>>().into()))
+                .map(|turns| (turns.name.to_owned(), turns.rounds.iter().map(turn).collect::<Vec<_>>().into()))
                 .collect(),
             Outcome::Idle(idle) => idle
                 .subjects
@@ -39,6 +39,7 @@ pub fn json(report: &Report) -> Value {
             "memory_mib": report.machine.memory_mib,
             "clock": report.machine.clock,
             "governor": report.machine.governor,
+            "load_average": report.machine.load_average,
         },
         "versions": report.versions.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
         "method": {

@@ -11,7 +11,7 @@ pub use tables::{Align, Table};
 
 use crate::load::Fault;
 use crate::machine::Machine;
-use crate::scenario::{Goal, Idle, Method, Outcome, Rounds, Scenario, Work};
+use crate::scenario::{Goal, Idle, Method, Outcome, Round, Rounds, Scenario, Turns, Work};
 use crate::stat::Spread;
 use crate::subject::{Duty, Subject, io_word};
 
@@ -71,6 +71,7 @@ impl Report {
             let _ = writeln!(text, "\n## {}\n\n{}.\n", scenario.name, scenario.about);
             text.push_str(&table(outcome).markdown());
         }
+        self.answers(&mut text);
         text.push_str("\n## Machine and method\n\n");
         text.push_str(&self.facts().markdown());
         text.push_str("\n## Configurations\n");
@@ -119,6 +120,20 @@ impl Report {
         table
     }
 
+    /// What each subject answers, in the first scenario that has answers.
+    fn answers(&self, text: &mut String) {
+        let mut rounds = self.outcomes.iter().filter_map(|(_, outcome)| match outcome {
+            Outcome::Rounds(rounds) => Some(rounds),
+            Outcome::Idle(_) => None,
+        });
+        if let Some(rounds) = rounds.next() {
+            text.push_str("\n## Answers\n");
+            for turns in &rounds.subjects {
+                let _ = write!(text, "\n{}:\n\n```\n{}\n```\n", turns.name, turns.answer.replace('\r', "").trim_end());
+            }
+        }
+    }
+
     fn facts(&self) -> Table {
         let mut table = Table::new(&[("", Align::Left), ("", Align::Left)]);
         let machine = &self.machine;
@@ -127,6 +142,7 @@ impl Report {
         table.row(["memory".to_owned(), format!("{} MiB", machine.memory_mib)]);
         table.row(["kernel".to_owned(), machine.kernel.clone()]);
         table.row(["clock".to_owned(), machine.clock.clone()]);
+        table.row(["load average at the start".to_owned(), machine.load_average.clone()]);
         if let Some(governor) = &machine.governor {
             table.row(["governor".to_owned(), governor.clone()]);
         }
@@ -163,11 +179,11 @@ fn requests(rounds: &Rounds) -> Table {
     for column in columns {
         table.column(column, Align::Right);
     }
-    for (name, turns) in &rounds.subjects {
-        let median = |figure: &dyn Fn(&crate::scenario::Round) -> f64| {
+    for Turns { name, rounds: turns, .. } in &rounds.subjects {
+        let median = |figure: &dyn Fn(&Round) -> f64| {
             Spread::of(&turns.iter().map(figure).collect::<Vec<_>>()).map_or(f64::NAN, |spread| spread.median)
         };
-        let cost = Spread::of(&turns.iter().map(crate::scenario::Round::cost).collect::<Vec<_>>());
+        let cost = Spread::of(&turns.iter().map(Round::cost).collect::<Vec<_>>());
         let by = |against: &str| rounds.ratio(name, against).map_or_else(String::new, |ratio| spread(ratio, 1.0));
         let floor = if name.ends_with("-uring") { "floor-uring" } else { "floor-epoll" };
         let faults: Vec<String> = Fault::ALL
@@ -215,7 +231,7 @@ fn goal_text(scenario: &Scenario, goal: &Goal) -> String {
 fn figure(outcome: &Outcome, goal: &Goal) -> Option<Spread> {
     match (outcome, goal.against) {
         (Outcome::Rounds(rounds), Some(against)) => rounds.ratio(goal.subject, against),
-        (Outcome::Rounds(rounds), None) => Spread::of(&rounds.series(goal.subject, crate::scenario::Round::cost)?),
+        (Outcome::Rounds(rounds), None) => Spread::of(&rounds.series(goal.subject, Round::cost)?),
         (Outcome::Idle(idle), Some(against)) => Spread::of(&[idle.each(goal.subject)? / idle.each(against)?]),
         (Outcome::Idle(idle), None) => Spread::of(&[idle.each(goal.subject)?]),
     }

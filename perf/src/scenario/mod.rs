@@ -8,7 +8,7 @@ use std::time::Duration;
 use anygate_shard::Io;
 
 pub use idle::Idle;
-pub use rounds::{Round, Rounds};
+pub use rounds::{Round, Rounds, Turns};
 
 use crate::load::Reuse;
 use crate::subject::Subject;

@@ -40,19 +40,30 @@ impl Round {
     }
 }
 
+/// One subject's turns.
+#[derive(Clone, Debug)]
+pub struct Turns {
+    /// The subject's name.
+    pub name: &'static str,
+    /// What it answers, for who wonders whether the work is the same.
+    pub answer: String,
+    /// One a round.
+    pub rounds: Vec<Round>,
+}
+
 /// All turns of all subjects.
 #[derive(Clone, Debug)]
 pub struct Rounds {
-    /// By subject, in the order they were given: its name and its turns, one a round.
-    pub subjects: Vec<(&'static str, Vec<Round>)>,
+    /// In the order the subjects were given.
+    pub subjects: Vec<Turns>,
 }
 
 impl Rounds {
     /// One figure of a subject, round by round.
     #[must_use]
     pub fn series(&self, subject: &str, figure: impl Fn(&Round) -> f64) -> Option<Vec<f64>> {
-        let (_, rounds) = self.subjects.iter().find(|(name, _)| *name == subject)?;
-        Some(rounds.iter().map(figure).collect())
+        let turns = self.subjects.iter().find(|turns| turns.name == subject)?;
+        Some(turns.rounds.iter().map(figure).collect())
     }
 
     /// Processor time a request of one subject by another's, round by round.
@@ -70,11 +81,14 @@ pub(super) fn run(
 ) -> Result<Rounds, String> {
     let duty = Duty { close: load.reuse == Reuse::PerRequest };
     let mut servers = Vec::new();
+    let mut all = Vec::new();
     for (subject, port) in subjects.iter().zip(method.port..) {
         let listen = SocketAddr::from(([127, 0, 0, 1], port));
-        servers.push(subject.start(listen, method.server_core, duty)?);
+        let server = subject.start(listen, method.server_core, duty)?;
+        let answer = server.ask().map_err(|error| format!("{}: {error}", subject.name()))?;
+        servers.push(server);
+        all.push(Turns { name: subject.name(), answer, rounds: Vec::new() });
     }
-    let mut all: Vec<(&'static str, Vec<Round>)> = subjects.iter().map(|s| (s.name(), Vec::new())).collect();
     for round in 0..method.rounds as usize {
         let mut line = format!("round {}/{}:", round + 1, method.rounds);
         for turn in 0..subjects.len() {
@@ -82,7 +96,7 @@ pub(super) fn run(
             let result = take_turn(load, &servers[at], method)
                 .map_err(|error| format!("{}: {error}\n{}", subjects[at].name(), servers[at].printed()))?;
             line.push_str(&format!(" {} {:.3}", subjects[at].name(), result.cost()));
-            all[at].1.push(result);
+            all[at].rounds.push(result);
         }
         progress(&line);
     }
@@ -129,8 +143,9 @@ mod tests {
         let round = |ms| Round { processor: Duration::from_millis(ms), tally: tally.clone() };
         assert!((round(500).cost() - 500.0).abs() < 1e-9);
         assert!((round(500).busy() - 0.5).abs() < 1e-9);
-        let subjects = vec![("a", vec![round(10), round(20)]), ("b", vec![round(20), round(40)])];
-        let rounds = Rounds { subjects };
+        let turns = |name, rounds| Turns { name, answer: String::new(), rounds };
+        let (a, b) = (turns("a", vec![round(10), round(20)]), turns("b", vec![round(20), round(40)]));
+        let rounds = Rounds { subjects: vec![a, b] };
         assert!((rounds.ratio("a", "b").unwrap().median - 0.5).abs() < 1e-9);
         assert_eq!(rounds.ratio("a", "c"), None);
     }

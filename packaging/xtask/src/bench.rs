@@ -1,0 +1,76 @@
+//! How AnyGate is measured beside floors and peers: builds what is measured, then runs the instrument.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::repo;
+
+/// Debian's packages of the peers.
+const PEERS: &[&str] = &["nginx-light"];
+
+/// Arguments of `cargo xtask bench`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Install the peers from Debian's packages first
+    #[arg(long)]
+    install_peers: bool,
+    /// For the instrument: `--scenario NAME`, `--subject NAME`, `--rounds N`, `--seconds S` …
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+    rest: Vec<String>,
+}
+
+/// Builds, measures, and writes `perf/raw` and `perf/reports`.
+pub(crate) fn run(args: &Args) -> Result<(), String> {
+    if args.install_peers {
+        install_peers()?;
+    }
+    let mut build = repo::cargo();
+    build.args(["build", "--release", "--locked", "-p", "anygate", "-p", "anygate-perf"]);
+    println!("{}", repo::shown(&build));
+    repo::run(build)?;
+    let built = target().join("release");
+    let mut perf = Command::new(built.join("perf"));
+    perf.current_dir(repo::root()).arg("bench").arg("--anygate").arg(built.join("anygate"));
+    perf.arg("--out").arg("perf").arg("--said").arg(said(&args.rest)).args(&args.rest);
+    repo::run(perf)
+}
+
+/// The command as it was given, for the report.
+fn said(rest: &[String]) -> String {
+    ["cargo", "xtask", "bench"].into_iter().chain(rest.iter().map(String::as_str)).collect::<Vec<_>>().join(" ")
+}
+
+/// Where cargo builds.
+fn target() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| repo::root().join("target"), |path| repo::root().join(path))
+}
+
+fn install_peers() -> Result<(), String> {
+    let who = Command::new("id").arg("-u").output().map_err(|e| format!("id: {e}"))?;
+    let root = who.stdout.trim_ascii() == b"0";
+    for words in [&["update", "-qq"][..], &["install", "-y", "-qq", "--no-install-recommends"][..]] {
+        let mut apt = if root { Command::new("apt-get") } else { Command::new("sudo") };
+        if !root {
+            apt.arg("apt-get");
+        }
+        apt.args(words);
+        if words[0] == "install" {
+            apt.args(PEERS);
+        }
+        println!("{}", repo::shown(&apt));
+        repo::run(apt)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_report_names_the_command_that_made_it() {
+        assert_eq!(said(&[]), "cargo xtask bench");
+        assert_eq!(said(&["--rounds".to_owned(), "3".to_owned()]), "cargo xtask bench --rounds 3");
+    }
+}
