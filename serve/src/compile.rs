@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anygate_core::config::{Config, RouteEntry};
 use anygate_core::{Diagnostic, limits, nearest};
-use anygate_route::{self as route, Rule, Table};
+use anygate_route::{self as route, Rule, StaticTarget, Table};
 
 use crate::action::Action;
 use crate::action::echo::Echo;
@@ -17,6 +17,7 @@ use crate::pages::Pages;
 use crate::plan::{ClientSettings, Plan, Route};
 
 mod expect;
+mod listen;
 pub mod rules;
 
 /// What would be right where there are no rules.
@@ -61,6 +62,7 @@ pub fn compile(config: &Config, env: &CompileEnv) -> Compiled {
     if config.routes.is_empty() {
         findings.push(Diagnostic::warning("there are no rules: every request gets 404").help(NO_RULES));
     }
+    listen::check(&config.server.listen, &mut findings);
     let rules::Parsed { rules, table } = rules::parse(config, &mut findings);
     let mut routes = Vec::with_capacity(rules.len());
     for (number, rule) in &rules {
@@ -145,7 +147,10 @@ fn compile_action(
         route::Action::Echo { status } => Some(Action::Echo(Echo::new(*status, config.echo.body))),
         route::Action::Static(target) => {
             match Files::compile(target, &config.static_for(entry), &entry.base_dir, &config.files) {
-                Ok(files) => Some(Action::Files(Box::new(files))),
+                Ok(files) => {
+                    findings.extend(no_front_page(&files, rule, target));
+                    Some(Action::Files(Box::new(files)))
+                }
                 Err(why) => {
                     let finding = Diagnostic::error(why).at(place, "this path");
                     findings.push(match path_help(&target.path, &entry.base_dir) {
@@ -166,6 +171,17 @@ fn compile_action(
             }
         }
     }
+}
+
+/// A warning where a whole site has no front page, which is most often the wrong folder or one that was not built yet.
+fn no_front_page(files: &Files, rule: &Rule, target: &StaticTarget) -> Option<Diagnostic> {
+    let whole = target.is_dir && rule.pattern.segments.is_empty() && rule.pattern.has_rest();
+    (whole && files.locate(b"", true) == Err(404)).then(|| {
+        Diagnostic::warning(format!("the folder `{}` has no front page", target.path))
+            .at(rule.action_text.span, "no file of this folder stands for it")
+            .note("`/` gets 404, and so does every deep link")
+            .help("build the site first, name the folder that has `index.html`, or set `static.index`")
+    })
 }
 
 /// What would be right for a path that is refused: a name that is like it, or where it starts.
@@ -259,6 +275,14 @@ mod tests {
         let compiled = compiled("server: {io: epoll}\n");
         assert!(compiled.plan.is_some() && !compiled.diagnostics[0].is_error());
         assert_eq!(messages(&compiled), ["there are no rules: every request gets 404"]);
+    }
+
+    #[test]
+    fn a_whole_site_without_a_front_page_is_a_warning_and_a_part_of_one_is_not() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/");
+        let compiled = compiled(&format!("routes:\n  /: {folder}\n  /part/: {folder}\n"));
+        assert!(compiled.plan.is_some());
+        assert_eq!(messages(&compiled), [format!("the folder `{folder}` has no front page")]);
     }
 
     #[test]
