@@ -31,7 +31,7 @@ const STYLES: Styles = Styles::styled()
 /// this machine. Start with `anygate serve`.
 #[derive(Debug, Parser)]
 #[command(name = "anygate", version, styles = STYLES, after_help = EXIT_CODES, max_term_width = 100)]
-#[command(disable_help_subcommand = true, subcommand_required = true, arg_required_else_help = true)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
 pub(crate) struct CommandLine {
     #[command(subcommand)]
     pub(crate) command: Command,

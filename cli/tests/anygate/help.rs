@@ -13,6 +13,7 @@ fn every_command_has_help_with_the_exit_codes() {
     }
     let ran = folder.run(&["--help"]);
     assert_eq!(ran.code, 0);
+    assert_eq!(folder.run(&["help"]).out, ran.out);
     for word in ["serve", "check", "routes", "explain", "schema", "completions", "man", "Exit codes:"] {
         assert!(ran.out.contains(word), "{word}: {}", ran.out);
     }
