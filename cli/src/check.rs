@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::process::ExitCode;
+use std::thread;
 
 use anygate_core::config::{Config, UpstreamAddr};
 use anygate_core::{Diagnostic, Located, Sources, Span};
@@ -13,6 +14,9 @@ use crate::args::Check;
 use crate::prepare::Prepared;
 use crate::report::{self, plural};
 use crate::source::Source;
+
+/// Most names that are looked up at once.
+const AT_ONCE: usize = 32;
 
 pub(crate) fn run(arguments: &Check, source: &Source) -> ExitCode {
     let mut prepared = Prepared::new(source);
@@ -73,7 +77,7 @@ pub(crate) fn place(text: &Located, sources: &Sources) -> String {
 }
 
 /// A warning for each name of a proxy target or an upstream's server that `resolves` does not find.
-fn unresolved(config: &Config, table: &Table, resolves: impl Fn(&str, u16) -> bool) -> Vec<Diagnostic> {
+fn unresolved(config: &Config, table: &Table, resolves: impl Fn(&str, u16) -> bool + Sync) -> Vec<Diagnostic> {
     let mut names: BTreeMap<(&str, u16), Span> = BTreeMap::new();
     for rule in table.rules() {
         let Action::Proxy(targets) = &rule.action else { continue };
@@ -88,15 +92,24 @@ fn unresolved(config: &Config, table: &Table, resolves: impl Fn(&str, u16) -> bo
             names.entry((host, port.unwrap_or(80))).or_insert(server.span);
         }
     }
-    names
-        .into_iter()
-        .filter(|((host, port), _)| host.parse::<IpAddr>().is_err() && !resolves(host, *port))
-        .map(|((host, _), span)| {
-            Diagnostic::warning(format!("`{host}` does not resolve"))
-                .at(span, "no address")
-                .note("its routes answer 503 until it does")
-        })
-        .collect()
+    names.retain(|(host, _), _| host.parse::<IpAddr>().is_err());
+    let names: Vec<_> = names.into_iter().collect();
+    let mut findings = Vec::new();
+    // A name server that is down takes its time for each.
+    for some in names.chunks(AT_ONCE) {
+        let found: Vec<bool> = thread::scope(|scope| {
+            let asked: Vec<_> = some.iter().map(|((host, port), _)| scope.spawn(|| resolves(host, *port))).collect();
+            asked.into_iter().map(|asked| asked.join().unwrap_or(false)).collect()
+        });
+        for (((host, _), span), _) in some.iter().zip(found).filter(|(_, found)| !found) {
+            findings.push(
+                Diagnostic::warning(format!("`{host}` does not resolve"))
+                    .at(*span, "no address")
+                    .note("its routes answer 503 until it does"),
+            );
+        }
+    }
+    findings
 }
 
 #[cfg(test)]
