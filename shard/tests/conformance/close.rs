@@ -16,6 +16,7 @@ scripts!(
     an_abort_resets,
     an_abort_drops_what_is_queued,
     a_reset_by_the_peer_is_an_error_for_that_socket_only,
+    a_reset_the_sender_was_told_of_is_no_end_for_the_reader,
     a_peer_that_vanishes_ends_the_stream,
     a_late_event_after_close_finds_nobody,
     a_closed_id_is_an_error_and_not_somebody_else,
@@ -113,6 +114,21 @@ fn a_reset_by_the_peer_is_an_error_for_that_socket_only(rig: &Rig) {
     rig.until("the broken one to be gone", || bench.shard.cells().sockets.get() == 1);
 }
 
+fn a_reset_the_sender_was_told_of_is_no_end_for_the_reader(rig: &Rig) {
+    let bench = rig.bench();
+    let (socket, peer) = rig.pair(&bench);
+    peer.reset();
+    let shard = bench.shard.clone();
+    let task = rig.run(&bench.shard, async move {
+        while shard.sent(socket, 0).await.is_ok() {
+            shard.queue(socket, Bytes::from_static(b"x"));
+            shard.yield_now().await;
+        }
+        shard.recv(socket, Class::Head).await.map(|lease| lease.len())
+    });
+    rig.wait(task).expect_err("the stream has not ended");
+}
+
 fn a_peer_that_vanishes_ends_the_stream(rig: &Rig) {
     let bench = rig.bench();
     let (socket, mut peer) = rig.pair(&bench);
@@ -150,13 +166,17 @@ fn a_late_event_after_close_finds_nobody(rig: &Rig) {
 
 fn a_closed_id_is_an_error_and_not_somebody_else(rig: &Rig) {
     let bench = rig.bench();
-    let (old, peer) = rig.pair(&bench);
+    let (listener, address) = rig.listen(&bench);
+    let peer = rig.peer(&address);
+    let old = rig.accept(&bench, listener);
     bench.shard.close(old, Close::Abort);
     drop(peer);
     for _ in 0..10 {
         rig.turn();
     }
-    let (new, mut new_peer) = rig.pair(&bench);
+    let mut new_peer = rig.peer(&address);
+    let new = rig.accept(&bench, listener);
+    assert_eq!(old.index(), new.index(), "the slot is used again");
     assert_ne!(old, new);
     rig.write(&mut new_peer, b"for the new one");
     rig.pass(Duration::from_millis(20));

@@ -10,6 +10,7 @@ scripts!(
     splice_relays_intact_and_reports_the_end,
     splice_takes_no_more_than_asked,
     splice_sends_what_was_queued_first,
+    splice_gives_unread_bytes_first_and_no_more_than_asked,
     splice_waits_for_a_peer_that_does_not_read,
     splice_both_ways_at_once,
     a_splice_that_is_given_up_loses_nothing,
@@ -231,4 +232,28 @@ fn closing_amid_a_splice_frees_everything(rig: &Rig) {
         drop((source, sink));
     }
     rig.until("all sockets to be gone", || bench.shard.cells().sockets.get() == 0);
+}
+
+fn splice_gives_unread_bytes_first_and_no_more_than_asked(rig: &Rig) {
+    rig.roomy();
+    let bench = rig.bench();
+    let (from, mut source) = rig.pair(&bench);
+    let (to, mut sink) = rig.pair(&bench);
+    let bytes = pattern(9000);
+    rig.write(&mut source, &bytes);
+    let shard = bench.shard.clone();
+    let task = rig.run(&bench.shard, async move {
+        let lease = shard.recv(from, Class::Head).await.expect("receives");
+        shard.unread(from, lease);
+        let mut left = 5000;
+        while left > 0 {
+            // Less than is unread, so that several steps share it.
+            let count = shard.splice(from, to, left.min(700)).await.expect("relays");
+            assert!(count > 0 && count <= left.min(700));
+            left -= count;
+        }
+    });
+    assert!(rig.read(&mut sink, 5000) == bytes[..5000], "the bytes differ");
+    rig.wait(task);
+    assert!(rig.recv(&bench, from, 4000) == bytes[5000..], "the rest is the reader's");
 }

@@ -188,9 +188,14 @@ fn a_lack_of_descriptors_pauses_accepting_and_it_goes_on() {
         rig.pass(Duration::from_secs(1));
         assert_eq!(accepted.borrow().len(), 2, "the listener and two connections are all there may be");
         assert!(bench.shard.cells().accept_pauses.get() >= 1);
-        // One goes: one more comes, without waiting for a timer's next tries to fail.
+        // One goes: one more comes at once, not only with the timer's next try, which is 100 ms away.
+        let pauses = bench.shard.cells().accept_pauses.get();
+        rig.until("another try to fail", || bench.shard.cells().accept_pauses.get() > pauses);
+        let closed_at = world.now_ns();
         bench.shard.close(accepted.borrow()[0], Close::Abort);
         rig.until("a third", || accepted.borrow().len() == 3);
+        let waited = Duration::from_nanos(world.now_ns() - closed_at);
+        assert!(waited < Duration::from_millis(50), "{waited:?}");
         // Descriptors come back without this shard's doing: the timer finds out.
         world.set_descriptor_limit(100);
         rig.until("all five", || accepted.borrow().len() == 5);
