@@ -111,7 +111,8 @@ impl Shard {
             shard.driver.await_side(slot, id.index, Side::Read);
             return Poll::Pending;
         }
-        let Some(mut lease) = shard.arena.take(want, favoured) else {
+        let refused = shard.driver.refuses_buffer();
+        let Some(mut lease) = (if refused { None } else { shard.arena.take(want, favoured) }) else {
             shard.starve(slot, id, want);
             return Poll::Pending;
         };

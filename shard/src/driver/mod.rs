@@ -128,6 +128,14 @@ impl Driver {
         }
     }
 
+    /// Whether a receive is to find no buffer although there is one; it is woken later.
+    pub(crate) fn refuses_buffer(&self) -> bool {
+        match self {
+            Driver::Epoll(_) | Driver::Uring(_) => false,
+            Driver::Sim(sim) => sim.refuses_buffer(),
+        }
+    }
+
     /// Starts a receive into a buffer the driver chooses, or into the slot's own lease.
     pub(crate) fn arm_receive(&self, slot: &Slot, index: u32, want: Option<Class>) {
         match self {

@@ -215,13 +215,12 @@ impl Sim {
         };
         let index = key.0;
         let slot = shard.sockets.at(index);
-        let number = self.operations.replace(self.operations.get() + 1);
-        let late = self.happens(Kind::CancelLate, number);
+        let late = self.happens(Kind::CancelLate);
         // What was cancelled before it was tried, or while it waited, may still come to its ordinary end first.
         let tried = !cancelled || late;
         let ended = tried
             && match operation {
-                Operation::Receive(want) => self.receive(shard, slot, index, want, number),
+                Operation::Receive(want) => self.receive(shard, slot, index, want),
                 Operation::Continue => self.go_on(shard, slot),
                 Operation::Send(bytes) => self.send(shard, slot, bytes),
             };
@@ -255,7 +254,19 @@ impl Sim {
         }
     }
 
-    fn happens(&self, kind: Kind, number: u64) -> bool {
+    /// Whether a fault refuses a buffer that is there; feeding is tried again a little later.
+    pub(crate) fn refuses_buffer(&self) -> bool {
+        let refuses = self.happens(Kind::NoBuffer);
+        if refuses {
+            let due = self.calls.world.now_ns() + NO_BUFFER_NS;
+            self.refused_until.borrow_mut().push(due);
+            self.calls.world.wake_at(due);
+        }
+        refuses
+    }
+
+    fn happens(&self, kind: Kind) -> bool {
+        let number = self.operations.replace(self.operations.get() + 1);
         let network = self.calls.world.network();
         let per_mille = match kind {
             Kind::NoBuffer => network.faults.no_buffer,
@@ -265,16 +276,11 @@ impl Sim {
     }
 
     /// Receives into a fresh buffer. False when there is nothing yet.
-    fn receive(&self, shard: &Inner, slot: &Slot, index: u32, want: Class, number: u64) -> bool {
+    fn receive(&self, shard: &Inner, slot: &Slot, index: u32, want: Class) -> bool {
         if !self.calls.is_readable(slot.fd.get()) {
             return false;
         }
-        let refused = self.happens(Kind::NoBuffer, number);
-        if refused {
-            let due = self.calls.world.now_ns() + NO_BUFFER_NS;
-            self.refused_until.borrow_mut().push(due);
-            self.calls.world.wake_at(due);
-        }
+        let refused = self.refuses_buffer();
         let lease = if refused { None } else { shard.arena.take(want, slot.has(flag::FAVOURED)) };
         let Some(mut lease) = lease else {
             if !slot.has(flag::CLOSING) {
