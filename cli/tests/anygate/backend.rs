@@ -18,6 +18,7 @@ pub(super) struct Backend {
 
 #[derive(Default)]
 struct State {
+    connections: usize,
     waiting: usize,
     released: bool,
 }
@@ -35,11 +36,17 @@ impl Backend {
             for stream in listener.incoming() {
                 let its = its.clone();
                 let stream = stream.unwrap();
+                its.state.0.lock().unwrap().connections += 1;
                 // A connection that breaks is the test's to notice.
                 thread::spawn(move || drop(its.converse(stream)));
             }
         });
         backend
+    }
+
+    /// How many connections came so far.
+    pub(super) fn connections(&self) -> usize {
+        self.state.0.lock().unwrap().connections
     }
 
     /// Waits until that many slow requests are under way.

@@ -1,10 +1,12 @@
 //! What happens to those who are served when the process is told to end.
 
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::backend::Backend;
-use super::gate::{Client, Gate, HANDSHAKE, both};
+use super::gate::{Client, Gate, HANDSHAKE, both, serve, until};
 use super::rig::Folder;
 
 /// A gate before a backend with a slow answer.
@@ -34,15 +36,16 @@ fn drains_by(signal: &str) {
         let mut silent = gate.client();
 
         gate.signal(signal);
-        assert!(resting.iter_mut().all(Client::is_closed), "{io}: resting connections are closed");
-        assert!(silent.is_closed(), "{io}: one that never asked too");
+        for client in resting.iter_mut().chain([&mut silent]) {
+            client.closes(&format!("{io}: resting connections, and one that never asked"));
+        }
         let refused = Client::connect(gate.address()).and_then(|mut client| client.get("/ok"));
         assert!(refused.is_err(), "{io}: nobody new is served: {refused:?}");
 
         backend.release();
         let answer = slow.answer().unwrap();
         assert_eq!((answer.status, answer.body.as_str()), (200, "hello world"), "{io}");
-        assert!(slow.is_closed(), "{io}: its connection ends with it");
+        slow.closes(&format!("{io}: its connection ends with it"));
         assert_eq!(gate.ends().code(), Some(0), "{io}");
         assert_eq!(gate.logged("\"drained\""), 1, "{io}: {}", gate.log());
         assert_eq!(gate.logged("panic"), 0, "{io}: {}", gate.log());
@@ -90,7 +93,7 @@ fn a_request_that_arrives_while_draining_is_told_that_the_connection_closes() {
         let answer = halfway.answer().unwrap();
         assert_eq!(answer.status, 200, "{io}");
         assert_eq!(answer.field("Connection"), Some("close"), "{io}: {}", answer.head);
-        assert!(halfway.is_closed(), "{io}");
+        halfway.closes(io);
         backend.release();
         slow.answer().unwrap();
         assert_eq!(gate.ends().code(), Some(0), "{io}");
@@ -146,5 +149,127 @@ fn a_tunnel_lives_until_the_drain_s_time_is_over() {
         assert!(tunnel.answer().unwrap().head.contains("still here"), "{io}: what was sent comes back");
         assert_eq!(gate.ends().code(), Some(0), "{io}");
         assert!(tunnel.answer().is_err(), "{io}");
+    });
+}
+
+#[test]
+fn a_large_download_is_finished_by_the_drain() {
+    both(|io| {
+        let folder = Folder::with("routes:\n  /: ./dist/\n");
+        folder.write("dist/large.txt", &"0123456789".repeat(800_000));
+        let mut gate = Gate::start(&folder, io, &[]);
+        let mut slow = gate.client();
+        slow.send("GET /large.txt HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        assert_eq!(slow.head().unwrap().status, 200, "{io}");
+        gate.signal("TERM");
+        gate.logs("\"draining\"", 1);
+        thread::sleep(Duration::from_millis(100));
+        let mut body = String::new();
+        slow.stream.read_to_string(&mut body).unwrap();
+        assert_eq!(body.len(), 8_000_000, "{io}: every byte, then the end");
+        assert_eq!(gate.ends().code(), Some(0), "{io}");
+    });
+}
+
+#[test]
+fn another_server_can_have_the_address_while_this_one_drains() {
+    both(|io| {
+        let backend = Backend::start();
+        let (folder, mut gate) = before(&backend, io, "");
+        let mut slow = in_flight(&gate, &backend);
+        gate.signal("TERM");
+        gate.logs("\"draining\"", 1);
+        let address = gate.address();
+        until("the listener to be closed", || Client::connect(address).is_err().then_some(()));
+        let next = folder.command(&["serve", "--io", io, "--listen", &address.to_string(), "-r", "/next: OK next"]);
+        let next = Gate::run(&folder, next);
+        assert_eq!(next.get("/next").body, "next", "{io}");
+        backend.release();
+        assert_eq!(slow.answer().unwrap().body, "hello world", "{io}");
+        assert_eq!(gate.ends().code(), Some(0), "{io}");
+        assert_eq!(next.get("/next").body, "next", "{io}");
+    });
+}
+
+#[test]
+fn a_hang_up_while_draining_changes_nothing() {
+    both(|io| {
+        let backend = Backend::start();
+        let (folder, mut gate) = before(&backend, io, "");
+        let mut slow = in_flight(&gate, &backend);
+        gate.signal("TERM");
+        gate.logs("\"draining\"", 1);
+        folder.write("anygate.yml", "routes:\n  /: OK\n");
+        gate.signal("HUP");
+        thread::sleep(Duration::from_millis(100));
+        assert_eq!(gate.logged("reload"), 0, "{io}: {}", gate.log());
+        backend.release();
+        assert_eq!(slow.answer().unwrap().body, "hello world", "{io}");
+        assert_eq!(gate.ends().code(), Some(0), "{io}");
+    });
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_up_neither_the_server_nor_its_end() {
+    both(|io| {
+        let folder = Folder::with("routes:\n  /: OK\n");
+        let mut command = serve(&folder, io, &[]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut banner = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(banner.any(|line| line.unwrap().contains("  rules ")), "{io}");
+        // Longer lines than the pipe holds.
+        let broken: String = (0..90).map(|n| format!("  /{n}: OOK\n")).collect();
+        folder.write("anygate.yml", &format!("routes:\n{broken}"));
+        let signal = |name: &str| {
+            let kill = format!("kill -s {name} {}", child.id());
+            assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        };
+        for _ in 0..30 {
+            signal("HUP");
+            thread::sleep(Duration::from_millis(10));
+        }
+        signal("TERM");
+        let start = Instant::now();
+        let ended = loop {
+            match child.try_wait().unwrap() {
+                None if start.elapsed() < Duration::from_secs(10) => thread::sleep(Duration::from_millis(10)),
+                ended => break ended,
+            }
+        };
+        let _ = child.kill();
+        assert_eq!(ended.and_then(|status| status.code()), Some(0), "{io}");
+    });
+}
+
+#[test]
+fn a_drain_under_load_loses_no_request() {
+    both(|io| {
+        let backend = Backend::start();
+        let (_folder, mut gate) = before(&backend, io, "");
+        thread::scope(|scope| {
+            let mut busy = Vec::new();
+            for number in 0..8 {
+                let mut client = gate.client();
+                let path = ["/ok", "/behind"][number % 2];
+                busy.push(scope.spawn(move || {
+                    // A client that asks again at once, until it is told that its connection closes.
+                    for answers in 1.. {
+                        let answer =
+                            client.get(path).unwrap_or_else(|error| panic!("{io}: {path}: {answers}: {error}"));
+                        assert_eq!(answer.status, 200, "{io}: {path}");
+                        if answer.field("Connection") == Some("close") {
+                            client.closes(io);
+                            return;
+                        }
+                    }
+                }));
+            }
+            thread::sleep(Duration::from_millis(100));
+            gate.signal("TERM");
+            for client in busy {
+                client.join().unwrap();
+            }
+        });
+        assert_eq!(gate.ends().code(), Some(0), "{io}");
     });
 }

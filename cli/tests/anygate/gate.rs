@@ -240,9 +240,12 @@ impl<S: Read + Write> Client<S> {
         Ok(Answer { status, head, body: String::new() })
     }
 
-    /// True when the server closes, or has closed, without another byte.
-    pub(super) fn is_closed(&mut self) -> bool {
-        matches!(self.stream.fill_buf(), Ok(bytes) if bytes.is_empty())
+    /// Waits for the server to close, without another byte and without a reset.
+    pub(super) fn closes(&mut self, what: &str) {
+        let mut byte = [0];
+        let read = self.stream.read_exact(&mut byte);
+        let kind = read.as_ref().map_err(io::Error::kind);
+        assert_eq!(kind, Err(io::ErrorKind::UnexpectedEof), "{what}: not closed: {read:?} {byte:?}");
     }
 
     fn line(&mut self) -> io::Result<String> {

@@ -254,3 +254,59 @@ fn listeners_come_and_go_and_those_that_stay_notice_nothing() {
         assert_eq!(gate.logged("panic"), 0, "{io}: {}", gate.log());
     });
 }
+
+#[test]
+fn hang_ups_that_come_faster_than_they_are_read_end_with_the_last_configuration() {
+    both(|io| {
+        let folder = Folder::with("routes:\n  /: OK 0\n");
+        let gate = Gate::start(&folder, io, &[]);
+        let mut kept = gate.client();
+        for number in 1..=40 {
+            // Whole or not there at all, as an editor or a deployment would have it.
+            folder.write("next.yml", &format!("routes:\n  /: OK {number}\n"));
+            std::fs::rename(folder.path().join("next.yml"), folder.path().join("anygate.yml")).unwrap();
+            gate.signal("HUP");
+            assert_eq!(kept.get("/").unwrap().status, 200, "{io}");
+        }
+        until("the last configuration", || (kept.get("/").unwrap().body == "40").then_some(()));
+        assert_eq!(gate.logged("\"error\""), 0, "{io}: {}", gate.log());
+    });
+}
+
+#[test]
+fn connections_to_a_server_behind_live_through_a_reload() {
+    both(|io| {
+        let backend = Backend::start();
+        let config = |word: &str| format!("routes:\n  /: http://{}\n  /word: OK {word}\n", backend.address);
+        let folder = Folder::with(&config("one"));
+        let gate = Gate::start(&folder, io, &[]);
+        let mut kept = gate.client();
+        for word in ["two", "three", "four"] {
+            assert_eq!(kept.get("/behind").unwrap().status, 200, "{io}");
+            assert!(gate.reload(&folder, &config(word)), "{io}");
+            assert_eq!(kept.get("/word").unwrap().body, word, "{io}");
+        }
+        assert_eq!(kept.get("/behind").unwrap().status, 200, "{io}");
+        assert_eq!(backend.connections(), 1, "{io}");
+    });
+}
+
+#[test]
+fn a_large_download_goes_on_through_reloads_though_its_file_is_served_no_more() {
+    both(|io| {
+        let folder = Folder::with("routes:\n  /: ./dist/\n");
+        let large: String = (0..8_000_000u32).map(|n| char::from(b'a' + (n % 26) as u8)).collect();
+        folder.write("dist/large.txt", &large);
+        let gate = Gate::start(&folder, io, &[]);
+        let mut slow = gate.client();
+        slow.send("GET /large.txt HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        // The socket's buffers are full long before the end.
+        thread::sleep(std::time::Duration::from_millis(100));
+        for word in ["one", "two"] {
+            assert!(gate.reload(&folder, &format!("routes:\n  /: OK {word}\n")), "{io}");
+            assert_eq!(gate.get("/large.txt").body, word, "{io}");
+        }
+        std::fs::remove_file(folder.path().join("dist/large.txt")).unwrap();
+        assert!(slow.answer().unwrap().body == large, "{io}: every byte came");
+    });
+}

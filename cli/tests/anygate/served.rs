@@ -207,3 +207,28 @@ fn a_name_is_known_before_the_first_request_needs_it() {
         });
     });
 }
+
+#[test]
+fn a_name_that_does_not_resolve_answers_503_until_it_does() {
+    alone("anygate::served::a_name_that_does_not_resolve_answers_503_until_it_does", &[], || {
+        let _behind = Backend::at("127.0.0.1:80");
+        let known = fs::read_to_string("/etc/hosts").unwrap();
+        both(|io| {
+            fs::write("/etc/hosts", &known).unwrap();
+            let config = "routes:\n  /: http://late\n  /ok: OK\n";
+            let folder = Folder::with(config);
+            let gate = Gate::start(&folder, io, &[]);
+            assert_eq!(gate.get("/").status, 503, "{io}");
+            assert_eq!(gate.get("/ok").status, 200, "{io}");
+            gate.logs("an upstream's name does not resolve", 1);
+            fs::write("/etc/hosts", format!("{known}127.0.0.1 late\n")).unwrap();
+            assert!(gate.reload(&folder, config), "{io}");
+            assert_eq!(gate.get("/").status, 200, "{io}: {}", gate.log());
+
+            // A name that resolved once keeps its addresses.
+            fs::write("/etc/hosts", &known).unwrap();
+            assert!(gate.reload(&folder, config), "{io}");
+            assert_eq!(gate.get("/").status, 200, "{io}: {}", gate.log());
+        });
+    });
+}

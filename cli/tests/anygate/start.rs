@@ -66,7 +66,7 @@ fn an_address_is_free_again_as_soon_as_its_server_has_ended() {
         kept.get("/").unwrap();
         let address = first.address().to_string();
         first.signal("TERM");
-        assert!(kept.is_closed(), "{io}");
+        kept.closes(io);
         assert_eq!(first.ends().code(), Some(0), "{io}");
         let again = folder.command(&["serve", "--io", io, "--listen", &address, "-r", "/: OK second"]);
         assert_eq!(Gate::run(&folder, again).get("/").body, "second", "{io}: connections in TIME_WAIT hold nothing");
@@ -218,6 +218,25 @@ fn a_unix_socket_is_taken_over_from_the_dead_and_not_from_the_living() {
         assert_eq!(third.code, 3, "{io}: {third:?}");
         assert_eq!(fs::read_to_string(&socket).unwrap(), "precious", "{io}");
         fs::remove_file(&socket).unwrap();
+    });
+}
+
+#[test]
+fn a_unix_socket_is_shared_by_all_shards() {
+    both(|io| {
+        let folder = Folder::new();
+        let arguments = ["serve", "--io", io, "--cores", "all", "--listen", "unix:gate.sock", "-r", "/: OK hi"];
+        let mut gate = Gate::run(&folder, folder.command(&arguments));
+        let connect = || Client::over(UnixStream::connect(folder.path().join("gate.sock")).unwrap());
+        let mut clients: Vec<_> = (0..50).map(|_| connect()).collect();
+        for _ in 0..3 {
+            for client in &mut clients {
+                assert_eq!(client.get("/").unwrap().body, "hi", "{io}");
+            }
+        }
+        gate.signal("TERM");
+        clients.iter_mut().for_each(|client| client.closes(io));
+        assert_eq!(gate.ends().code(), Some(0), "{io}");
     });
 }
 

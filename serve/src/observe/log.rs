@@ -3,26 +3,31 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::thread::JoinHandle;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use anygate_core::config::{LogFormat, LogLevel};
 use anygate_proto::date;
-use crossbeam_channel::{Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 /// Lines that wait to be written; more are counted and dropped.
 const QUEUE: usize = 4096;
+/// How long the process's end waits for somebody to read the last lines.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// The way into the log. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Log {
     lines: Sender<Line>,
+    lost: Arc<AtomicU64>,
     level: LogLevel,
     format: LogFormat,
 }
 
 /// The writing thread; it ends when every [`Log`] is gone.
 #[derive(Debug)]
-pub struct Writer(JoinHandle<()>);
+pub struct Writer(Receiver<()>);
 
 #[derive(Debug)]
 struct Line(String);
@@ -37,14 +42,29 @@ impl Log {
     /// No thread could be started.
     pub fn start(level: LogLevel, format: LogFormat) -> std::io::Result<(Self, Writer)> {
         let (lines, queue) = bounded::<Line>(QUEUE);
-        let writer = std::thread::Builder::new().name("log".into()).spawn(move || {
+        let (ended, end) = bounded(0);
+        let lost = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&lost);
+        std::thread::Builder::new().name("log".into()).spawn(move || {
+            // Gone with this thread: that is how its end is told.
+            let _ended: Sender<()> = ended;
             let mut out = std::io::stderr();
             for Line(line) in queue {
                 // Nobody is left to tell when standard error is gone.
                 let _ = out.write_all(line.as_bytes());
+                let lost = counted.swap(0, Ordering::Relaxed);
+                if lost > 0 {
+                    let line = line_of(
+                        format,
+                        LogLevel::Warn,
+                        "lines of the log were lost: nobody read them",
+                        &[("lines", &lost)],
+                    );
+                    let _ = out.write_all(line.as_bytes());
+                }
             }
         })?;
-        Ok((Self { lines, level, format }, Writer(writer)))
+        Ok((Self { lines, lost, level, format }, Writer(end)))
     }
 
     /// Changes level and format for lines to come.
@@ -72,22 +92,27 @@ impl Log {
         if level > self.level {
             return;
         }
-        let (second, millis) = anygate_shard::wall_clock();
-        let time = timestamp(second, millis);
-        let line = match self.format {
-            LogFormat::Json => json(&time, level, message, fields),
-            LogFormat::Text => text(&time, level, message, fields),
-        };
-        match self.lines.try_send(Line(line)) {
-            Ok(()) | Err(TrySendError::Disconnected(_) | TrySendError::Full(_)) => {}
+        if let Err(TrySendError::Full(_)) = self.lines.try_send(Line(line_of(self.format, level, message, fields))) {
+            self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
 impl Writer {
-    /// Waits until everything is written. Every [`Log`] must be gone.
+    /// Waits until everything is written, for a second at most: a pipe that nobody reads must not keep the process. Every
+    /// [`Log`] must be gone.
     pub fn finish(self) {
-        let _ = self.0.join();
+        let _ = self.0.recv_timeout(LAST_LINES);
+    }
+}
+
+/// A whole line, of this moment.
+fn line_of(format: LogFormat, level: LogLevel, message: &str, fields: Fields<'_>) -> String {
+    let (second, millis) = anygate_shard::wall_clock();
+    let time = timestamp(second, millis);
+    match format {
+        LogFormat::Json => json(&time, level, message, fields),
+        LogFormat::Text => text(&time, level, message, fields),
     }
 }
 
