@@ -2,12 +2,16 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Duration;
 
-use anygate_shard::Service;
+use anygate_shard::{Service, SocketId};
 
 use crate::connection::{accept, short};
 use crate::control::{Order, Report};
 use crate::server::{Row, Server};
+
+/// How often a draining shard looks whether it is done.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// Receives a shard's events for its [`Server`].
 #[derive(Debug)]
@@ -24,35 +28,25 @@ impl Door {
         Self { server, pauses: Cell::new(0), panics: Cell::new(0) }
     }
 
-    fn listener(&self, row: u32) -> Option<(anygate_shard::SocketId, u32)> {
-        match self.server.rows.borrow().get(row as usize)? {
-            Row::Listener(listener) => Some((listener.socket, listener.number)),
-            _ => None,
-        }
-    }
-
     fn rows(&self, wanted: impl Fn(&Row) -> bool) -> Vec<u32> {
         let rows = self.server.rows.borrow();
         rows.iter().filter(|(_, row)| wanted(row)).map(|(key, _)| key as u32).collect()
     }
 
-    /// Takes who knocked already, then closes: what comes later is refused by the kernel.
-    fn unlisten(&self, row: u32) {
-        let Some((socket, number)) = self.listener(row) else { return };
-        accept::accept_all(&self.server, socket, number);
-        self.server.remove_row(row);
-        self.server.shard.close(socket, anygate_shard::Close::Abort);
-    }
-
     fn drain(&self) {
         for row in self.rows(|row| matches!(row, Row::Listener(_))) {
-            self.unlisten(row);
+            accept::unlisten(&self.server, row);
         }
         self.server.begin_drain();
         for row in self.rows(|row| matches!(row, Row::Client(_))) {
-            short::dismiss(&self.server, row);
+            short::hurry(&self.server, row);
         }
-        self.server.report_if_drained();
+        let server = Rc::clone(&self.server);
+        self.server.shard.spawn(async move {
+            while !server.is_drained() || server.control.send(Report::Drained(server.shard.index())).is_err() {
+                server.shard.sleep(LOOK).await;
+            }
+        });
     }
 }
 
@@ -62,11 +56,13 @@ impl Service for Door {
     fn ready(&self, row: u32) {
         enum Kind {
             Client,
-            Listener(anygate_shard::SocketId, u32),
+            Listener(SocketId, u32),
+            Leaving,
             Upstream,
         }
         let kind = match self.server.rows.borrow().get(row as usize) {
             Some(Row::Client(_)) => Kind::Client,
+            Some(Row::Listener(listener)) if listener.leaving.is_some() => Kind::Leaving,
             Some(Row::Listener(listener)) => Kind::Listener(listener.socket, listener.number),
             Some(Row::Upstream(_)) => Kind::Upstream,
             Some(Row::Busy) | None => return,
@@ -74,6 +70,7 @@ impl Service for Door {
         match kind {
             Kind::Client => short::arrive(&self.server, row),
             Kind::Listener(socket, number) => accept::accept(&self.server, row, socket, number),
+            Kind::Leaving => accept::leave(&self.server, row),
             Kind::Upstream => self.server.upstreams.row_ready(&self.server, row),
         }
     }
@@ -90,18 +87,14 @@ impl Service for Door {
     fn message(&self, order: Order) {
         match order {
             Order::Listen { fd, number } => match self.server.shard.listen(fd) {
-                Ok(socket) => {
-                    let row =
-                        self.server.add_row(Row::Listener(crate::connection::row::ListenerRow { socket, number }));
-                    accept::accept(&self.server, row, socket, number);
-                }
+                Ok(socket) => accept::listen(&self.server, socket, number),
                 Err(error) => {
                     let _ = self.server.control.send(Report::ListenFailed(number, error));
                 }
             },
             Order::Unlisten { number } => {
                 for row in self.rows(|row| matches!(row, Row::Listener(l) if l.number == number)) {
-                    self.unlisten(row);
+                    accept::unlisten(&self.server, row);
                 }
             }
             Order::Install(plan) => self.server.install(plan),
@@ -116,8 +109,7 @@ impl Service for Door {
         let (shard, cells) = (&self.server.shard, &self.server.cells);
         let pauses = shard.cells().accept_pauses.get();
         if pauses != self.pauses.replace(pauses) {
-            cells.accept_paused.add(1);
-            let _ = self.server.control.send(Report::AcceptPaused(shard.index()));
+            self.server.accepting_paused();
         }
         let panics = shard.cells().panics.get();
         if panics != self.panics.replace(panics) {

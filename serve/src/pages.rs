@@ -7,7 +7,7 @@ use anygate_proto::head::BodyLength;
 /// Statuses the server answers of its own accord.
 const STATUSES: [u16; 17] = [400, 404, 405, 408, 413, 414, 417, 421, 429, 431, 500, 501, 502, 503, 504, 505, 508];
 
-/// The pages, in the order of [`STATUSES`].
+/// The pages, in the order of `STATUSES`.
 #[derive(Debug, Clone)]
 pub struct Pages {
     images: Vec<Image>,

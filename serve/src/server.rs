@@ -3,13 +3,14 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anygate_core::metrics::ShardCells;
 use anygate_proto::date;
 use anygate_proto::head::Fields;
 use anygate_route::Scratch;
 use anygate_shard::mailbox::Sender;
-use anygate_shard::{Bytes, Class, LaneId, Shard};
+use anygate_shard::{Bytes, Class, LaneId, Shard, Wake};
 use slab::Slab;
 
 use crate::action::files::Cache;
@@ -18,6 +19,9 @@ use crate::control::Report;
 use crate::peers::Neighbours;
 use crate::plan::Plan;
 use crate::upstream::{Idle, Upstreams};
+
+/// How long a draining shard waits for a request that a resting client may have sent already.
+const GRACE: Duration = Duration::from_millis(250);
 
 /// A snapshot in use: the last request that holds it sends the plan home to be freed.
 #[derive(Debug)]
@@ -64,6 +68,8 @@ pub struct Server {
     draining: Cell<bool>,
     clients: Cell<usize>,
     idle_lane: Cell<LaneId>,
+    /// Listeners that wait for a client to leave.
+    full: RefCell<Vec<u32>>,
     /// Storage the short way uses again and again.
     pub(crate) bench: RefCell<Bench>,
 }
@@ -116,6 +122,7 @@ impl Server {
             idle_lane: Cell::new(idle_lane),
             draining: Cell::new(false),
             clients: Cell::new(0),
+            full: RefCell::default(),
             bench: RefCell::default(),
         })
     }
@@ -129,10 +136,13 @@ impl Server {
     /// Serves new requests by `plan`; those under way keep theirs.
     pub fn install(&self, plan: Box<Plan>) {
         self.upstreams.install(&plan);
-        self.idle_lane.set(self.shard.lane(plan.client.idle_timeout));
+        if !self.draining.get() {
+            self.idle_lane.set(self.shard.lane(plan.client.idle_timeout));
+        }
         let old = self.live.replace(Rc::new(Live { plan }));
         self.files.clear();
         self.retire(old);
+        self.use_room();
     }
 
     /// Lets a snapshot go; the last holder sends it home.
@@ -198,26 +208,68 @@ impl Server {
 
     fn count_clients(&self, clients: usize) {
         self.clients.set(clients);
+        self.publish_load();
+    }
+
+    /// Tells the other shards how many clients there are.
+    pub(crate) fn publish_load(&self) {
         if let Some(neighbours) = &self.neighbours {
-            neighbours.publish(clients);
+            neighbours.publish(self.clients.get());
+        }
+    }
+
+    /// True when there are as many clients as there may be.
+    pub(crate) fn is_full(&self) -> bool {
+        self.clients.get() >= self.live.borrow().plan.client.max_connections
+    }
+
+    /// Wakes a listener's row once there is room.
+    pub(crate) fn wait_for_room(&self, listener: u32) {
+        let mut full = self.full.borrow_mut();
+        if !full.contains(&listener) {
+            full.push(listener);
+            self.accepting_paused();
+        }
+    }
+
+    fn use_room(&self) {
+        if !self.full.borrow().is_empty() && !self.is_full() {
+            for row in self.full.take() {
+                self.shard.wake(Wake::row(row));
+            }
+        }
+    }
+
+    /// Counts and reports that accepting pauses.
+    pub(crate) fn accepting_paused(&self) {
+        self.cells.accept_paused.add(1);
+        let _ = self.control.send(Report::AcceptPaused(self.shard.index()));
+    }
+
+    /// The listener in a row.
+    pub(crate) fn listener(&self, row: u32) -> Option<ListenerRow> {
+        match self.rows.borrow().get(row as usize)? {
+            Row::Listener(listener) => Some(*listener),
+            _ => None,
         }
     }
 
     pub(crate) fn client_went(&self) {
         self.cells.connections_closed.add(1);
         self.count_clients(self.clients.get() - 1);
-        self.report_if_drained();
+        self.use_room();
     }
 
-    /// Starts draining: listeners and resting clients are closed by the caller.
+    /// Starts draining: who rests from now on rests briefly. Listeners and those who rest already are the caller's.
     pub(crate) fn begin_drain(&self) {
         self.draining.set(true);
+        self.idle_lane.set(self.shard.lane(GRACE.min(self.live.borrow().plan.client.idle_timeout)));
     }
 
-    pub(crate) fn report_if_drained(&self) {
-        if self.draining.get() && self.clients.get() == 0 {
-            let _ = self.control.send(Report::Drained(self.shard.index()));
-        }
+    /// True when a draining shard has no client left, nor one on its way in, nor an answer on its way out.
+    pub(crate) fn is_drained(&self) -> bool {
+        let listens = || self.rows.borrow().iter().any(|(_, row)| matches!(row, Row::Listener(_)));
+        self.draining.get() && self.clients.get() == 0 && !listens() && self.shard.closing() == 0
     }
 
     /// Bytes made here, in a lease where one is to be had.

@@ -17,3 +17,5 @@ mod files;
 mod proxy;
 #[path = "serve/tunnel.rs"]
 mod tunnel;
+#[path = "serve/reviewed.rs"]
+mod reviewed;

@@ -59,6 +59,19 @@ impl Shard {
         Some(shard.driver.socket(fd))
     }
 
+    /// Sockets whose close has something left to do: bytes that must leave, or a peer that goes on sending and whose
+    /// bytes are discarded. Not those that only wait for their peer's end. Looks at every slot.
+    #[must_use]
+    pub fn closing(&self) -> usize {
+        let sockets = &self.0.sockets;
+        let works = |slot: &Slot| {
+            slot.has(flag::CLOSING)
+                && !slot.has(flag::ZOMBIE)
+                && (!slot.has(flag::FIN_SENT) || (slot.tally.get() > 0 && !slot.has(flag::ENDED)))
+        };
+        (0..sockets.made()).filter(|&index| works(sockets.at(index))).count()
+    }
+
     /// Closes a socket. Never fails; its id is void at once, the rest may take its time.
     pub fn close(&self, id: SocketId, how: Close) {
         let shard = &*self.0;

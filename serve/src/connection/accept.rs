@@ -3,25 +3,75 @@
 use std::rc::Rc;
 use std::task::Poll;
 
-use anygate_core::limits::ACCEPT_BATCH;
-use anygate_shard::net::Address;
-use anygate_shard::{Close, Socket, SocketId, Wake};
+use std::time::Duration;
 
-use crate::connection::row::ClientRow;
+use anygate_core::limits::{ACCEPT_BATCH, ACCEPT_PAUSE};
+use anygate_shard::net::Address;
+use anygate_shard::{Close, Side, Socket, SocketId, Wake};
+
+use crate::connection::row::{ClientRow, ListenerRow};
 use crate::server::{Row, Server};
 use crate::wire::Wire;
+
+/// How long a listener that goes takes those who knocked before.
+const LEAVING: Duration = Duration::from_secs(1);
+
+/// Adds a listener and takes what it has.
+pub(crate) fn listen(server: &Rc<Server>, socket: SocketId, number: u32) {
+    let row = server.add_row(Row::Listener(ListenerRow { socket, number, leaving: None }));
+    accept(server, row, socket, number);
+}
 
 /// Takes what a listener has, and waits for more.
 pub(crate) fn accept(server: &Rc<Server>, row: u32, socket: SocketId, listener: u32) {
     for _ in 0..=ACCEPT_BATCH {
+        if server.is_full() {
+            return server.wait_for_room(row);
+        }
         match server.shard.poll_accept(socket, Wake::row(row)) {
             Poll::Pending => return,
             Poll::Ready(Ok(accepted)) => place(server, accepted.socket, accepted.peer, listener),
-            // The shard pauses a listener that cannot accept, and counts it; the wake comes when it goes on.
-            Poll::Ready(Err(_)) => {}
+            // What ran out for a moment the shard waits for itself. This is something else: not at once again.
+            Poll::Ready(Err(_)) => return pause(server, row),
         }
     }
     server.shard.wake(Wake::row(row));
+}
+
+fn pause(server: &Rc<Server>, row: u32) {
+    server.accepting_paused();
+    let shard = server.shard.clone();
+    server.shard.spawn(async move {
+        shard.sleep(ACCEPT_PAUSE).await;
+        shard.wake(Wake::row(row));
+    });
+}
+
+/// Has a listener go. Those who knocked before are taken, over as many turns as that takes; then it is closed, and what
+/// comes later is refused by the kernel.
+pub(crate) fn unlisten(server: &Rc<Server>, row: u32) {
+    if let Some(Row::Listener(listener)) = server.rows.borrow_mut().get_mut(row as usize) {
+        listener.leaving.get_or_insert(server.shard.now() + LEAVING);
+    }
+    leave(server, row);
+}
+
+/// Takes who is there at a listener that goes, and closes it when nobody is.
+pub(crate) fn leave(server: &Rc<Server>, row: u32) {
+    let Some((socket, number, until)) = server.listener(row).and_then(|l| Some((l.socket, l.number, l.leaving?)))
+    else {
+        return;
+    };
+    let shard = &server.shard;
+    while let Poll::Ready(Ok(accepted)) = shard.poll_accept(socket, Wake::row(row)) {
+        welcome(server, accepted.socket, accepted.peer, number);
+    }
+    // There may be more: beyond this turn's share, or not announced yet. The row is woken for either.
+    let more = matches!(shard.poll_ready(socket, Side::Read, Wake::row(row)), Poll::Ready(Ok(())));
+    if !more || shard.now() >= until {
+        server.remove_row(row);
+        shard.close(socket, Close::Abort);
+    }
 }
 
 /// A client arrived: on this shard's listener, or handed over by another shard.
@@ -29,18 +79,16 @@ pub(crate) fn welcome(server: &Rc<Server>, socket: SocketId, peer: Address, list
     let live = server.live();
     let client = &live.plan.client;
     let peer = canonical(peer);
-    let counted = match (client.max_connections_per_ip, peer.ip()) {
-        (Some(max), Some(at)) => server.per_address.enter(at.ip(), max),
-        _ => true,
+    let (let_in, counted) = match (client.max_connections_per_ip, peer.ip()) {
+        (Some(max), Some(at)) => (server.per_address.enter(at.ip(), max), true),
+        _ => (true, false),
     };
-    if !counted || server.clients() >= client.max_connections || server.draining() {
+    if !let_in {
         server.cells.connections_refused.add(1);
-        if !counted {
-            // RFC 6585 §4: too many from one address.
-            super::respond::refuse(server, &live, socket, 429);
-        }
-        server.shard.close(socket, if counted { Close::Abort } else { Close::Graceful });
-        return;
+        server.publish_load();
+        // RFC 6585 §4: too many from one address.
+        super::respond::refuse(server, &live, socket, 429);
+        return server.shard.close(socket, Close::Graceful);
     }
     if peer.ip().is_some() {
         // A socket that takes no option is broken; its first read says so.
@@ -53,7 +101,7 @@ pub(crate) fn welcome(server: &Rc<Server>, socket: SocketId, peer: Address, list
     }
     server.client_came();
     let wire = Wire::Plain(socket);
-    let row = server.add_row(Row::Client(ClientRow { wire, peer, listener, served: 0, idle: None }));
+    let row = server.add_row(Row::Client(ClientRow { wire, peer, listener, counted, served: 0, idle: None }));
     super::short::arrive(server, row);
 }
 
@@ -62,13 +110,6 @@ fn canonical(peer: Address) -> Address {
     match peer {
         Address::Ip(at) => Address::Ip((at.ip().to_canonical(), at.port()).into()),
         unix @ Address::Unix(_) => unix,
-    }
-}
-
-/// Takes everyone who knocked already.
-pub(crate) fn accept_all(server: &Rc<Server>, socket: SocketId, listener: u32) {
-    while let Poll::Ready(Ok(accepted)) = server.shard.poll_accept(socket, Wake::NONE) {
-        welcome(server, accepted.socket, accepted.peer, listener);
     }
 }
 
@@ -86,7 +127,10 @@ fn place(server: &Rc<Server>, socket: SocketId, peer: Address, listener: u32) {
 pub(crate) fn adopt(server: &Rc<Server>, socket: Socket, peer: Address, listener: u32) {
     match server.shard.adopt(socket) {
         Ok(socket) => welcome(server, socket, peer, listener),
-        Err(_) => server.cells.connections_refused.add(1),
+        Err(_) => {
+            server.cells.connections_refused.add(1);
+            server.publish_load();
+        }
     }
 }
 
@@ -95,7 +139,7 @@ pub(crate) fn farewell(server: &Server, client: ClientRow, row: u32, how: Close)
     if let Some(idle) = client.idle {
         server.shard.lane_remove(idle);
     }
-    if let Some(at) = client.peer.ip() {
+    if let Some(at) = client.peer.ip().filter(|_| client.counted) {
         server.per_address.leave(at.ip());
     }
     client.wire.close(&server.shard, how);

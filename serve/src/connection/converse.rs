@@ -31,8 +31,8 @@ use crate::wire::Wire;
 
 /// Spawns the task of a connection whose next request needs one; `left` holds its beginning.
 pub(crate) fn begin(server: &Rc<Server>, row: u32, client: ClientRow, left: Lease) {
-    let ClientRow { wire, peer, listener, served, .. } = client;
-    let seat = Seat { server: Rc::clone(server), row, socket: wire.socket(), peer, listener, taken: true };
+    let ClientRow { wire, peer, listener, counted, served, .. } = client;
+    let seat = Seat { server: Rc::clone(server), row, socket: wire.socket(), peer, listener, counted, taken: true };
     let held = if left.is_empty() { Bytes::empty() } else { left.freeze() };
     let shard = server.shard.clone();
     let reader = Rc::new(RefCell::new(Reader::new(shard.clone(), wire, Side::Downstream, held)));
@@ -49,6 +49,7 @@ struct Seat {
     socket: SocketId,
     peer: Address,
     listener: u32,
+    counted: bool,
     taken: bool,
 }
 
@@ -66,7 +67,8 @@ impl Seat {
     }
 
     fn client(&self, wire: Wire, served: u64) -> ClientRow {
-        ClientRow { wire, peer: self.peer.clone(), listener: self.listener, served, idle: None }
+        let Self { listener, counted, .. } = *self;
+        ClientRow { wire, peer: self.peer.clone(), listener, counted, served, idle: None }
     }
 }
 
@@ -161,6 +163,7 @@ impl Conversation {
         let limits = live.plan.client.limits;
         let mut fields = Fields::new();
         let mut parse_from = 0;
+        let mut line_seen = false;
         let mut timed = false;
         loop {
             {
@@ -169,8 +172,12 @@ impl Conversation {
                 if held.is_empty() {
                     return if reader.ended() { Next::Gone } else { Next::Nothing };
                 }
-                // Only a line's end can complete a head; only growth can break a limit.
-                if memchr::memchr(b'\n', &held[parse_from.min(held.len())..]).is_some() || held.len() > limits.max_uri {
+                // Only a line's end can complete a head; only growth can break a limit: the target's while the first line
+                // lasts, then the head's. Looking at every byte that trickles in would be the peer's to abuse.
+                let line = memchr::memchr(b'\n', &held[parse_from.min(held.len())..]).is_some();
+                line_seen |= line;
+                let limit = if line_seen { limits.max_header_size } else { limits.max_uri.min(limits.max_header_size) };
+                if line || held.len() >= limit {
                     match parse_request(held, &limits, &mut fields) {
                         Ok(Parsed::Complete(request)) => return Next::Request(request, fields),
                         Ok(Parsed::Partial) => {}
@@ -228,7 +235,7 @@ impl Conversation {
         self.reader.borrow_mut().begin_body(request.body, pace, request.expect_continue);
         let asked = Asked::of(&request);
         let outcome = match found {
-            _ if too_large => return self.refuse_body(&live, &asked).await,
+            _ if too_large => refusal(413).into(),
             Found::Rule(rule) => {
                 let mut exchange = self.exchange(Rc::clone(&live), rule, head, matched);
                 let outcome = pipeline::run(&mut exchange).await;
@@ -266,12 +273,6 @@ impl Conversation {
         }
     }
 
-    async fn refuse_body(&mut self, live: &Rc<Live>, asked: &Asked) -> Then {
-        let mut page = crate::response::Response::page(413);
-        page.close = true;
-        self.respond(live, asked, page).await
-    }
-
     async fn tunnel(&mut self, live: &Rc<Live>, asked: &Asked, tunnel: Box<crate::upstream::Tunnel>) -> Then {
         if self.switch(live, asked, &tunnel.response).is_err() {
             return Then::End(Close::Abort);
@@ -294,13 +295,27 @@ impl Conversation {
 pub(super) struct Asked {
     pub(super) version: anygate_proto::head::Version,
     pub(super) is_head: bool,
+    pub(super) is_connect: bool,
     pub(super) keep_alive: bool,
 }
 
 impl Asked {
     fn of(request: &Request) -> Self {
-        Self { version: request.version, is_head: request.is_head, keep_alive: request.keep_alive }
+        Self {
+            version: request.version,
+            is_head: request.is_head,
+            // No other method has a target of this form.
+            is_connect: request.form == TargetForm::Authority,
+            keep_alive: request.keep_alive,
+        }
     }
+}
+
+/// The page of a status on a connection that ends.
+fn refusal(status: u16) -> crate::response::Response {
+    let mut page = crate::response::Response::page(status);
+    page.close = true;
+    page
 }
 
 /// The answer to a request no rule serves.

@@ -11,7 +11,8 @@ use crate::connection::reader::Reader;
 
 /// True when what is left of the body is known to be little and on its way.
 pub(super) fn is_cheap(reader: &Reader) -> bool {
-    reader.body_done() || (!reader.awaits_continue() && reader.body_left().is_none_or(|left| left <= DRAIN_BODY))
+    reader.body_done()
+        || (!reader.failed() && !reader.awaits_continue() && reader.body_left().is_none_or(|left| left <= DRAIN_BODY))
 }
 
 /// Reads to the body's end; false when that is too far or fails.

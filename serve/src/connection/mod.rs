@@ -1,7 +1,7 @@
 //! A client's connection, from accept to close.
 //!
-//! Between requests it is a row ([`row`]). What can be answered at once is answered without a task ([`short`]); the rest is
-//! a task ([`converse`]) that ends when the connection comes to rest again.
+//! Between requests it is a row ([`row`]). What can be answered at once is answered without a task (`short`); the rest is
+//! a task (`converse`) that ends when the connection comes to rest again.
 
 pub mod accept;
 mod converse;

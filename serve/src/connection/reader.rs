@@ -209,6 +209,12 @@ impl Reader {
     }
 
     /// The next piece of the body.
+    /// True when the body's end cannot be found any more.
+    #[must_use]
+    pub fn failed(&self) -> bool {
+        matches!(self.framing, Framing::Failed(_))
+    }
+
     ///
     /// # Errors
     /// The body is malformed, too long, too slow or truncated, or the socket failed; every later call says the same.
@@ -233,6 +239,8 @@ impl Reader {
                 Poll::Pending => return self.poll_patience(cx),
             }
         }
+                // A body that came without being asked for is not asked for any more (RFC 9110 §10.1.1).
+                self.expect = false;
     }
 
     /// Decodes what is held: a chunk, the end, or nothing yet.

@@ -19,7 +19,9 @@ use crate::server::{Live, Server};
 impl Conversation {
     /// Sends a response, and says what becomes of the connection.
     pub(super) async fn respond(&mut self, live: &Rc<Live>, asked: &Asked, mut response: Response) -> Then {
+        // A client that asked for a tunnel may have begun to use it: nothing behind it is a request.
         let stay = asked.keep_alive
+            && !asked.is_connect
             && !response.close
             && !self.server().draining()
             && self.served < live.plan.client.max_requests
@@ -148,6 +150,8 @@ fn framing(asked: &Asked, response: &Response) -> BodyLength {
             BodyLength::None
         }
         _ if response.status < 200 || matches!(response.status, 204 | 304) => BodyLength::None,
+        // To who asked for a tunnel, what follows has no length, whatever it is (RFC 9110 §9.3.6): it must be the last.
+        _ if asked.is_connect && response.status < 300 => BodyLength::UntilClose,
         (Some(length), _) => BodyLength::Length(length),
         (None, Version::Http10) if sends_body(asked, response.status) => BodyLength::UntilClose,
         (None, Version::Http10) => BodyLength::None,

@@ -5,18 +5,20 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use anygate_shard::net::Address;
-use anygate_shard::{LaneEntry, SocketId};
+use anygate_shard::{LaneEntry, SocketId, Tick};
 use foldhash::fast::RandomState;
 
 use crate::wire::Wire;
 
 /// A listener of this shard.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct ListenerRow {
     /// Its socket.
     pub socket: SocketId,
     /// Its number, given by the control thread; the same on every shard.
     pub number: u32,
+    /// Set once it is to go: until then it takes those who knocked before.
+    pub leaving: Option<Tick>,
 }
 
 /// A client between requests.
@@ -28,6 +30,8 @@ pub struct ClientRow {
     pub peer: Address,
     /// The listener it came by.
     pub listener: u32,
+    /// True when its address's count has it.
+    pub counted: bool,
     /// Requests it made.
     pub served: u64,
     /// Its place in the queue of those who are idle.
@@ -55,12 +59,9 @@ impl PerAddress {
         true
     }
 
-    /// Counts one less; an address that was never counted is nothing.
+    /// Counts one less, who was let in by [`PerAddress::enter`].
     pub fn leave(&self, address: IpAddr) {
         let mut counts = self.counts.borrow_mut();
-        if counts.is_empty() {
-            return;
-        }
         if let Some(count) = counts.get_mut(&address) {
             *count -= 1;
             if *count == 0 {

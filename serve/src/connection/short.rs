@@ -20,35 +20,69 @@ use crate::server::{Bench, Live, Row, Server};
 
 /// Something happened on a resting client's socket.
 pub(crate) fn arrive(server: &Rc<Server>, row: u32) {
-    let Some(Row::Client(mut client)) = server.swap_row(row, Row::Busy) else { return };
-    loop {
+    let Some(Row::Client(client)) = server.swap_row(row, Row::Busy) else { return };
+    let mut place = Place { server, row, client: Some(client) };
+    while let Some(client) = &mut place.client {
         match client.wire.poll_recv(&server.shard, Class::Head, Wake::row(row)) {
-            Poll::Pending => return rest(server, row, client),
+            Poll::Pending => return place.rest(),
             Poll::Ready(Ok(lease)) if !lease.is_empty() => {
                 server.cells.bytes_in.add(lease.len() as u64);
-                match answer(server, &mut client, lease) {
-                    None => {}
-                    Some(left) => {
-                        if let Some(idle) = client.idle.take() {
-                            server.shard.lane_remove(idle);
-                        }
-                        converse::begin(server, row, client, left);
-                        return;
-                    }
+                if let Some(left) = answer(server, client, lease) {
+                    return place.converse(left);
                 }
             }
-            Poll::Ready(Ok(_)) => return accept::farewell(server, client, row, Close::Graceful),
-            Poll::Ready(Err(_)) => return accept::farewell(server, client, row, Close::Abort),
+            Poll::Ready(Ok(_)) => return place.leave(Close::Graceful),
+            Poll::Ready(Err(_)) => return place.leave(Close::Abort),
+        }
+    }
+}
+
+/// A client taken out of its row. If serving it panics, its place is given back all the same.
+struct Place<'s> {
+    server: &'s Rc<Server>,
+    row: u32,
+    client: Option<ClientRow>,
+}
+
+impl Place<'_> {
+    fn rest(mut self) {
+        if let Some(client) = self.client.take() {
+            rest(self.server, self.row, client);
+        }
+    }
+
+    fn converse(mut self, left: Lease) {
+        if let Some(mut client) = self.client.take() {
+            if let Some(idle) = client.idle.take() {
+                self.server.shard.lane_remove(idle);
+            }
+            converse::begin(self.server, self.row, client, left);
+        }
+    }
+
+    fn leave(mut self, how: Close) {
+        if let Some(client) = self.client.take() {
+            accept::farewell(self.server, client, self.row, how);
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take() {
+            accept::farewell(self.server, client, self.row, Close::Abort);
         }
     }
 }
 
 /// The connection waits for its next request, but not for ever.
 fn rest(server: &Server, row: u32, mut client: ClientRow) {
-    if server.draining() && client.served > 0 {
-        return accept::farewell(server, client, row, Close::Graceful);
-    }
-    if let Some(idle) = client.idle.take() {
+    if let Some(idle) = client.idle {
+        if server.draining() {
+            // Woken for nothing: that gives it no more time.
+            server.swap_row(row, Row::Client(client));
+            return;
+        }
         server.shard.lane_remove(idle);
     }
     client.idle = Some(server.shard.lane_push(server.idle_lane(), row));
@@ -59,15 +93,20 @@ fn rest(server: &Server, row: u32, mut client: ClientRow) {
 pub(crate) fn expired(server: &Server, row: u32) {
     if let Some(Row::Client(mut client)) = server.swap_row(row, Row::Busy) {
         client.idle = None;
-        server.cells.timeouts_idle.add(1);
+        if !server.draining() {
+            server.cells.timeouts_idle.add(1);
+        }
         accept::farewell(server, client, row, Close::Graceful);
     }
 }
 
-/// Closes a client that rests, when draining.
-pub(crate) fn dismiss(server: &Server, row: u32) {
-    if let Some(Row::Client(client)) = server.swap_row(row, Row::Busy) {
-        accept::farewell(server, client, row, Close::Graceful);
+/// Gives a client that rests only the time its next request may be on its way, when draining.
+pub(crate) fn hurry(server: &Server, row: u32) {
+    if let Some(Row::Client(client)) = server.rows.borrow_mut().get_mut(row as usize) {
+        if let Some(idle) = client.idle.take() {
+            server.shard.lane_remove(idle);
+        }
+        client.idle = Some(server.shard.lane_push(server.idle_lane(), row));
     }
 }
 
@@ -143,7 +182,7 @@ fn lookup<'l>(server: &Server, live: &'l Live, bytes: &[u8], bench: &mut Bench) 
         || request.version != Version::Http11
         || request.upgrade
         || !request.body.is_empty()
-        || request.form == TargetForm::Asterisk
+        || matches!(request.form, TargetForm::Asterisk | TargetForm::Authority)
     {
         return None;
     }
@@ -165,13 +204,7 @@ fn lookup<'l>(server: &Server, live: &'l Live, bytes: &[u8], bench: &mut Bench) 
 
 /// Copies an answer into the output lease and puts the date in; false when there is no room for more.
 #[inline]
-fn copy(
-    server: &Server,
-    client: &ClientRow,
-    ready: &Ready<'_>,
-    date: &[u8],
-    out: &mut Option<Lease>,
-) -> bool {
+fn copy(server: &Server, client: &ClientRow, ready: &Ready<'_>, date: &[u8], out: &mut Option<Lease>) -> bool {
     let bytes = ready.bytes();
     if out.as_ref().is_some_and(|lease| lease.spare() < bytes.len()) {
         if let Some(full) = out.take() {

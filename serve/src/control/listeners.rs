@@ -23,6 +23,16 @@ struct Listener {
     number: u32,
 }
 
+impl Drop for Listener {
+    /// Removes a unix socket's file, however the listener ends: closed, or never used.
+    fn drop(&mut self) {
+        if let Address::Unix(Some(path)) = &self.address {
+            // Gone already is as good.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
 /// A listener that was opened: one socket for each shard.
 #[derive(Debug)]
 pub(super) struct Opened {
@@ -84,17 +94,8 @@ impl Listeners {
 
     /// Makes a change true.
     pub(super) fn commit(&mut self, change: &mut Change) {
-        for listener in self.open.extract_if(.., |listener| change.closed.contains(&listener.number)) {
-            unlink(&listener.address);
-        }
+        self.open.retain(|listener| !change.closed.contains(&listener.number));
         self.open.append(&mut change.commit);
-    }
-
-    /// Removes the files of unix sockets.
-    pub(super) fn unlink_all(&self) {
-        for listener in &self.open {
-            unlink(&listener.address);
-        }
     }
 }
 
@@ -147,11 +148,4 @@ fn shared(path: &Path, how: &How<'_>) -> io::Result<(Address, Vec<OwnedFd>)> {
     }
     sockets.push(socket);
     Ok((address, sockets))
-}
-
-fn unlink(address: &Address) {
-    if let Address::Unix(Some(path)) = address {
-        // Gone already is as good.
-        let _ = std::fs::remove_file(path);
-    }
 }

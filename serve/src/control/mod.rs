@@ -28,7 +28,7 @@ mod resolve;
 mod shards;
 mod start;
 
-pub use start::{StartError, Started, Startup, run};
+pub use start::{StartError, Started, Startup, Warned, run};
 
 use self::listeners::{Listeners, Opened};
 use self::shards::ShardHandle;
@@ -136,7 +136,8 @@ impl Control {
         {
             match self.signals.take() {
                 Ok(Some(signal)) => self.signal(signal),
-                _ => continue,
+                Ok(None) => continue,
+                Err(error) => return self.log.error("signals cannot be read any more", &[("error", &error)]),
             }
         }
     }

@@ -44,8 +44,12 @@ impl ShardHandle {
         }
     }
 
-    /// Waits for the thread's end; false when it panicked.
+    /// Waits for the thread's end; false when it panicked. The order to stop may still be waiting for room.
     pub(super) fn join(&mut self) -> bool {
+        while !self.waiting.is_empty() && self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
+            self.flush();
+            std::thread::sleep(AGAIN);
+        }
         self.thread.take().is_none_or(|thread| thread.join().is_ok())
     }
 }

@@ -31,6 +31,9 @@ const HELPERS: usize = 2;
 /// Threads that ask for the names of upstreams.
 const RESOLVERS: usize = 2;
 
+/// Told what was found, and the texts it was found in.
+pub type Warned = dyn Fn(&Sources, &[Diagnostic]);
+
 /// What the caller brings.
 pub struct Startup {
     /// Reads the configuration, now and at every reload.
@@ -38,7 +41,7 @@ pub struct Startup {
     /// Told once, when clients can come.
     pub started: Box<dyn Fn(&Started)>,
     /// Told the warnings of the first load.
-    pub warned: Box<dyn Fn(&Sources, &[Diagnostic])>,
+    pub warned: Box<Warned>,
 }
 
 /// What runs, for people to read.
@@ -171,7 +174,7 @@ pub fn run(startup: Startup) -> Result<(), StartError> {
             log.error("a shard's thread panicked", &[]);
         }
     }
-    state.listeners.unlink_all();
+    state.listeners = Listeners::default();
     log.info("stopped", &[]);
     drop(state);
     drop(control);

@@ -1,0 +1,249 @@
+//! What a review found: who waits at a door that closes, answers that are still on their way, limits that must not drift.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use anygate_serve::control::Order;
+use anygate_shard::net::{self, Address, Bind};
+
+use crate::harness::{Gate, both};
+
+const ASK: &[u8] = b"GET /ok HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// A listener no shard has yet, and where it stands.
+fn listener() -> (OwnedFd, SocketAddr) {
+    let fd = net::bind(&Address::Ip(([127, 0, 0, 1], 0).into()), &Bind::default()).expect("a port is free");
+    let address = TcpListener::from(fd.try_clone().expect("a descriptor")).local_addr().expect("it is bound");
+    (fd, address)
+}
+
+/// Everything up to the end; a reset is an error.
+fn all(stream: &mut TcpStream) -> std::io::Result<String> {
+    stream.set_read_timeout(Some(Duration::from_secs(5))).expect("a socket option");
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Clients that knocked and asked before a shard had the listener.
+fn knock(address: SocketAddr, count: usize) -> Vec<TcpStream> {
+    (0..count)
+        .map(|_| {
+            let mut stream = TcpStream::connect(address).expect("the backlog has room");
+            stream.write_all(b"GET /ok HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").expect("a fresh connection");
+            stream
+        })
+        .collect()
+}
+
+#[test]
+fn a_listener_that_goes_takes_all_who_knocked_before() {
+    both(|io| {
+        let gate = Gate::start(io, "routes: {/ok: OK}\n");
+        let (fd, address) = listener();
+        let mut waiting = knock(address, 100);
+        gate.order(Order::Listen { fd, number: 7 });
+        gate.order(Order::Unlisten { number: 7 });
+        for (number, client) in waiting.iter_mut().enumerate() {
+            let answer = all(client).unwrap_or_else(|error| panic!("{io:?}: client {number}: {error}"));
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{io:?}: client {number}: {answer:?}");
+        }
+        assert!(TcpStream::connect(address).is_err(), "{io:?}: the listener is closed");
+    });
+}
+
+#[test]
+fn a_drain_serves_all_who_knocked_before() {
+    both(|io| {
+        let gate = Gate::start(io, "routes: {/ok: OK}\n");
+        let (fd, address) = listener();
+        let mut waiting = knock(address, 100);
+        gate.order(Order::Listen { fd, number: 7 });
+        gate.order(Order::Drain);
+        for (number, client) in waiting.iter_mut().enumerate() {
+            let answer = all(client).unwrap_or_else(|error| panic!("{io:?}: client {number}: {error}"));
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{io:?}: client {number}: {answer:?}");
+        }
+        assert!(gate.drained(), "{io:?}");
+    });
+}
+
+#[test]
+fn a_request_that_crosses_the_drain_is_answered() {
+    both(|io| {
+        let gate = Gate::start(io, "routes: {/ok: OK}\n");
+        let mut kept = gate.client();
+        kept.send(ASK);
+        kept.response();
+        let mut fresh = gate.client();
+        std::thread::sleep(Duration::from_millis(50));
+        gate.order(Order::Drain);
+        std::thread::sleep(Duration::from_millis(50));
+        for client in [&mut kept, &mut fresh] {
+            client.send(ASK);
+            let answer = client.rest();
+            assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("Connection: close"), "{io:?}: {answer:?}");
+        }
+        assert!(gate.drained(), "{io:?}");
+    });
+}
+
+#[test]
+fn a_drain_waits_for_answers_that_are_still_queued() {
+    both(|io| {
+        let body = "x".repeat(3000);
+        let gate = Gate::start(io, &format!("routes: {{/big: OK {body}}}\n"));
+        let mut slow = TcpStream::connect(gate.address).expect("the listener is there");
+        slow.set_nonblocking(true).expect("a socket option");
+        let request = b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n";
+        // Until the server holds answers back: the sockets between are full.
+        let (mut asked, mut since) = (0, Instant::now());
+        while since.elapsed() < Duration::from_millis(300) {
+            let before = gate.cells.requests.get();
+            match slow.write(request) {
+                Ok(n) => {
+                    assert_eq!(n, request.len());
+                    asked += 1;
+                }
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+            }
+            if asked > before + 20 {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            if gate.cells.requests.get() != before {
+                since = Instant::now();
+            }
+        }
+        let answered = gate.cells.requests.get();
+        assert!(answered < asked, "{io:?}: asked {asked}, answered {answered}");
+        gate.order(Order::Drain);
+        std::thread::sleep(Duration::from_millis(500));
+        slow.set_nonblocking(false).expect("a socket option");
+        let text = all(&mut slow).expect("no reset");
+        let answers = text.matches("HTTP/1.1 200 OK\r\n").count() as u64;
+        assert!(answers >= answered, "{io:?}: {answers} of {answered} answers came");
+        assert!(text.ends_with(&body), "{io:?}: the last answer is whole");
+        assert!(gate.drained(), "{io:?}");
+    });
+}
+
+#[test]
+fn a_full_shard_lets_clients_wait_until_one_leaves() {
+    both(|io| {
+        let gate = Gate::start(io, "server: {max_connections: 2}\nroutes: {/ok: OK}\n");
+        let mut first = gate.client();
+        let mut second = gate.client();
+        for client in [&mut first, &mut second] {
+            client.send(ASK);
+            client.response();
+        }
+        let mut third = gate.client();
+        third.send(ASK);
+        assert!(third.silent_for(Duration::from_millis(100)), "{io:?}: it waits, and is not reset");
+        assert_eq!(gate.cells.accept_paused.get(), 1, "{io:?}");
+        drop(first);
+        assert!(third.response().starts_with("HTTP/1.1 200 "), "{io:?}");
+        // A reload makes room as well.
+        let mut fourth = gate.client();
+        fourth.send(ASK);
+        assert!(fourth.silent_for(Duration::from_millis(100)), "{io:?}");
+        gate.install("server: {max_connections: 3}\nroutes: {/ok: OK}\n");
+        assert!(fourth.response().starts_with("HTTP/1.1 200 "), "{io:?}");
+        assert_eq!(gate.cells.connections_refused.get(), 0, "{io:?}");
+    });
+}
+
+#[test]
+fn clients_from_before_a_limit_do_not_lower_its_count() {
+    both(|io| {
+        let gate = Gate::start(io, "routes: {/ok: OK}\n");
+        let ask = || {
+            let mut client = gate.client();
+            client.send(ASK);
+            client.response();
+            client
+        };
+        let early = [ask(), ask()];
+        gate.install("server: {max_connections_per_ip: 2}\nroutes: {/ok: OK}\n");
+        std::thread::sleep(Duration::from_millis(50));
+        let _counted = [ask(), ask()];
+        drop(early);
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(gate.client().rest().starts_with("HTTP/1.1 429 "), "{io:?}");
+    });
+}
+
+#[test]
+fn a_body_that_came_unasked_is_not_asked_for() {
+    both(|io| {
+        let gate = Gate::start(io, "routes: {/echo: *}\n");
+        let mut client = gate.client();
+        client.send(b"POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\nhello");
+        std::thread::sleep(Duration::from_millis(50));
+        client.send(b"world");
+        let answer = client.response();
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("helloworld"), "{io:?}: {answer}");
+    });
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_given_up_in_time() {
+    both(|io| {
+        let body = "x".repeat(3000);
+        let gate = Gate::start(io, &format!("server: {{write_timeout: 200ms}}\nroutes: {{/big: OK {body}}}\n"));
+        let mut greedy = TcpStream::connect(gate.address).expect("the listener is there");
+        greedy.set_nonblocking(true).expect("a socket option");
+        let request = b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n".repeat(100);
+        let begun = Instant::now();
+        while gate.cells.connections_closed.get() == 0 {
+            assert!(begun.elapsed() < Duration::from_secs(10), "{io:?}: it is still served");
+            let _ = greedy.write(&request);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    });
+}
+
+#[test]
+fn a_long_head_may_trickle_in_and_its_limits_hold() {
+    both(|io| {
+        let gate = Gate::start(io, "server: {max_uri_size: 1KiB, max_header_size: 4KiB}\nroutes: {/ok: OK}\n");
+        let mut client = gate.client();
+        let head = format!("GET /ok HTTP/1.1\r\nHost: a\r\nA: {}\r\n\r\n", "y".repeat(3900));
+        for piece in head.as_bytes().chunks(97) {
+            client.send(piece);
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        assert!(client.response().starts_with("HTTP/1.1 200 "), "{io:?}");
+        let long = format!("GET /{}", "z".repeat(3000));
+        for (request, status) in [(long.as_str(), 414), (&*("GET /ok HTTP/1.1\r\nA: ".to_owned() + &long + &long), 431)]
+        {
+            let mut client = gate.client();
+            for piece in request.as_bytes().chunks(97) {
+                // It may have been refused already.
+                let _ = client.stream.write(piece);
+                std::thread::sleep(Duration::from_micros(200));
+            }
+            let answer = client.rest();
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{io:?}: {status}: {answer:?}");
+        }
+    });
+}
+
+#[test]
+fn connect_is_no_tunnel_where_a_rule_answers_it() {
+    both(|io| {
+        for (rule, body) in [("OK hello", "hello"), ("OK", ""), ("FORBIDDEN no", "no")] {
+            let gate = Gate::start(io, &format!("routes: {{\"CONNECT GET /\": {rule}}}\n"));
+            let mut client = gate.client();
+            // What follows is bytes for a tunnel, and no request.
+            client.send(b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
+            let answer = client.rest();
+            assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{io:?}: {answer}");
+            assert!(answer.ends_with(&format!("\r\n\r\n{body}")), "{io:?}: {answer}");
+            assert!(answer.contains("\r\nConnection: close\r\n"), "{io:?}: {answer}");
+            assert_eq!(answer.contains("Content-Length"), answer.contains(" 403 "), "{io:?}: {answer}");
+        }
+    });
+}
