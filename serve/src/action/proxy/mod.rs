@@ -92,20 +92,25 @@ impl Proxy {
         Err(failure)
     }
 
-    /// The servers to try, in this order: the one whose turn it is first, those that could not be reached lately last,
+    /// The servers to try, in this order: those that answer take turns, those that could not be reached lately come last,
     /// those without an address not at all.
     fn servers(&self, server: &Server) -> SmallVec<[(usize, Rc<Pool>); 4]> {
-        let first = self.turn.get();
-        self.turn.set(first.wrapping_add(1));
-        let count = self.endpoints.len();
         let now = server.shard.now();
-        let known = |step| {
-            let at = first.wrapping_add(step) % count;
-            let pool = server.upstreams.pool(&self.endpoints[at].key).filter(|pool| pool.is_usable())?;
+        let usable = |(at, endpoint): (usize, &Endpoint)| {
+            let pool = server.upstreams.pool(&endpoint.key).filter(|pool| pool.is_usable())?;
             Some((at, pool))
         };
-        let mut order: SmallVec<[_; 4]> = (0..count).filter_map(known).collect();
+        let mut order: SmallVec<[_; 4]> = self.endpoints.iter().enumerate().filter_map(usable).collect();
         order.sort_by_key(|(_, pool)| pool.is_resting(now));
+        let well = order.iter().take_while(|(_, pool)| !pool.is_resting(now)).count();
+        let first = self.turn.get();
+        self.turn.set(first.wrapping_add(1));
+        // Turns are taken by those alone that are well: else who comes behind one that is not would serve for two.
+        let turning = if well > 0 { &mut order[..well] } else { &mut order[..] };
+        if !turning.is_empty() {
+            let first = first % turning.len();
+            turning.rotate_left(first);
+        }
         order
     }
 }
