@@ -8,8 +8,20 @@ pub struct Headers {
     set: Vec<(Box<str>, Box<str>)>,
 }
 
-/// Names a rule may not set, because the framing and the connection are the server's own.
-const RESERVED: [&str; 6] = ["connection", "content-length", "date", "keep-alive", "transfer-encoding", "upgrade"];
+/// Names a rule may not set, because the framing and the connection are the server's own. All that
+/// [`forward_response`](anygate_proto::h1::forward::forward_response) refuses are among them: what is refused, is at load.
+const RESERVED: [&str; 10] = [
+    "connection",
+    "content-length",
+    "date",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+];
 
 impl Headers {
     /// Checks and keeps the fields.
@@ -43,5 +55,18 @@ impl Headers {
         for (name, value) in &self.set {
             response.edits.push(Edit::Set(name.clone(), value.clone()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_spoil_every_answer_is_refused_at_load() {
+        for name in ["Connection", "TE", "host", "Proxy-Connection", "HTTP2-Settings", "Content-Length", "bad name"] {
+            assert_eq!(Headers::new([("X-A", "1"), (name, "x")]).unwrap_err().0, 1, "{name}");
+        }
+        assert!(Headers::new([("X-A", "a\r\nb")]).is_err());
     }
 }
