@@ -100,6 +100,8 @@ cells! {
     timeouts_read,
     /// Clients that took nothing of an answer for too long.
     timeouts_write,
+    /// Clients that left while a server behind was at work for them.
+    clients_gone,
     /// Upstream servers that did not accept a connection in time.
     timeouts_upstream_connect,
     /// Upstream servers that did not begin an answer in time.

@@ -21,6 +21,8 @@ pub enum Kind {
     Truncated,
     /// The connection broke: reset, unreachable.
     Broken,
+    /// The client left while its answer was awaited: nobody is there to be told.
+    Gone,
     /// No connection to an upstream could be made (502).
     Connect,
     /// There is no usable upstream: nothing resolved, nothing up (503).
@@ -109,7 +111,7 @@ impl Error {
             (Kind::Malformed { status }, Side::Downstream) => status,
             (Kind::TooLarge, Side::Downstream) => 413,
             (Kind::Timeout | Kind::TooSlow, Side::Downstream) => 408,
-            (Kind::Truncated | Kind::Broken, Side::Downstream) => 400,
+            (Kind::Truncated | Kind::Broken | Kind::Gone, Side::Downstream) => 400,
             (Kind::Timeout | Kind::TooSlow, Side::Upstream) => 504,
             (Kind::Unavailable, _) => 503,
             (Kind::Loop, _) => 508,
@@ -139,6 +141,7 @@ impl fmt::Display for Error {
             Kind::TooSlow => "fell below the minimum body rate",
             Kind::Truncated => "closed in mid-message",
             Kind::Broken => "broke the connection",
+            Kind::Gone => "left before its answer",
             Kind::Connect => "refused the connection",
             Kind::Unavailable => "is not available",
             Kind::Loop => "sent the request in a loop",

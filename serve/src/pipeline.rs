@@ -3,6 +3,9 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 
+use anygate_core::metrics::ShardCells;
+
+use crate::error::{Error, Kind, Side};
 use crate::exchange::Exchange;
 use crate::response::Outcome;
 
@@ -28,7 +31,10 @@ pub(crate) async fn run(exchange: &mut Exchange) -> Outcome {
     }
     let mut outcome = match outcome {
         Some(outcome) => outcome,
-        None => route.action.run(exchange).await.unwrap_or_else(Outcome::from),
+        None => route.action.run(exchange).await.unwrap_or_else(|error| {
+            count(&exchange.server.cells, error);
+            error.into()
+        }),
     };
     let Outcome::Response(response) = &mut outcome else { return outcome };
     for filter in route.filters[..entered].iter().rev() {
@@ -37,4 +43,14 @@ pub(crate) async fn run(exchange: &mut Exchange) -> Outcome {
         }
     }
     outcome
+}
+
+/// Counts what a client did wrong; what a server behind did was counted where it happened.
+fn count(cells: &ShardCells, error: Error) {
+    match (error.kind, error.side) {
+        (Kind::Gone, _) => cells.clients_gone.add(1),
+        (Kind::Timeout | Kind::TooSlow, Side::Downstream) => cells.timeouts_read.add(1),
+        (Kind::Malformed { .. }, Side::Downstream) => cells.parse_errors.add(1),
+        _ => {}
+    }
 }

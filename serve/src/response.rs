@@ -5,7 +5,7 @@ use anygate_shard::Bytes;
 use smallvec::SmallVec;
 
 use crate::body::Body;
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::upstream::Tunnel;
 
 /// How an exchange ends.
@@ -114,8 +114,11 @@ impl Edit {
 }
 
 impl From<Error> for Outcome {
-    /// The error's own page while a head may still be sent, else the cut.
+    /// The error's own page; the cut where nobody is left to read it.
     fn from(error: Error) -> Self {
+        if error.kind == Kind::Gone {
+            return Self::Abort(error);
+        }
         let mut page = Response::page(error.status());
         page.close = error.closes_downstream();
         Self::Response(Box::new(page))

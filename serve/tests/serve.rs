@@ -11,11 +11,13 @@ mod answers;
 mod connections;
 #[path = "serve/costs.rs"]
 mod costs;
+#[path = "serve/exchange.rs"]
+mod exchange;
 #[path = "serve/files.rs"]
 mod files;
 #[path = "serve/proxy.rs"]
 mod proxy;
-#[path = "serve/tunnel.rs"]
-mod tunnel;
 #[path = "serve/reviewed.rs"]
 mod reviewed;
+#[path = "serve/tunnel.rs"]
+mod tunnel;

@@ -1,15 +1,17 @@
-//! The way of interim answers, such as 103, to a client that may still be sending (RFC 9110 §15.2).
+//! What passes between gate and client while the answer is awaited: interim answers, such as 103 (RFC 9110 §15.2), and the
+//! news that the client has left.
 
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
 use anygate_proto::head::Version;
 use anygate_shard::{Bytes, Shard};
 
 use crate::connection::reader::Reader;
 
-/// Sends interim answers; to HTTP/1.0 never.
+/// Sends interim answers, to HTTP/1.0 never, and watches the client.
 #[derive(Clone)]
 pub struct Informer {
     shard: Shard,
@@ -27,6 +29,11 @@ impl Informer {
         if self.version != Version::Http10 {
             self.reader.borrow().wire().queue(&self.shard, head);
         }
+    }
+
+    /// Ready when the client has left, and what is done for it is done for nobody.
+    pub fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.reader.borrow_mut().poll_gone(cx)
     }
 
     /// True when the client understands interim answers.

@@ -164,6 +164,23 @@ impl Reader {
         Poll::Ready(Ok(true))
     }
 
+    /// Ready when the peer is gone: its stream ended or broke while nothing more of it was awaited. A client that merely
+    /// closes its sending half cannot be told from one that left. What comes instead, the next request, is kept, out of
+    /// the arena; behind it the end goes unnoticed.
+    pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.body_done() || !self.held().is_empty() {
+            return Poll::Pending;
+        }
+        match self.poll_more(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(true)) => {
+                self.held = Held::Growing(self.held().to_vec());
+                Poll::Pending
+            }
+            Poll::Ready(Ok(false) | Err(_)) => Poll::Ready(()),
+        }
+    }
+
     // ---- bodies -----------------------------------------------------------------------------------------------------
 
     /// A head was used; its body follows. `expect` sends `100 Continue` with the first pull.
@@ -192,6 +209,12 @@ impl Reader {
         self.expect
     }
 
+    /// True when the body's end cannot be found any more.
+    #[must_use]
+    pub fn failed(&self) -> bool {
+        matches!(self.framing, Framing::Failed(_))
+    }
+
     /// True after the end of the stream.
     #[must_use]
     pub fn ended(&self) -> bool {
@@ -209,12 +232,6 @@ impl Reader {
     }
 
     /// The next piece of the body.
-    /// True when the body's end cannot be found any more.
-    #[must_use]
-    pub fn failed(&self) -> bool {
-        matches!(self.framing, Framing::Failed(_))
-    }
-
     ///
     /// # Errors
     /// The body is malformed, too long, too slow or truncated, or the socket failed; every later call says the same.
@@ -222,6 +239,8 @@ impl Reader {
         loop {
             if let Some(chunk) = self.decode()? {
                 self.armed = false;
+                // A body that came without being asked for is not asked for any more (RFC 9110 §10.1.1).
+                self.expect = false;
                 return Poll::Ready(Ok(chunk));
             }
             if mem::take(&mut self.expect) && self.held().is_empty() {
@@ -239,8 +258,6 @@ impl Reader {
                 Poll::Pending => return self.poll_patience(cx),
             }
         }
-                // A body that came without being asked for is not asked for any more (RFC 9110 §10.1.1).
-                self.expect = false;
     }
 
     /// Decodes what is held: a chunk, the end, or nothing yet.

@@ -125,6 +125,7 @@ impl Conversation {
     pub(super) fn count(&self, error: Error) {
         let cells = &self.server().cells;
         match (error.kind, error.side) {
+            (Kind::Gone, _) => cells.clients_gone.add(1),
             (Kind::Timeout, Side::Downstream) => cells.timeouts_write.add(1),
             (Kind::Timeout, _) => cells.timeouts_upstream.add(1),
             (_, Side::Upstream) => cells.upstream_failures.add(1),
@@ -149,9 +150,9 @@ fn framing(asked: &Asked, response: &Response) -> BodyLength {
         _ if !sends_body(asked, response.status) && matches!(response.fields, FieldSource::Upstream(_)) => {
             BodyLength::None
         }
-        _ if response.status < 200 || matches!(response.status, 204 | 304) => BodyLength::None,
         // To who asked for a tunnel, what follows has no length, whatever it is (RFC 9110 §9.3.6): it must be the last.
         _ if asked.is_connect && response.status < 300 => BodyLength::UntilClose,
+        _ if response.status < 200 || matches!(response.status, 204 | 304) => BodyLength::None,
         (Some(length), _) => BodyLength::Length(length),
         (None, Version::Http10) if sends_body(asked, response.status) => BodyLength::UntilClose,
         (None, Version::Http10) => BodyLength::None,

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use anygate_shard::Deadline;
 
 use crate::body::{Chunk, SpliceSource};
+use crate::connection::Informer;
 use crate::error::{Error, Kind, Phase, Side};
 use crate::upstream::checkout::Checkout;
 
@@ -19,53 +20,70 @@ pub struct Content {
     checkout: Checkout,
     /// Whether the server lets the connection live.
     reusable: bool,
+    /// Whom it is for.
+    client: Informer,
     upload: Option<Upload>,
     total: Option<Deadline>,
+    /// The content's end, held back while the server takes what is left of the request.
+    end: Option<Chunk>,
 }
 
 impl Content {
-    /// What the connection's reader delivers. `reusable` says that the server lets the connection live; it goes back to
-    /// its pool if `upload` is done by the content's end.
-    pub(crate) fn new(checkout: Checkout, reusable: bool, upload: Option<Upload>, total: Option<Deadline>) -> Self {
-        Self { checkout, reusable, upload, total }
+    /// What the connection's reader delivers for `client`. `reusable` says that the server lets the connection live; it
+    /// goes back to its pool if `upload` is done by the content's end.
+    pub(crate) fn new(
+        checkout: Checkout,
+        reusable: bool,
+        client: Informer,
+        upload: Option<Upload>,
+        total: Option<Deadline>,
+    ) -> Self {
+        Self { checkout, reusable, client, upload, total, end: None }
     }
 
     /// The next chunk.
     ///
     /// # Errors
-    /// The server failed or closed before the end, the client failed with its own body, or the exchange took too long.
+    /// The server failed or closed before the end, the client failed with its own body or left, or the exchange took too
+    /// long.
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Chunk, Error>> {
-        if let Some(upload) = &mut self.upload
-            && let Poll::Ready(done) = upload.as_mut().poll(cx)
-        {
-            self.upload = None;
-            match done {
-                Ok(()) => {}
-                Err(error) if error.side == Side::Upstream => self.reusable = false,
-                Err(error) => {
-                    self.reusable = false;
-                    return Poll::Ready(Err(error));
-                }
-            }
-        }
+        self.poll_upload(cx)?;
         let Some(reader) = self.checkout.reader() else { return Poll::Ready(Ok(Chunk::End)) };
-        let polled = reader.borrow_mut().poll_chunk(cx);
-        match polled {
-            Poll::Ready(Ok(chunk @ (Chunk::End | Chunk::Trailers(_)))) => {
-                self.finish();
-                Poll::Ready(Ok(chunk))
-            }
-            Poll::Pending => self.poll_total(cx),
-            ready => ready,
+        // Before the bytes: a server that always has some would never be asked.
+        if self.total.as_mut().is_some_and(|total| total.poll_expired(cx).is_ready()) {
+            return Poll::Ready(Err(Error::new(Kind::Timeout, Side::Upstream, Phase::InBody)));
         }
+        if self.end.is_none() {
+            let polled = reader.borrow_mut().poll_chunk(cx);
+            match polled {
+                Poll::Ready(Ok(chunk @ (Chunk::End | Chunk::Trailers(_)))) => self.end = Some(chunk),
+                Poll::Pending => {
+                    return self
+                        .client
+                        .poll_gone(cx)
+                        .map(|()| Err(Error::new(Kind::Gone, Side::Downstream, Phase::InBody)));
+                }
+                ready => return ready,
+            }
+        }
+        // Who agreed early wants the rest of the request, unless it has hung up.
+        if self.upload.is_some() && !reader.borrow().ended() {
+            return Poll::Pending;
+        }
+        self.finish();
+        Poll::Ready(Ok(self.end.take().unwrap_or(Chunk::End)))
     }
 
-    fn poll_total(&mut self, cx: &mut Context<'_>) -> Poll<Result<Chunk, Error>> {
-        match &mut self.total {
-            Some(total) => {
-                total.poll_expired(cx).map(|()| Err(Error::new(Kind::Timeout, Side::Upstream, Phase::InBody)))
+    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
+        let Some(upload) = &mut self.upload else { return Ok(()) };
+        let Poll::Ready(done) = upload.as_mut().poll(cx) else { return Ok(()) };
+        self.upload = None;
+        match done {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                self.reusable = false;
+                if error.side == Side::Upstream { Ok(()) } else { Err(error) }
             }
-            None => Poll::Pending,
         }
     }
 

@@ -16,6 +16,7 @@ use anygate_shard::{Bytes, Deadline};
 use super::waiting::Waiting;
 use super::{Proxy, head};
 use crate::body::Body;
+use crate::connection::Informer;
 use crate::connection::outlet::{Framing, Outlet};
 use crate::connection::reader::Pace;
 use crate::error::{Error, Kind, Phase, Retry, Side};
@@ -59,7 +60,7 @@ impl Attempt<'_> {
 
     async fn exchange(&self, exchange: &mut Exchange, total: &mut Option<Deadline>) -> Result<Outcome, Error> {
         let settings = &self.proxy.settings;
-        let checkout = self.acquire(total).await?;
+        let checkout = self.acquire(&exchange.informer, total).await?;
         let Some(reader) = checkout.reader().map(Rc::clone) else {
             return Err(Error::new(Kind::Internal, Side::Internal, Phase::BeforeHead));
         };
@@ -74,7 +75,8 @@ impl Attempt<'_> {
         };
         let again = checkout.is_reused() && upload.is_none();
         let asked = Asked::by(exchange.head.view().method());
-        let mut waiting = Waiting::new(self.server, &reader, asked, upload, settings.first_byte_timeout, total);
+        let client = &exchange.informer;
+        let mut waiting = Waiting::new(self.server, &reader, client, asked, upload, settings.first_byte_timeout, total);
         if again {
             waiting = waiting.retriable();
         }
@@ -89,24 +91,26 @@ impl Attempt<'_> {
             if head.response.status == 101 {
                 return self.switch(checkout, head, sent);
             }
-            return Ok(self.response(checkout, head, sent, upload, total).into());
+            return Ok(self.response(checkout, head, client, sent, upload, total).into());
         }
         Err(malformed())
     }
 
-    async fn acquire(&self, total: &mut Option<Deadline>) -> Result<Checkout, Error> {
+    async fn acquire(&self, client: &Informer, total: &mut Option<Deadline>) -> Result<Checkout, Error> {
         let timeout = self.proxy.settings.connect_timeout;
         let mut connecting = pin!(connect::acquire(self.server, self.pool, self.fresh, timeout));
         poll_fn(|cx| {
             if let Poll::Ready(checkout) = connecting.as_mut().poll(cx) {
                 return Poll::Ready(checkout);
             }
-            match total {
-                Some(total) => {
-                    total.poll_expired(cx).map(|()| Err(Error::new(Kind::Timeout, Side::Upstream, Phase::BeforeHead)))
-                }
-                None => Poll::Pending,
+            if client.poll_gone(cx).is_ready() {
+                return Poll::Ready(Err(gone()));
             }
+            let Some(total) = total else { return Poll::Pending };
+            total.poll_expired(cx).map(|()| {
+                self.server.cells.timeouts_upstream.add(1);
+                Err(Error::new(Kind::Timeout, Side::Upstream, Phase::BeforeHead))
+            })
         })
         .await
     }
@@ -147,6 +151,7 @@ impl Attempt<'_> {
         &self,
         mut checkout: Checkout,
         head: ResponseHead<Bytes>,
+        client: &Informer,
         sent: bool,
         upload: Option<Upload>,
         total: Option<Deadline>,
@@ -172,7 +177,7 @@ impl Attempt<'_> {
             Some(reader) => {
                 let pace = Pace::timeout(self.proxy.settings.read_timeout);
                 reader.borrow_mut().begin_body(facts.body, pace, false);
-                Body::Upstream(Box::new(Content::new(checkout, reusable, upload, total)))
+                Body::Upstream(Box::new(Content::new(checkout, reusable, client.clone(), upload, total)))
             }
             None => Body::Empty,
         };
@@ -199,6 +204,10 @@ fn send(mut outlet: Outlet, exchange: &mut Exchange) -> Upload {
         _ => Framing::Plain,
     };
     Box::pin(async move { outlet.send_body(&mut body, framing).await })
+}
+
+pub(super) fn gone() -> Error {
+    Error::new(Kind::Gone, Side::Downstream, Phase::BeforeHead)
 }
 
 fn malformed() -> Error {

@@ -10,6 +10,8 @@ use anygate_proto::h1::response::{Asked, parse_response};
 use anygate_proto::{Fields, Limits, Parsed, ResponseHead};
 use anygate_shard::{Bytes, Deadline};
 
+use super::attempt::gone;
+use crate::connection::Informer;
 use crate::connection::reader::Reader;
 use crate::error::{Error, Kind, Phase, Retry, Side};
 use crate::server::Server;
@@ -22,6 +24,8 @@ const LIMITS: Limits = Limits { max_uri: 0, max_header_size: 64 * 1024, max_head
 pub(super) struct Waiting<'a> {
     cells: &'a ShardCells,
     reader: &'a RefCell<Reader>,
+    /// Who waits for it.
+    client: &'a Informer,
     asked: Asked,
     /// The body, while it is being sent.
     upload: Option<Upload>,
@@ -38,11 +42,12 @@ pub(super) struct Waiting<'a> {
 }
 
 impl<'a> Waiting<'a> {
-    /// Waits on `reader` for the answer to what was `asked`, while `upload` sends the request's body; `patience` long
+    /// Waits on `reader` for the answer to what `client` `asked`, while `upload` sends the request's body; `patience` long
     /// from the request's last byte, and for `total` at most.
     pub(super) fn new(
         server: &'a Server,
         reader: &'a RefCell<Reader>,
+        client: &'a Informer,
         asked: Asked,
         upload: Option<Upload>,
         patience: Duration,
@@ -51,7 +56,20 @@ impl<'a> Waiting<'a> {
         let sent = upload.is_none();
         let deadline = if sent { server.shard.deadline(patience) } else { server.shard.deadline_unset() };
         let (cells, fields) = (&*server.cells, Fields::with_capacity(16));
-        Self { cells, reader, asked, upload, retry: Retry::Never, patience, deadline, total, fields, seen: 0, sent }
+        Self {
+            cells,
+            reader,
+            client,
+            asked,
+            upload,
+            retry: Retry::Never,
+            patience,
+            deadline,
+            total,
+            fields,
+            seen: 0,
+            sent,
+        }
     }
 
     /// Until something is heard, another try may be made where the method allows it.
@@ -68,7 +86,7 @@ impl<'a> Waiting<'a> {
     /// The next head, final or not.
     ///
     /// # Errors
-    /// The server closed, failed, is too slow or sent what is no head; or the client's body failed.
+    /// The server closed, failed, is too slow or sent what is no head; or the client's body failed, or it left.
     pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead<Bytes>, Error>> {
         self.poll_upload(cx)?;
         loop {
@@ -82,6 +100,9 @@ impl<'a> Waiting<'a> {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(self.lost(error.kind))),
                 Poll::Pending => break,
             }
+        }
+        if self.client.poll_gone(cx).is_ready() {
+            return Poll::Ready(Err(gone()));
         }
         if self.total.as_mut().is_some_and(|total| total.poll_expired(cx).is_ready()) {
             self.cells.timeouts_upstream.add(1);

@@ -1,0 +1,141 @@
+//! How an exchange with a server behind ends: clients who leave, time that runs out, answers that come early.
+
+use std::time::{Duration, Instant};
+
+use crate::backend::{Backend, Served};
+use crate::harness::{Gate, both};
+
+/// Tells how the gate ended the connection.
+fn record_end(served: &mut Served) {
+    let (bytes, _) = served.rest();
+    served.record(format!("ended after {} bytes", bytes.len()));
+}
+
+/// Waits for a counter that another thread counts.
+fn soon(counted: impl Fn() -> u64, expected: u64) -> bool {
+    let began = Instant::now();
+    while counted() != expected && began.elapsed() < Duration::from_secs(5) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    counted() == expected
+}
+
+#[test]
+fn a_client_that_leaves_is_not_waited_for() {
+    both(|io| {
+        let backend = Backend::start(|served| {
+            served.request();
+            record_end(served);
+        });
+        let gate = Gate::start(io, &backend.config());
+        for request in
+            ["GET / HTTP/1.1\r\nHost: a\r\n\r\n", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"]
+        {
+            let mut client = gate.client();
+            client.send(request.as_bytes());
+            backend.request();
+            drop(client);
+            assert_eq!(backend.request(), "ended after 0 bytes", "{io:?}: {request}");
+        }
+        assert!(soon(|| gate.cells.clients_gone.get(), 2), "{io:?}");
+        assert_eq!(gate.cells.upstream_failures.get(), 0, "{io:?}: it is not the server's fault");
+        assert!(soon(|| gate.cells.connections_closed.get(), 2), "{io:?}");
+    });
+}
+
+#[test]
+fn a_client_that_leaves_a_stream_that_is_silent_ends_it() {
+    both(|io| {
+        let backend = Backend::start(|served| {
+            served.request();
+            served.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+            record_end(served);
+        });
+        let gate = Gate::start(io, &backend.config());
+        let mut client = gate.client();
+        client.send(b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n");
+        client.head();
+        assert_eq!(client.bytes(8), b"3\r\nabc\r\n", "{io:?}");
+        backend.request();
+        drop(client);
+        assert_eq!(backend.request(), "ended after 0 bytes", "{io:?}");
+        assert!(soon(|| gate.cells.clients_gone.get(), 1), "{io:?}");
+    });
+}
+
+#[test]
+fn a_request_that_comes_while_another_is_waited_for_is_not_lost() {
+    both(|io| {
+        let backend = Backend::start(|served| {
+            while let Some(request) = served.request() {
+                std::thread::sleep(Duration::from_millis(50));
+                let body = request.rsplit("\r\n\r\n").next().unwrap_or_default();
+                served.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).as_bytes());
+            }
+        });
+        let gate = Gate::start(io, &backend.config());
+        let mut client = gate.client();
+        client.send(b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\n");
+        backend.request();
+        // The second comes in pieces, the third behind it.
+        client.send(b"POST /2 HTTP/1.1\r\nHost: a\r\nContent-Le");
+        std::thread::sleep(Duration::from_millis(10));
+        client.send(b"ngth: 6\r\n\r\nsec");
+        assert!(client.response().ends_with("\r\n\r\n"), "{io:?}");
+        client.send(b"ondGET /3 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        assert!(client.response().ends_with("\r\n\r\nsecond"), "{io:?}");
+        assert!(client.rest().starts_with("HTTP/1.1 200 "), "{io:?}");
+        assert_eq!(gate.cells.clients_gone.get(), 0, "{io:?}");
+    });
+}
+
+#[test]
+fn the_time_of_an_exchange_ends_a_stream_that_always_has_more() {
+    both(|io| {
+        let backend = Backend::start(|served| {
+            served.request();
+            served.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+            let chunk = [b"10000\r\n".as_slice(), &[b'x'; 65536], b"\r\n"].concat();
+            while served.send(&chunk) {}
+            served.record("cut".into());
+        });
+        let gate = Gate::start(io, &backend.config_with("timeout: 200ms"));
+        let mut client = gate.client();
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        let reader = std::thread::spawn(move || {
+            let began = Instant::now();
+            let mut bytes = [0; 65536];
+            // Slower than the server, and far longer than it may take: else this test would not end.
+            while began.elapsed() < Duration::from_secs(4)
+                && std::io::Read::read(&mut client.stream, &mut bytes).is_ok_and(|n| n > 0)
+            {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            began.elapsed()
+        });
+        let took = reader.join().expect("no panic");
+        assert!(took < Duration::from_secs(3), "{io:?}: {took:?}");
+        assert!(soon(|| gate.cells.timeouts_upstream.get(), 1), "{io:?}");
+    });
+}
+
+#[test]
+fn a_server_that_agrees_early_gets_the_whole_request() {
+    const SIZE: usize = 300_000;
+    both(|io| {
+        let backend = Backend::start(|served| {
+            served.head();
+            served.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+            let whole = served.bytes(SIZE).is_some_and(|body| body == [b'x'; SIZE]);
+            served.record(format!("whole: {whole}"));
+        });
+        let gate = Gate::start(io, &backend.config());
+        let mut client = gate.client();
+        client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {SIZE}\r\n\r\n").as_bytes());
+        client.send(&[b'x'; 1000]);
+        assert!(client.response().ends_with("ok"), "{io:?}");
+        client.send(&[b'x'; SIZE - 1000]);
+        assert_eq!(backend.request(), "whole: true", "{io:?}");
+        assert_eq!(client.rest(), "", "{io:?}");
+    });
+}
