@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::{io as stdio, thread};
 
 use super::backend::Backend;
-use super::gate::{Answer, Client, Gate, HANDSHAKE, both, serve_on, until};
+use super::gate::{Answer, Client, Gate, HANDSHAKE, both, until};
 use super::rig::Folder;
 
 /// Hang-ups under load.
@@ -46,10 +46,13 @@ impl Load {
 /// Large enough for `sendfile`.
 const BIG: usize = 100_000;
 
-/// A configuration of the load; `word` tells them apart. What is behind goes by a number or by a name.
+/// A configuration of the load; `word` tells them apart. What is behind goes by a number or by a name, and one of the two
+/// has a listener more.
 fn config(word: &str, upstream: &str) -> String {
+    let more = if word == "two" { ", \"unix:more.sock\", \"[::1]:0\"" } else { "" };
     format!(
-        "routes:\n  /: ./dist/\n  /{{$}}: OK {word}\n  /behind/: http://{upstream}\n  /echo: *\n  /only-{word}: OK\n",
+        "server: {{listen: [\"127.0.0.1:0\"{more}]}}\nroutes:\n  /: ./dist/\n  /{{$}}: OK {word}\n  \
+         /behind/: http://{upstream}\n  /echo: *\n  /only-{word}: OK\n",
     )
 }
 
@@ -62,7 +65,7 @@ fn under_load(cores: &str) {
         folder.write("dist/file.txt", "a file");
         folder.write("dist/big.bin", &"x".repeat(BIG));
         folder.write("dist/index.html", "<p>hi");
-        let gate = Gate::run(&folder, serve_on(cores, &folder, io, &[]));
+        let gate = Gate::run(&folder, folder.command(&["serve", "--io", io, "--cores", cores]));
         let load = Load::default();
         thread::scope(|scope| {
             for _ in 0..4 {
