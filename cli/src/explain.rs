@@ -77,9 +77,7 @@ impl Asked {
 
     /// Whether it is a browser that asks for a page; true where nothing is said of what is accepted.
     fn navigates(&self) -> bool {
-        self.accept
-            .as_ref()
-            .is_none_or(|accept| accept.contains("text/html") || accept.contains("application/xhtml+xml"))
+        self.accept.as_ref().is_none_or(|accept| accept.contains("text/html") || accept.contains("*/*"))
     }
 }
 

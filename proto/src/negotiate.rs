@@ -21,16 +21,6 @@ pub fn media_type(view: RequestView<'_>, candidates: &[&str]) -> Option<usize> {
     best.map(|(at, _)| at)
 }
 
-/// Whether the client names `text/html` in `Accept`, by itself and with a weight: what a browser does when it
-/// navigates, and what `*/*` is not.
-#[must_use]
-pub fn names_html(view: RequestView<'_>) -> bool {
-    view.list(Known::Accept).any(|member| {
-        let (range, weight) = weighted(member);
-        weight > 0 && (range.eq_ignore_ascii_case(b"text/html") || range.eq_ignore_ascii_case(b"application/xhtml+xml"))
-    })
-}
-
 /// The weight, 0–1000, that `Accept` gives a media type: of the most specific range that fits it (RFC 9110 §12.5.1).
 #[must_use]
 pub fn accept_weight(view: RequestView<'_>, media_type: &str) -> u16 {

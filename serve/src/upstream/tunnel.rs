@@ -13,6 +13,8 @@ use crate::upstream::Tunnel;
 
 /// Reading one side stops while this much is queued on the other.
 const QUEUED: usize = 256 * 1024;
+/// Longest silence of a side whose other side has said its end.
+const LAST_WORDS: Duration = Duration::from_secs(30);
 /// Reads of one direction before other tasks have their turn.
 const BURST: usize = 16;
 
@@ -34,6 +36,7 @@ async fn pump(shard: &Shard, client: &RefCell<Reader>, server: &RefCell<Reader>,
     let mut up = Direction::new(shard, client, server);
     let mut down = Direction::new(shard, server, client);
     let mut silence = shard.deadline(idle_timeout);
+    let mut allowed = idle_timeout;
     poll_fn(|cx| {
         let mut moved = false;
         for direction in [&mut up, &mut down] {
@@ -44,8 +47,10 @@ async fn pump(shard: &Shard, client: &RefCell<Reader>, server: &RefCell<Reader>,
         if up.is_over() && down.is_over() {
             return Poll::Ready(Close::Graceful);
         }
-        if moved {
-            silence.reset(idle_timeout);
+        // A side that is gone is not coming back: the other has a while to say its last words.
+        let patience = if up.is_over() || down.is_over() { idle_timeout.min(LAST_WORDS) } else { idle_timeout };
+        if moved || std::mem::replace(&mut allowed, patience) != patience {
+            silence.reset(patience);
         }
         silence.poll_expired(cx).map(|()| Close::Abort)
     })

@@ -245,9 +245,13 @@ struct Shelf<'a> {
     server: &'a str,
 }
 
-/// Whether a browser asks for a page to show.
+/// Whether a page is asked for: by a browser that says it navigates, or by a client that says nothing of the kind and
+/// takes HTML. Browsers' and node's `fetch` say that they do not navigate.
 fn navigates(view: RequestView<'_>) -> bool {
-    view.get(Known::SecFetchMode).is_some_and(|mode| mode == b"navigate") || negotiate::names_html(view)
+    match view.get(Known::SecFetchMode) {
+        Some(mode) => mode == b"navigate",
+        None => !view.fields.has(Known::Accept) || negotiate::accept_weight(view, "text/html") > 0,
+    }
 }
 
 /// `308` to the directory's own name (RFC 9110 §15.4.9).

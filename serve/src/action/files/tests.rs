@@ -21,6 +21,9 @@ use crate::response::FieldSource;
 /// Browsers that navigate.
 const PAGE: &str = "Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n";
 
+/// Scripts that fetch.
+const FETCH: &str = "Accept: */*\r\nSec-Fetch-Mode: cors\r\n";
+
 /// A folder of its own, gone with the test.
 struct Folder(PathBuf);
 
@@ -241,9 +244,9 @@ fn a_directory_is_its_index_and_without_its_slash_a_redirect_that_keeps_the_quer
     assert_eq!((got.status, got.field("Location")), (308, Some("/sub/?a=1&b")));
     assert_eq!(stand.get("/sub?a=1&b").status, 308);
     fs::create_dir(stand.folder.www().join("bare")).unwrap();
-    assert_eq!(stand.get("/bare").status, 404);
-    assert_eq!(stand.get("/bare/").status, 404);
-    assert_eq!(stand.get("/app.js/").status, 404);
+    assert_eq!(stand.ask("GET", "/bare", FETCH).status, 404);
+    assert_eq!(stand.ask("GET", "/bare/", FETCH).status, 404);
+    assert_eq!(stand.ask("GET", "/app.js/", FETCH).status, 404);
 }
 
 #[test]
@@ -263,8 +266,10 @@ fn a_navigation_to_nowhere_gets_the_root_index_and_a_missing_asset_404() {
         assert_eq!((got.status, &*got.body), (200, &b"<h1>home"[..]), "{path}");
         assert_eq!(got.field("Cache-Control"), Some("no-cache"));
         assert_eq!(stand.ask("GET", path, "Sec-Fetch-Mode: navigate\r\n").status, 200, "{path}");
-        assert_eq!(stand.ask("GET", path, "Accept: */*\r\n").status, 404, "{path}");
-        assert_eq!(stand.get(path).status, 404, "{path}");
+        assert_eq!(stand.ask("GET", path, "Accept: */*\r\n").status, 200, "{path}: as curl asks");
+        assert_eq!(stand.get(path).status, 200, "{path}");
+        assert_eq!(stand.ask("GET", path, FETCH).status, 404, "{path}");
+        assert_eq!(stand.ask("GET", path, "Accept: application/json\r\n").status, 404, "{path}");
     }
     assert_eq!(stand.ask("GET", "/missing.js", PAGE).status, 404);
     assert_eq!(stand.ask("GET", "/.git/config", PAGE).status, 404);
@@ -304,9 +309,9 @@ fn nothing_outside_hidden_or_special_is_served() {
         "/a/%2e%2e/app.js",
         "/sub%2Findex.html",
     ] {
-        assert_eq!(stand.get(path).status, 404, "{path}");
+        assert_eq!(stand.ask("GET", path, FETCH).status, 404, "{path}");
     }
-    assert_eq!(stand.get(&format!("/{}", "n".repeat(300))).status, 404);
+    assert_eq!(stand.ask("GET", &format!("/{}", "n".repeat(300)), FETCH).status, 404);
     assert_eq!(stand.get("/.well-known/x").body, b"known");
     assert_eq!(stand.get("/in.js").body, b"let app;");
 }
@@ -467,7 +472,7 @@ fn a_known_nowhere_is_answered_quickly_to_navigations_alone() {
     let stand = Stand::new();
     assert_eq!(stand.ask("GET", "/deep/link", PAGE).status, 200);
     assert!(stand.quick("GET", "/deep/link", PAGE).unwrap().1.ends_with("<h1>home"));
-    assert!(stand.quick("GET", "/deep/link", "").is_none());
+    assert!(stand.quick("GET", "/deep/link", FETCH).is_none());
 }
 
 #[test]
