@@ -31,7 +31,7 @@ const server = createServer(async (request, response) => {
       return send(response, 200, { name: `User ${id}`, host, forwarded });
     }
     case 'POST mirror':
-      response.writeHead(200, { 'Content-Type': request.headers['content-type'] });
+      response.writeHead(200, { 'Content-Type': request.headers['content-type'] ?? 'text/plain' });
       return request.pipe(response);
     case 'GET picture':
       await visit(id).completed;
