@@ -26,6 +26,8 @@ pub struct Reader {
     /// What is awaited from the peer before the body's first byte.
     expect: bool,
     received: u64,
+    /// Whether the body was asked for: its sender's time runs from then on.
+    begun: bool,
     pace: Pace,
     deadline: Deadline,
     armed: bool,
@@ -64,7 +66,7 @@ pub struct Pace {
     pub min_rate: Option<u64>,
     /// Most bytes of a body.
     pub max_body: Option<u64>,
-    /// When the body began.
+    /// When the body was first asked for; set by then.
     pub since: Tick,
 }
 
@@ -90,6 +92,7 @@ impl Reader {
             framing: Framing::Done,
             expect: false,
             received: 0,
+            begun: false,
             pace: Pace::timeout(Duration::from_secs(30)),
             deadline,
             armed: false,
@@ -193,6 +196,7 @@ impl Reader {
         };
         self.expect = expect && !self.body_done();
         self.received = 0;
+        self.begun = false;
         self.pace = pace;
         self.armed = false;
     }
@@ -236,6 +240,7 @@ impl Reader {
     /// # Errors
     /// The body is malformed, too long, too slow or truncated, or the socket failed; every later call says the same.
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Chunk, Error>> {
+        self.begin();
         loop {
             if let Some(chunk) = self.decode()? {
                 self.armed = false;
@@ -361,6 +366,12 @@ impl Reader {
         Poll::Pending
     }
 
+    fn begin(&mut self) {
+        if !mem::replace(&mut self.begun, true) {
+            self.pace.since = self.shard.now();
+        }
+    }
+
     /// An error once the body came too slowly for too long.
     fn keep_pace(&mut self) -> Result<(), Error> {
         let Some(rate) = self.pace.min_rate else { return Ok(()) };
@@ -402,6 +413,7 @@ impl Reader {
             }
         }
         self.received += n;
+        self.begin();
         if self.body_done() { Ok(()) } else { self.keep_pace() }
     }
 }

@@ -9,6 +9,7 @@ use anygate_proto::head::{BodyLength, Version};
 use anygate_shard::{Bytes, Close, SocketId};
 use smallvec::SmallVec;
 
+use crate::body::Body;
 use crate::connection::converse::{Asked, Conversation, Then};
 use crate::connection::drain;
 use crate::connection::outlet::Framing;
@@ -41,7 +42,8 @@ impl Conversation {
         self.server().cells.bytes_out.add(head.len() as u64);
         let head = self.server().lend(head);
         self.outlet.queue(head);
-        if sends_body(asked, response.status) {
+        // A server that answers early without content may still want the rest of the request.
+        if sends_body(asked, response.status) || matches!(response.body, Body::Upstream(_)) {
             let framing = if body == BodyLength::Chunked { Framing::Chunked } else { Framing::Plain };
             if let Err(error) = self.outlet.send_body(&mut response.body, framing).await {
                 self.count(error);

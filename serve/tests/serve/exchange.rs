@@ -123,19 +123,97 @@ fn the_time_of_an_exchange_ends_a_stream_that_always_has_more() {
 fn a_server_that_agrees_early_gets_the_whole_request() {
     const SIZE: usize = 300_000;
     both(|io| {
-        let backend = Backend::start(|served| {
-            served.head();
-            served.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-            let whole = served.bytes(SIZE).is_some_and(|body| body == [b'x'; SIZE]);
-            served.record(format!("whole: {whole}"));
-        });
-        let gate = Gate::start(io, &backend.config());
+        for answer in [
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+            "HTTP/1.1 204 No Content\r\n\r\n",
+        ] {
+            let backend = Backend::start(move |served| {
+                served.head();
+                served.send(answer.as_bytes());
+                let whole = served.bytes(SIZE).is_some_and(|body| body == [b'x'; SIZE]);
+                served.record(format!("whole: {whole}"));
+            });
+            let gate = Gate::start(io, &backend.config());
+            let mut client = gate.client();
+            client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {SIZE}\r\n\r\n").as_bytes());
+            client.send(&[b'x'; 1000]);
+            assert!(client.head().starts_with("HTTP/1.1 20"), "{io:?}: {answer}");
+            client.send(&[b'x'; SIZE - 1000]);
+            assert_eq!(backend.request(), "whole: true", "{io:?}: {answer}");
+            let rest = client.rest();
+            assert!(answer.ends_with(&rest) && !rest.contains("[reset]"), "{io:?}: {answer}: {rest}");
+        }
+    });
+}
+
+#[test]
+fn what_stands_behind_an_answer_is_nobodys_answer() {
+    const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    const MORE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhacked";
+    both(|io| {
+        for (method, head) in [
+            ("GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
+            ("GET", "HTTP/1.1 200 OK\r\nConnection: Content-Length\r\nContent-Length: 2\r\n\r\nok"),
+            ("GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+            ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 44\r\n\r\n"),
+            ("GET", "HTTP/1.1 204 No Content\r\nContent-Length: 44\r\n\r\n"),
+            ("GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 44\r\n\r\n"),
+        ] {
+            let backend = Backend::start(move |served| {
+                while let Some(request) = served.request() {
+                    let more = format!("{head}{MORE}");
+                    served.send(if request.contains(" /bad ") { more.as_bytes() } else { OK.as_bytes() });
+                }
+            });
+            let gate = Gate::start(io, &backend.config());
+            let ask = |method: &str, path: &str| {
+                gate.once(format!("{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes())
+            };
+            let first = ask(method, "/bad");
+            assert!(!first.contains("hacked"), "{io:?}: {head}: {first}");
+            let second = ask("GET", "/good");
+            assert!(second.ends_with("ok"), "{io:?}: {head}: {second}");
+            assert_eq!(backend.connections(), 2, "{io:?}: {head}");
+        }
+    });
+}
+
+#[test]
+fn a_server_that_swallows_packets_or_stops_reading_is_504_in_time() {
+    use anygate_shard::net::{self, Address, Bind};
+    both(|io| {
+        let bind = Bind { backlog: 1, ..Bind::default() };
+        let full = net::bind(&Address::Ip(([127, 0, 0, 1], 0).into()), &bind).expect("a port is free");
+        let full = std::net::TcpListener::from(full);
+        let address = full.local_addr().expect("it is bound");
+        let short = Duration::from_millis(100);
+        let _waiting: Vec<_> = (0..3).map(|_| std::net::TcpStream::connect_timeout(&address, short)).collect();
+        let began = Instant::now();
+        for settings in ["connect_timeout: 200ms", "connect_timeout: 20s, timeout: 200ms"] {
+            let gate = Gate::start(io, &format!("proxy: {{{settings}}}\nroutes: {{/: \"http://{address}\"}}\n"));
+            let answer = gate.once(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+            assert!(answer.starts_with("HTTP/1.1 504 "), "{io:?}: {settings}: {answer}");
+            let cells = &gate.cells;
+            assert_eq!(cells.timeouts_upstream_connect.get() + cells.timeouts_upstream.get(), 1, "{io:?}: {settings}");
+        }
+        let gate = Gate::start(io, &format!("proxy: {{connect_timeout: 20s}}\nroutes: {{/: \"http://{address}\"}}\n"));
         let mut client = gate.client();
-        client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {SIZE}\r\n\r\n").as_bytes());
-        client.send(&[b'x'; 1000]);
-        assert!(client.response().ends_with("ok"), "{io:?}");
-        client.send(&[b'x'; SIZE - 1000]);
-        assert_eq!(backend.request(), "whole: true", "{io:?}");
-        assert_eq!(client.rest(), "", "{io:?}");
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        std::thread::sleep(Duration::from_millis(20));
+        drop(client);
+        assert!(soon(|| gate.cells.clients_gone.get(), 1), "{io:?}: not waited for while connecting");
+        let deaf = Backend::start(|served| {
+            served.head();
+            std::thread::sleep(Duration::from_secs(6));
+        });
+        let gate = Gate::start(io, &deaf.config_with("write_timeout: 200ms"));
+        let mut client = gate.client();
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 16000000\r\n\r\n");
+        let mut sending = client.stream.try_clone().expect("a descriptor");
+        std::thread::spawn(move || std::io::Write::write_all(&mut sending, &[b'x'; 16_000_000]));
+        assert!(client.head().starts_with("HTTP/1.1 504 "), "{io:?}");
+        assert!(began.elapsed() < Duration::from_secs(4), "{io:?}");
     });
 }

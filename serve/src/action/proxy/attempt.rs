@@ -30,6 +30,9 @@ use crate::upstream::{Checkout, Content, Tunnel, connect};
 /// Most interim responses before a final one; a server that says more is broken.
 const INTERIM: usize = 128;
 
+/// How much of a request may still be queued when the wait for its answer begins.
+const UNSENT: usize = 16 * 1024;
+
 /// One try.
 pub(super) struct Attempt<'a> {
     pub(super) proxy: &'a Proxy,
@@ -203,7 +206,11 @@ fn send(mut outlet: Outlet, exchange: &mut Exchange) -> Upload {
         BodyLength::Chunked => Framing::Chunked,
         _ => Framing::Plain,
     };
-    Box::pin(async move { outlet.send_body(&mut body, framing).await })
+    Box::pin(async move {
+        outlet.send_body(&mut body, framing).await?;
+        // The server's time to answer begins when it has got the request, all but a little.
+        outlet.sent(UNSENT).await
+    })
 }
 
 pub(super) fn gone() -> Error {
