@@ -98,13 +98,21 @@ impl Gate {
         client.rest()
     }
 
+    /// Whether the shard has reported, since the last look, that it has no client left.
+    pub(crate) fn reported(&self) -> bool {
+        while let Some(report) = self.reports.try_recv() {
+            if matches!(report, Report::Drained(_)) {
+                return true;
+            }
+        }
+        false
+    }
+
     /// Waits for the shard to report that it has no client left.
     pub(crate) fn drained(&self) -> bool {
         for _ in 0..500 {
-            while let Some(report) = self.reports.try_recv() {
-                if matches!(report, Report::Drained(_)) {
-                    return true;
-                }
+            if self.reported() {
+                return true;
             }
             std::thread::sleep(Duration::from_millis(10));
         }

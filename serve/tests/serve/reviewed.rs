@@ -1,8 +1,10 @@
 //! What a review found: who waits at a door that closes, answers that are still on their way, limits that must not drift.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anygate_serve::control::Order;
@@ -90,42 +92,60 @@ fn a_request_that_crosses_the_drain_is_answered() {
     });
 }
 
+/// A client that asks, a request at a time, and reads nothing, until an answer does not come or it asked `most` times. With
+/// how often it was answered.
+fn greedy(gate: &Gate, path: &Path, most: u64) -> (UnixStream, u64) {
+    let mut client = UnixStream::connect(path).expect("the listener is there");
+    client.set_read_timeout(Some(Duration::from_secs(5))).expect("a socket option");
+    let before = gate.cells.requests.get();
+    let answered = || gate.cells.requests.get() - before;
+    for asked in 0..most {
+        client.write_all(b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n").expect("requests are small");
+        let begun = Instant::now();
+        while answered() == asked {
+            if begun.elapsed() > Duration::from_millis(200) {
+                return (client, asked);
+            }
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+    (client, most)
+}
+
 #[test]
 fn a_drain_waits_for_answers_that_are_still_queued() {
     both(|io| {
-        let body = "x".repeat(3000);
-        let gate = Gate::start(io, &format!("routes: {{/big: OK {body}}}\n"));
-        let mut slow = TcpStream::connect(gate.address).expect("the listener is there");
-        slow.set_nonblocking(true).expect("a socket option");
-        let request = b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n";
-        // Until the server holds answers back: the sockets between are full.
-        let (mut asked, mut since) = (0, Instant::now());
-        while since.elapsed() < Duration::from_millis(300) {
-            let before = gate.cells.requests.get();
-            match slow.write(request) {
-                Ok(n) => {
-                    assert_eq!(n, request.len());
-                    asked += 1;
-                }
-                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+        let body = "x".repeat(40_000);
+        let path = std::env::temp_dir().join(format!("anygate-drain-{}.sock", std::process::id()));
+        let start = || {
+            let gate = Gate::start(io, &format!("routes: {{/big: OK {body}}}\n"));
+            // A unix socket's buffer does not grow: the same answers fill it every time.
+            let fd = net::bind(&Address::Unix(Some(path.clone())), &Bind::default()).expect("a path of our own");
+            gate.order(Order::Listen { fd, number: 7 });
+            gate
+        };
+        let (_, full) = greedy(&start(), &path, u64::MAX);
+        let mut waited = 0;
+        // The last answers before the server holds back are partly in its own queue.
+        for most in full - 2..=full {
+            let gate = start();
+            let (mut client, asked) = greedy(&gate, &path, most);
+            gate.order(Order::Drain);
+            std::thread::sleep(Duration::from_millis(350));
+            let done = gate.reported();
+            if done {
+                // As the control thread does.
+                gate.order(Order::Stop);
             }
-            if asked > before + 20 {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            if gate.cells.requests.get() != before {
-                since = Instant::now();
-            }
+            waited += usize::from(!done);
+            let mut text = String::new();
+            client.read_to_string(&mut text).expect("no reset");
+            assert_eq!(text.matches("HTTP/1.1 200 OK\r\n").count() as u64, asked, "{io:?}: {most} of {full}: {done}");
+            assert!(text.ends_with(&body), "{io:?}: {most} of {full}: the last answer is whole");
+            assert!(done || gate.drained(), "{io:?}");
         }
-        let answered = gate.cells.requests.get();
-        assert!(answered < asked, "{io:?}: asked {asked}, answered {answered}");
-        gate.order(Order::Drain);
-        std::thread::sleep(Duration::from_millis(500));
-        slow.set_nonblocking(false).expect("a socket option");
-        let text = all(&mut slow).expect("no reset");
-        let answers = text.matches("HTTP/1.1 200 OK\r\n").count() as u64;
-        assert!(answers >= answered, "{io:?}: {answers} of {answered} answers came");
-        assert!(text.ends_with(&body), "{io:?}: the last answer is whole");
-        assert!(gate.drained(), "{io:?}");
+        assert!(waited > 0, "{io:?}: {full} answers fill the socket");
+        std::fs::remove_file(&path).expect("it is ours");
     });
 }
 
