@@ -52,6 +52,8 @@ struct Asked {
     request: Request,
     /// Values of `Accept`, joined; none where the header is not there.
     accept: Option<String>,
+    /// What a browser says of itself in `Sec-Fetch-Mode`.
+    mode: Option<String>,
 }
 
 impl Asked {
@@ -60,6 +62,7 @@ impl Asked {
         let text = if one_word { format!("GET {text}") } else { text.to_owned() };
         let mut request = Request::parse(&text)?;
         let mut accept: Vec<&str> = Vec::new();
+        let mut mode = None;
         for header in headers {
             let (name, value) = header
                 .split_once(':')
@@ -69,15 +72,21 @@ impl Asked {
                 // As on the wire, a target with a host wins.
                 "host" if request.host.is_empty() => request.host = value.trim().to_owned(),
                 "accept" => accept.push(value.trim()),
+                "sec-fetch-mode" => mode = Some(value.trim().to_owned()),
                 _ => {}
             }
         }
-        Ok(Self { request, accept: (!accept.is_empty()).then(|| accept.join(", ")) })
+        Ok(Self { request, accept: (!accept.is_empty()).then(|| accept.join(", ")), mode })
     }
 
-    /// Whether it is a browser that asks for a page; true where nothing is said of what is accepted.
+    /// Whether a page is asked for, as the server decides it: by a browser that says it navigates, or by who says nothing of
+    /// the kind and takes HTML.
     fn navigates(&self) -> bool {
-        self.accept.as_ref().is_none_or(|accept| accept.contains("text/html") || accept.contains("*/*"))
+        const HTML: [&str; 3] = ["text/html", "text/*", "*/*"];
+        match &self.mode {
+            Some(mode) => mode == "navigate",
+            None => self.accept.as_ref().is_none_or(|accept| HTML.iter().any(|range| accept.contains(range))),
+        }
     }
 }
 
@@ -152,8 +161,8 @@ impl Winner<'_> {
         if let Some(files) = self.files {
             let (page, other) = (self.file(files, asked, true), self.file(files, asked, false));
             let _ = writeln!(text, "  {goes}  {}", if asked.navigates() { &page } else { &other });
-            if asked.accept.is_none() && page != other {
-                let _ = writeln!(text, "           as a page in a browser; for other requests {other}");
+            if asked.mode.is_none() && asked.accept.is_none() && page != other {
+                let _ = writeln!(text, "           as a page; for a script's requests {other}");
             }
             return text;
         }
@@ -228,13 +237,16 @@ mod tests {
     }
 
     #[test]
-    fn a_browser_is_told_by_what_it_accepts() {
+    fn who_asks_for_a_page_is_told_by_what_it_says_and_accepts() {
         let navigates = |headers: &[&str]| {
             let headers: Vec<String> = headers.iter().map(|header| (*header).to_owned()).collect();
             Asked::new("/a", &headers).unwrap().navigates()
         };
         assert!(navigates(&[]));
         assert!(navigates(&["accept: text/html,*/*;q=0.8"]));
-        assert!(!navigates(&["Accept: */*"]));
+        assert!(navigates(&["Accept: */*"]));
+        assert!(!navigates(&["Accept: application/json"]));
+        assert!(!navigates(&["Accept: */*", "Sec-Fetch-Mode: cors"]));
+        assert!(navigates(&["Accept: */*", "Sec-Fetch-Mode: navigate"]));
     }
 }

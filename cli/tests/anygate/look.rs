@@ -90,11 +90,13 @@ fn a_static_request_is_told_its_file_for_a_browser_and_for_others() {
         GET /deep/link
           wins     /  ->  ./dist/  anygate.yml:3:3
           gets     the file dist/index.html
-                   as a page in a browser; for other requests 404: there is no such file
+                   as a page; for a script's requests 404: there is no such file
     "#]]
     .assert_eq(&folder.run(&["explain", "/deep/link"]).out.replace(folder.path().to_str().unwrap(), "FOLDER"));
-    let script = folder.run(&["explain", "/deep/link", "-H", "Accept: */*"]);
-    assert!(script.out.contains("404"), "{}", script.out);
+    for script in ["Accept: application/json", "Sec-Fetch-Mode: cors"] {
+        let told = folder.run(&["explain", "/deep/link", "-H", script]);
+        assert!(told.out.contains("404"), "{script}: {}", told.out);
+    }
     let file = folder.run(&["explain", "/app.js"]);
     assert!(file.out.contains("dist/app.js"), "{}", file.out);
 }

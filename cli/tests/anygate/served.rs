@@ -76,9 +76,13 @@ fn the_app(gate: &Gate, io: &str) {
     assert_eq!((part.status, part.body.as_str()), (206, "console"), "{io}");
 
     for path in ["/deep/link", "/deep/link?tab=2", "/users/42/", "/ping/deeper", "/api"] {
-        let deep = curl(gate, &["-H", NAVIGATION, path]);
-        assert_eq!((deep.status, &deep.body), (200, &index.body), "{io}: {path}");
-        assert!(deep.field("Content-Type").unwrap().starts_with("text/html"), "{io}: {path}");
+        for deep in [curl(gate, &["-H", NAVIGATION, path]), curl(gate, &[path])] {
+            assert_eq!((deep.status, &deep.body), (200, &index.body), "{io}: {path}");
+            assert!(deep.field("Content-Type").unwrap().starts_with("text/html"), "{io}: {path}");
+        }
+        for script in ["Sec-Fetch-Mode: cors", "Accept: application/json"] {
+            assert_eq!(curl(gate, &["-H", script, path]).status, 404, "{io}: {path}: {script}");
+        }
     }
     for path in ["/assets/gone-00000000.js", "/gone.png", "/favicon.ico"] {
         assert_eq!(curl(gate, &[path]).status, 404, "{io}: {path}");
