@@ -520,8 +520,14 @@ impl Rig {
             assert_eq!(bench.shard.cells().sockets.get(), 0, "sockets left after the end");
             assert_eq!(bench.shard.cells().buffers.get(), 0, "buffers left after the end");
         }
-        if let Some(directory) = self.directory.borrow().as_ref() {
-            std::fs::remove_dir_all(directory).expect("our own directory");
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        if let Some(directory) = self.directory.take() {
+            // What a failed script left is not worth a second panic.
+            let _ = std::fs::remove_dir_all(directory);
         }
     }
 }
