@@ -15,6 +15,8 @@ use anygate_shard::{Bytes, Class, Close, Shard, SocketId};
 
 use crate::rig::{Bench, Note, Replay, Rig, pattern, seeds};
 
+scripts!(a_proxy_of_several_shards_answers_every_client);
+
 const CLIENTS: usize = 18;
 /// A request: what is asked for, and a length in four bytes; then the body.
 const HEAD: usize = 5;
@@ -230,18 +232,11 @@ async fn ask(shard: Shard, front: Address, client: usize, mut take: impl FnMut(&
     result
 }
 
-/// What a run shows: each client's bytes and end, and the trace.
-#[derive(PartialEq, Eq)]
-struct Seen {
-    answers: Vec<(Vec<u8>, Result<(), io::ErrorKind>)>,
-    trace: u64,
-}
+/// A client's bytes, and how its connection ended.
+type Answer = (Vec<u8>, Result<(), io::ErrorKind>);
 
-fn run(seed: u64, personality: Personality, faults: Faults) -> Seen {
-    let _replay = Replay { seed, personality };
-    let world = World::new(seed, personality);
-    world.set_faults(faults);
-    let rig = Rig::simulated(world.clone());
+/// Lets every client ask once; nothing may be left of it at the end.
+fn play(rig: &Rig) -> Vec<Answer> {
     let path = rig.path("file");
     fs::write(&path, pattern(50_000)).expect("our own directory");
     let file = File::open(path).expect("just written");
@@ -288,26 +283,34 @@ fn run(seed: u64, personality: Personality, faults: Faults) -> Seen {
     // What was handed over when nobody adopted any more.
     second.probe.notes.borrow_mut().clear();
     rig.turn();
+    let answers = answers.borrow();
+    answers.clone()
+}
+
+fn a_proxy_of_several_shards_answers_every_client(rig: &Rig) {
+    for (client, (bytes, end)) in play(rig).iter().enumerate() {
+        assert_eq!(*end, Ok(()), "{:?}", ask_of(client));
+        assert!(*bytes == answer_to(client), "{:?}: {} bytes", ask_of(client), bytes.len());
+    }
+}
+
+/// What a run shows: each client's answer, and the trace.
+#[derive(PartialEq, Eq)]
+struct Seen {
+    answers: Vec<Answer>,
+    trace: u64,
+}
+
+fn run(seed: u64, personality: Personality, faults: Faults) -> Seen {
+    let _replay = Replay { seed, personality };
+    let world = World::new(seed, personality);
+    world.set_faults(faults);
+    let answers = play(&Rig::simulated(world.clone()));
     assert_eq!(world.open_ends(), 0, "left: {world:?}");
-    let answers = answers.borrow().clone();
     Seen { answers, trace: world.trace() }
 }
 
 const BOTH: [Personality; 2] = [Personality::Readiness, Personality::Completion];
-
-#[test]
-fn without_losses_every_client_gets_its_whole_answer() {
-    for seed in seeds() {
-        for personality in BOTH {
-            let seen = run(seed, personality, Faults::without_losses(seed));
-            for (client, (bytes, end)) in seen.answers.iter().enumerate() {
-                let asked = ask_of(client);
-                assert_eq!(*end, Ok(()), "{asked:?}, seed {seed}, {personality:?}");
-                assert!(*bytes == answer_to(client), "{asked:?}, seed {seed}, {personality:?}: {} bytes", bytes.len());
-            }
-        }
-    }
-}
 
 #[test]
 fn with_every_fault_a_client_gets_its_answer_or_an_error() {

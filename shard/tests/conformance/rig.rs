@@ -525,6 +525,10 @@ impl Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // Tasks hold their shard, which holds them.
+            self.benches.borrow().iter().for_each(|bench| bench.shard.shutdown());
+        }
         if let Some(directory) = self.directory.take() {
             // What a failed script left is not worth a second panic.
             let _ = std::fs::remove_dir_all(directory);
