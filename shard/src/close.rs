@@ -52,7 +52,8 @@ impl Shard {
     pub fn release(&self, id: SocketId) -> Option<Socket> {
         let shard = &*self.0;
         let slot = shard.sockets.get(id)?;
-        if slot.has(flag::ATTACHED | flag::DIRTY | flag::CONNECTING) {
+        let asked = flag::ATTACHED | flag::DIRTY | flag::CONNECTING | flag::FIN_WANTED;
+        if slot.has(asked | flag::READ_ARMED | flag::WRITE_ARMED) || slot.with_held(|held| held.is_some()) {
             return None;
         }
         let fd = shard.sockets.remove(id.index);

@@ -55,12 +55,16 @@ struct Boxed<F> {
     future: F,
 }
 
+/// # Safety
+/// `header` starts a live `Boxed<F>` that nobody else looks at.
 unsafe fn poll_boxed<F: Future<Output = ()>>(header: NonNull<Header>, cx: &mut Context<'_>) -> Poll<()> {
     // SAFETY: `header` starts a live `Boxed<F>` (spawn paired the function with its type); the future is never moved
     // until it is dropped in place, and the executor polls it from one place at a time.
     unsafe { Pin::new_unchecked(&mut header.cast::<Boxed<F>>().as_mut().future).poll(cx) }
 }
 
+/// # Safety
+/// As for [`poll_boxed`]; nobody looks at the future after it.
 unsafe fn drop_boxed<F>(header: NonNull<Header>) {
     // SAFETY: as in `poll_boxed`; the executor calls this once and frees or reuses the memory after it.
     unsafe { (&raw mut (*header.cast::<Boxed<F>>().as_ptr()).future).drop_in_place() };

@@ -9,6 +9,8 @@ mod bytes;
 mod chunks;
 mod close;
 pub mod cores;
+#[cfg(test)]
+mod corners;
 pub mod counters;
 mod driver;
 mod executor;

@@ -10,6 +10,9 @@ pub(crate) const SEGMENTS_PER_SEND: usize = 64;
 /// Bytes in one send: a larger one would keep the shard from its other sockets.
 pub(crate) const BYTES_PER_SEND: usize = 512 << 10;
 
+/// A queue that had room for more segments gives the room back once it is empty.
+const SEGMENTS_KEPT: usize = 1024;
+
 /// A socket's output. Boxed, and only a socket with something to send has one.
 #[derive(Default)]
 pub(crate) struct Out {
@@ -97,6 +100,9 @@ impl Out {
     pub(crate) fn clear(&mut self) {
         debug_assert_eq!(self.in_flight, 0, "the kernel may be reading these segments");
         self.segments.clear();
+        if self.segments.capacity() > SEGMENTS_KEPT {
+            self.segments.shrink_to(SEGMENTS_PER_SEND);
+        }
         self.queued = 0;
         self.low_water = 0;
     }

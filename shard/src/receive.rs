@@ -102,6 +102,7 @@ impl Shard {
             return Poll::Pending;
         }
         shard.watch(slot, id.index)?;
+        shard.sockets.reclaim_pipe(slot);
         let favoured = slot.has(flag::FAVOURED);
         if shard.driver.receives_ahead(shard, want, favoured) {
             shard.driver.arm_receive(slot, id.index, Some(want));
@@ -109,6 +110,9 @@ impl Shard {
         }
         if !slot.has(flag::READABLE) {
             shard.driver.await_side(slot, id.index, Side::Read);
+            return Poll::Pending;
+        }
+        if !shard.may_move(wake) {
             return Poll::Pending;
         }
         let refused = shard.driver.refuses_buffer();
@@ -131,19 +135,23 @@ impl Shard {
     /// Continues in a lease's room: takes the lease out of `lease`, keeps it while it waits, and gives it back with
     /// more bytes at its end. An unchanged length is the end of the stream. After `Pending`, call again with `None`.
     ///
-    /// Bytes received but not read are given first. When the wait is given up, the next `poll_recv` gets the lease.
+    /// Bytes received but not read are given first. When the wait is given up, what its lease held is received but not
+    /// read.
     ///
     /// # Errors
-    /// The connection failed (the lease is gone then), the socket is closed (ENOTCONN), or the lease has no room.
+    /// The connection failed (the lease is gone then), the socket is closed (ENOTCONN), or `InvalidInput`: the lease has no
+    /// room, or the kernel still fills one of a wait that was given up; then `lease` keeps it.
     pub fn poll_recv_into(&self, id: SocketId, lease: &mut Option<Lease>, wake: Wake) -> Poll<io::Result<Lease>> {
         let shard = &*self.0;
         let Some(slot) = shard.sockets.get(id) else { return Poll::Ready(Err(gone())) };
-        if let Some(lease) = lease.take() {
-            debug_assert!(!slot.has(flag::READ_INTO | flag::INTO_DONE), "one lease at a time");
-            if lease.spare() == 0 || slot.has(flag::READ_INTO | flag::INTO_DONE) {
+        if let Some(fresh) = lease.take() {
+            if fresh.spare() == 0 || slot.has(flag::READ_INTO) {
+                *lease = Some(fresh);
                 return Poll::Ready(Err(io::ErrorKind::InvalidInput.into()));
             }
-            slot.into.set(Some(lease));
+            slot.clear(flag::INTO_DONE);
+            slot.reclaim();
+            slot.into.set(Some(fresh));
         }
         if slot.has(flag::INTO_DONE) {
             slot.clear(flag::INTO_DONE);
@@ -174,10 +182,14 @@ impl Shard {
             shard.driver.arm_receive(slot, id.index, None);
             return Poll::Pending;
         }
-        if slot.has(flag::READABLE)
-            && let Some(result) = shard.receive_now(slot, &mut into)
-        {
-            return Poll::Ready(result.map(|()| into));
+        if slot.has(flag::READABLE) {
+            if !shard.may_move(wake) {
+                slot.into.set(Some(into));
+                return Poll::Pending;
+            }
+            if let Some(result) = shard.receive_now(slot, &mut into) {
+                return Poll::Ready(result.map(|()| into));
+            }
         }
         slot.into.set(Some(into));
         shard.driver.await_side(slot, id.index, Side::Read);
@@ -254,6 +266,15 @@ pub(crate) fn join(mut first: Lease, second: &Lease) -> Lease {
     first
 }
 
+/// Keeps received bytes behind those that were put back while they were on their way.
+pub(crate) fn hold(slot: &Slot, lease: Lease) {
+    let lease = match slot.held.take() {
+        None => lease,
+        Some(front) => join(front, &lease),
+    };
+    slot.held.set(Some(lease));
+}
+
 impl Inner {
     /// Lets the driver watch a slot, once.
     pub(crate) fn watch(&self, slot: &Slot, index: u32) -> io::Result<()> {
@@ -274,6 +295,7 @@ impl Inner {
             }
             Ok(bytes) => {
                 lease.advance(bytes);
+                self.charge(bytes);
                 if bytes < room && !slot.has(flag::HANGUP) {
                     slot.clear(flag::READABLE);
                 }
@@ -371,7 +393,8 @@ impl Inner {
             self.sockets.mark_dirty(index);
             return;
         }
-        if happened.readable && !slot.has(flag::STARVED | flag::PAUSED) {
+        // Also who starves: the owner may have turned to a splice, which needs no buffer.
+        if happened.readable && !slot.has(flag::PAUSED) {
             self.wake(slot.read_wake.take());
         }
         if happened.writable {

@@ -100,6 +100,7 @@ impl Shard {
         let shard = &*self.0;
         if let Some(slot) = shard.sockets.get(id)
             && !slot.has(flag::WRITE_ARMED | flag::CONNECTING)
+            && shard.watch(slot, id.index).is_ok()
         {
             shard.send_now(slot, id.index, true);
             shard.sent(slot, id.index);
@@ -136,7 +137,11 @@ impl Inner {
     pub(crate) fn flush(&self, index: u32) {
         let slot = self.sockets.at(index);
         slot.clear(flag::DIRTY);
-        if !slot.has(flag::OPEN) || slot.has(flag::WRITE_ARMED | flag::ZOMBIE) {
+        if !slot.has(flag::OPEN) || slot.has(flag::ZOMBIE) {
+            return;
+        }
+        // A send under way goes on by itself, and so does a wait for room; but a FIN with nothing before it needs no room.
+        if slot.has(flag::WRITE_ARMED) && !(slot.has(flag::WRITE_POLLS) && slot.queued() == 0) {
             return;
         }
         if slot.has(flag::CONNECTING) {

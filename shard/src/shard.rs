@@ -29,6 +29,11 @@ use crate::wake::{Bell, Entered, Target, TaskId, Wake};
 const POLLS_PER_TURN: usize = 512;
 /// Calls of [`Service::ready`] in one turn.
 const ROWS_PER_TURN: usize = 1024;
+/// Bytes that one poll of a task, or one call of the service, moves by calls of its own (receives that found something,
+/// splices, steps of sendfile): after them it waits for the next turn, however much more there is.
+pub(crate) const BYTES_PER_POLL: usize = 2 << 20;
+/// What such a call counts at least.
+const LEAST_CHARGE: usize = 4 << 10;
 /// Messages taken from the mailbox in one turn.
 const MESSAGES_PER_TURN: usize = 64;
 /// Lane entries that run out in one turn.
@@ -145,6 +150,8 @@ pub(crate) struct Inner {
     returned: Cell<u64>,
     /// Starved sockets were woken in this turn.
     fed: Cell<bool>,
+    /// What is left of `BYTES_PER_POLL` to who runs now.
+    left: Cell<usize>,
     /// An empty list to swap with `sockets.dirty`.
     flushing: Cell<Vec<u32>>,
     in_turn: Cell<bool>,
@@ -199,6 +206,7 @@ impl Shard {
             resume_at: Cell::new(None),
             returned: Cell::new(0),
             fed: Cell::new(false),
+            left: Cell::new(BYTES_PER_POLL),
             flushing: Cell::default(),
             in_turn: Cell::new(false),
             stopping: Cell::new(false),
@@ -218,7 +226,8 @@ impl Shard {
         self.shutdown();
     }
 
-    /// One turn: takes in what happened, runs rows and tasks, flushes each socket once, and sleeps as `park` allows.
+    /// One turn: takes in what happened, runs rows and tasks, flushes each socket once, and sleeps as `park` allows. After
+    /// [`shutdown`](Self::shutdown) it does nothing.
     ///
     /// # Panics
     /// When called from within a turn of the same shard.
@@ -369,6 +378,20 @@ impl Inner {
         }
     }
 
+    /// Whether who runs now may move more bytes. If not, `wake` is woken in the next turn.
+    pub(crate) fn may_move(&self, wake: Wake) -> bool {
+        let may = self.left.get() > 0;
+        if !may {
+            self.wake_later(wake);
+        }
+        may
+    }
+
+    /// Counts what who runs now has moved.
+    pub(crate) fn charge(&self, bytes: usize) {
+        self.left.set(self.left.get().saturating_sub(bytes.max(LEAST_CHARGE)));
+    }
+
     /// Notes that a listener rests, and until when.
     pub(crate) fn resume_accepting_later(&self) {
         let at = self.now() + ACCEPT_PAUSE;
@@ -381,6 +404,9 @@ impl Inner {
     }
 
     fn turn<S: Service>(&self, service: &S, mailbox: &Receiver<S::Message>, park: Park) -> Progress {
+        if self.finished.get() {
+            return Progress { runnable: false, next: None };
+        }
         assert!(!self.in_turn.replace(true), "a shard's turn is not entered twice");
         let entered = Entered::enter(self.bell.instance(), &self.tasks);
         mailbox.bind(&self.bell);
@@ -494,6 +520,7 @@ impl Inner {
                 }
             }
             if idle && polls < POLLS_PER_TURN {
+                self.left.set(BYTES_PER_POLL);
                 idle = !self.tasks.run_one(entered, &mut |panic| self.panicked(panic));
                 polls += usize::from(!idle);
             }
@@ -523,6 +550,7 @@ impl Inner {
 
     /// Runs a call into the service; a panic ends that call alone.
     fn guard(&self, call: impl FnOnce()) {
+        self.left.set(BYTES_PER_POLL);
         if let Err(panic) = catch_unwind(AssertUnwindSafe(call)) {
             self.panicked(&*panic);
         }
@@ -542,6 +570,8 @@ impl Inner {
         let entered = Entered::enter(self.bell.instance(), &self.tasks);
         self.tasks.clear();
         drop(entered);
+        // From here on nothing is begun: the kernel would outlast the memory.
+        self.sockets.shut.set(true);
         for index in 0..self.sockets.made() {
             self.abandon(index);
         }

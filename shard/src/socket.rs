@@ -150,7 +150,7 @@ impl Slot {
 
     /// Bytes of a `poll_recv_into` that nobody waits for any more become bytes to be read first.
     pub(crate) fn reclaim(&self) {
-        if self.has(flag::READ_ARMED | flag::INTO_DONE) {
+        if self.has(flag::READ_INTO | flag::INTO_DONE) {
             return;
         }
         let Some(lease) = self.into.take() else { return };
@@ -204,6 +204,8 @@ pub(crate) struct Sockets {
     pub(crate) dirty: RefCell<Vec<u32>>,
     /// Sockets that wait for a buffer, first come first served.
     pub(crate) starved: RefCell<VecDeque<(SocketId, Class)>>,
+    /// The shard has ended: nobody is let in any more.
+    pub(crate) shut: Cell<bool>,
     /// Listeners that rest.
     pub(crate) paused: RefCell<Vec<SocketId>>,
     #[expect(clippy::vec_box, reason = "a slot takes the box as it is")]
@@ -220,6 +222,7 @@ impl Sockets {
             open: Cell::new(0),
             dirty: RefCell::default(),
             starved: RefCell::default(),
+            shut: Cell::new(false),
             paused: RefCell::default(),
             outs: RefCell::default(),
             pipes: RefCell::default(),
@@ -248,8 +251,11 @@ impl Sockets {
         (slot.generation.get() & mask == generation && slot.has(flag::OPEN)).then_some(slot)
     }
 
-    /// Takes a free slot for a descriptor; `None` at the shard's limit.
+    /// Takes a free slot for a descriptor; `None` at the shard's limit and after its end.
     pub(crate) fn insert(&self, fd: i32, flags: u32) -> Option<u32> {
+        if self.shut.get() {
+            return None;
+        }
         let free = self.free.borrow_mut().pop();
         let index = free.or_else(|| self.slots.grow())?;
         let slot = self.at(index);
@@ -308,6 +314,15 @@ impl Sockets {
         let mut pipes = self.pipes.borrow_mut();
         if pipe.filled == 0 && pipes.len() < KEPT {
             pipes.push(pipe);
+        }
+    }
+
+    /// Takes back a pipe that nothing is in: the splice it was for is over.
+    #[inline]
+    pub(crate) fn reclaim_pipe(&self, slot: &Slot) {
+        match slot.pipe.take() {
+            Some(pipe) if pipe.filled == 0 => self.recycle_pipe(pipe),
+            pipe => slot.pipe.set(pipe),
         }
     }
 

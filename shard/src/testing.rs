@@ -32,24 +32,28 @@ fn count(allocations: u64, bytes: i64) {
 
 // SAFETY: every call goes to the system's allocator unchanged; counting allocates nothing.
 unsafe impl GlobalAlloc for CountingAllocator {
+    // SAFETY: as the trait has it.
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(1, layout.size() as i64);
         // SAFETY: as the caller promises.
         unsafe { System.alloc(layout) }
     }
 
+    // SAFETY: as the trait has it.
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(1, layout.size() as i64);
         // SAFETY: as the caller promises.
         unsafe { System.alloc_zeroed(layout) }
     }
 
+    // SAFETY: as the trait has it.
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count(1, size as i64 - layout.size() as i64);
         // SAFETY: as the caller promises.
         unsafe { System.realloc(memory, layout, size) }
     }
 
+    // SAFETY: as the trait has it.
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         count(0, -(layout.size() as i64));
         // SAFETY: as the caller promises.
@@ -63,6 +67,11 @@ unsafe impl GlobalAlloc for CountingAllocator {
 /// # Errors
 /// The kernel takes no filter.
 pub fn deny_io_uring() -> std::io::Result<()> {
+    deny(libc::SYS_io_uring_setup)
+}
+
+/// Lets a system call give EPERM from now on, in the calling thread and what it starts.
+pub(crate) fn deny(call: libc::c_long) -> std::io::Result<()> {
     const LOAD_WORD: u16 = 0x20;
     const JUMP_IF_EQUAL: u16 = 0x15;
     const RETURN: u16 = 0x06;
@@ -72,7 +81,7 @@ pub fn deny_io_uring() -> std::io::Result<()> {
     let mut steps = [
         // The system call's number is the first field of struct seccomp_data.
         step(LOAD_WORD, 0, 0, 0),
-        step(JUMP_IF_EQUAL, 0, 1, libc::SYS_io_uring_setup as u32),
+        step(JUMP_IF_EQUAL, 0, 1, call as u32),
         step(RETURN, 0, 0, ERRNO | libc::EPERM as u32),
         step(RETURN, 0, 0, ALLOW),
     ];

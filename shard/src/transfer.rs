@@ -35,6 +35,7 @@ impl Shard {
         };
         source.reclaim();
         if let Some(mut held) = source.held.take() {
+            source.clear(flag::INTO_DONE);
             let bytes = held.len().min(max);
             let front = held.split_to(bytes);
             if !held.is_empty() {
@@ -109,6 +110,10 @@ impl Shard {
             return Poll::Ready(Ok(0));
         }
         let moved = if target.has(flag::WRITABLE) {
+            if !shard.may_move(wake) {
+                source.pipe.set(Some(pipe));
+                return Poll::Pending;
+            }
             shard.driver.splice_out(&pipe, target.fd.get(), pipe.filled)
         } else {
             Err(io::ErrorKind::WouldBlock.into())
@@ -147,6 +152,9 @@ impl Shard {
             }
         }
         let sent = if slot.has(flag::WRITABLE) {
+            if !shard.may_move(wake) {
+                return Poll::Pending;
+            }
             shard.driver.sendfile(slot.fd.get(), file, offset, length.min(SENDFILE_STEP))
         } else {
             Err(io::ErrorKind::WouldBlock.into())
@@ -159,7 +167,10 @@ impl Inner {
     /// Turns the result of a direct write into a poll's.
     fn moved(&self, slot: &Slot, id: SocketId, moved: io::Result<usize>, wake: Wake) -> Poll<io::Result<usize>> {
         match moved {
-            Ok(bytes) => Poll::Ready(Ok(bytes)),
+            Ok(bytes) => {
+                self.charge(bytes);
+                Poll::Ready(Ok(bytes))
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 slot.clear(flag::WRITABLE | flag::WAITS_SENT);
                 slot.write_wake.set(wake);

@@ -162,10 +162,14 @@ pub(crate) fn waker(instance: u16, task: TaskId) -> Waker {
     unsafe { Waker::from_raw(RawWaker::new(ptr::without_provenance(word as usize), &VTABLE)) }
 }
 
+/// # Safety
+/// None: the data is a number.
 unsafe fn clone(data: *const ()) -> RawWaker {
     RawWaker::new(data, &VTABLE)
 }
 
+/// # Safety
+/// None: the data is a number, and one that names no task wakes nobody.
 unsafe fn wake(data: *const ()) {
     let word = data.addr() as u64;
     let instance = (word >> 48) as u16;
@@ -180,6 +184,8 @@ unsafe fn wake(data: *const ()) {
     }
 }
 
+/// # Safety
+/// None: there is nothing to drop.
 unsafe fn drop_nothing(_: *const ()) {}
 
 // ---- wakes from other threads -------------------------------------------------------------------

@@ -122,10 +122,11 @@ impl Buffers {
 
     /// Takes the ring away from the kernel and gives its buffers back. `leak`: the kernel may still write to them.
     pub(super) fn close(&self, ring: &Ring, leak: bool) {
+        // Nothing is put in any more: the entries may be gone.
+        self.target.set(0);
         if leak || ring.unregister_buffers(self.group).is_err() {
             return;
         }
-        self.count.set(0);
         for block in self.inside.borrow_mut().drain(..).flatten() {
             // SAFETY: the reference is the ring's, which gives it up; the kernel does not know the buffer any more.
             unsafe { block::release(block) };

@@ -18,7 +18,7 @@ use self::ring::{BATCH, Ring};
 use super::Happened;
 use crate::arena::{Arena, ArenaLimits, Class};
 use crate::lease::Lease;
-use crate::receive::join;
+use crate::receive::hold;
 use crate::shard::Inner;
 use crate::socket::{Side, Slot, flag};
 use crate::time;
@@ -313,36 +313,35 @@ fn received(shard: &Inner, slot: &Slot, index: u32, result: i32, lease: Option<L
     match (result, lease, into) {
         (0, _, into) => {
             slot.ended();
-            if into.is_some() && slot.has(flag::ENDED) {
+            if let Some(into) = into
+                && slot.has(flag::ENDED)
+            {
                 slot.set(flag::INTO_DONE);
-                slot.held.set(into);
+                hold(slot, into);
             }
         }
         (1.., Some(mut lease), _) => {
             lease.advance(result as usize);
-            // Bytes that were put back while this receive was under way are older.
-            let lease = match slot.held.take() {
-                Some(first) => join(first, &lease),
-                None => lease,
-            };
-            slot.held.set(Some(lease));
+            hold(slot, lease);
         }
         (1.., None, Some(mut into)) => {
             into.advance(result as usize);
             slot.set(flag::INTO_DONE);
-            slot.held.set(Some(into));
+            hold(slot, into);
         }
         (1.., None, None) => unreachable!("a receive has a buffer"),
         (failed, _, into) => {
-            // The wait goes on, or the owner has a lease to continue with.
-            slot.into.set(into);
+            // The wait goes on with this lease, or with one that waited for this receive to end.
+            if into.is_some() {
+                slot.into.set(into);
+            }
             match (-failed, buffers) {
                 (libc::ENOBUFS, Some(buffers)) => {
                     buffers.more();
                     buffers.fill(&shard.arena);
                     if buffers.count() == 0 {
+                        // Who waits may want no buffer: to splice, or to go on in a lease.
                         shard.starve(slot, slot.id(index), buffers.class());
-                        return;
                     }
                 }
                 // Asked to end, or interrupted: who still waits asks again.

@@ -121,6 +121,10 @@ impl Ring {
         self.backlog.borrow_mut().push_back(entry);
     }
 
+    /// Puts an entry in the queue. False when there is no room.
+    ///
+    /// # Safety
+    /// As for [`push`](Self::push).
     unsafe fn try_push(&self, entry: &squeue::Entry) -> bool {
         // SAFETY: as the caller promises.
         unsafe { self.ring.borrow_mut().submission().push(entry).is_ok() }
@@ -140,7 +144,7 @@ impl Ring {
                 self.backlog.borrow_mut().push_front(entry);
                 self.enter(0, None, true)?;
                 if self.ring.borrow_mut().submission().is_full() {
-                    // The kernel takes nothing for now (out of memory, or completions overflowed): reap first.
+                    // The kernel takes nothing (out of memory, or completions overflowed): reap first.
                     return Ok(());
                 }
             }
