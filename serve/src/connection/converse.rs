@@ -131,7 +131,10 @@ impl Conversation {
                 Next::Request(request, fields) => {
                     self.served += 1;
                     self.server().cells.requests.add(1);
-                    if let Then::End(how) = self.serve(live, request, fields).await {
+                    let then = self.serve(live, request, fields).await;
+                    let arrived = self.reader.borrow_mut().take_arrived();
+                    self.server().cells.bytes_in.add(arrived);
+                    if let Then::End(how) = then {
                         break how;
                     }
                 }
@@ -278,7 +281,7 @@ impl Conversation {
             return Then::End(Close::Abort);
         }
         self.server().cells.tunnels.add(1);
-        let how = tunnel::run(&self.server().shard, &self.reader, tunnel).await;
+        let how = tunnel::run(self.server(), &self.reader, tunnel).await;
         Then::End(how)
     }
 

@@ -35,6 +35,8 @@ pub struct Outlet {
     side: Side,
     timeout: Duration,
     deadline: Deadline,
+    /// Bytes of bodies that left, or are queued, and were not asked about yet.
+    moved: u64,
 }
 
 impl Outlet {
@@ -42,12 +44,17 @@ impl Outlet {
     #[must_use]
     pub fn new(shard: Shard, reader: Rc<RefCell<Reader>>, side: Side, timeout: Duration) -> Self {
         let deadline = shard.deadline_unset();
-        Self { shard, reader, side, timeout, deadline }
+        Self { shard, reader, side, timeout, deadline, moved: 0 }
     }
 
     /// Queues bytes; they leave with everything else of this turn.
     pub fn queue(&self, bytes: Bytes) {
         self.reader.borrow().wire().queue(&self.shard, bytes);
+    }
+
+    /// Bytes that bodies took on the way, their framing included, since this was last asked.
+    pub fn take_moved(&mut self) -> u64 {
+        std::mem::take(&mut self.moved)
     }
 
     /// Bytes queued and not yet taken by the kernel.
@@ -114,24 +121,29 @@ impl Outlet {
         }
     }
 
-    fn queue_chunk(&self, bytes: Bytes, framing: Framing) {
-        if framing == Framing::Plain {
-            return self.queue(bytes);
-        }
-        let mut line = [0; chunked::SIZE_LINE];
-        self.queue(Bytes::from(chunked::size_line(bytes.len() as u64, &mut line).to_vec()));
+    fn queue_content(&mut self, bytes: Bytes) {
+        self.moved += bytes.len() as u64;
         self.queue(bytes);
-        self.queue(Bytes::from_static(chunked::CHUNK_END));
     }
 
-    fn queue_end(&self, trailers: Option<&Trailers>, framing: Framing) {
+    fn queue_chunk(&mut self, bytes: Bytes, framing: Framing) {
+        if framing == Framing::Plain {
+            return self.queue_content(bytes);
+        }
+        let mut line = [0; chunked::SIZE_LINE];
+        self.queue_content(Bytes::from(chunked::size_line(bytes.len() as u64, &mut line).to_vec()));
+        self.queue_content(bytes);
+        self.queue_content(Bytes::from_static(chunked::CHUNK_END));
+    }
+
+    fn queue_end(&mut self, trailers: Option<&Trailers>, framing: Framing) {
         match (framing, trailers) {
             (Framing::Plain, _) => {}
-            (Framing::Chunked, None) => self.queue(Bytes::from_static(chunked::LAST_CHUNK)),
+            (Framing::Chunked, None) => self.queue_content(Bytes::from_static(chunked::LAST_CHUNK)),
             (Framing::Chunked, Some(trailers)) => {
                 let mut out = Vec::new();
                 chunked::last_chunk(&trailers.lines, &trailers.fields, &mut Copied::new(&trailers.lines, &mut out));
-                self.queue(Bytes::from(out));
+                self.queue_content(Bytes::from(out));
             }
         }
     }
@@ -164,6 +176,7 @@ impl Outlet {
                 // The file became shorter than announced: only a cut tells the client.
                 return Err(Error::new(Kind::Internal, Side::Internal, Phase::InBody));
             }
+            self.moved += sent as u64;
             range.offset += sent as u64;
             range.len -= (sent as u64).min(range.len);
             warm -= (sent as u64).min(warm);
@@ -211,6 +224,7 @@ impl Outlet {
             if moved == 0 {
                 return Err(Error::new(Kind::Truncated, source.side, Phase::InBody));
             }
+            self.moved += moved as u64;
             left -= (moved as u64).min(left);
             body.spliced(moved as u64)?;
         }

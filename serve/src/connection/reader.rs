@@ -26,6 +26,8 @@ pub struct Reader {
     /// What is awaited from the peer before the body's first byte.
     expect: bool,
     received: u64,
+    /// Bytes of the stream that were not asked about yet.
+    arrived: u64,
     /// Whether the body was asked for: its sender's time runs from then on.
     begun: bool,
     pace: Pace,
@@ -92,6 +94,7 @@ impl Reader {
             framing: Framing::Done,
             expect: false,
             received: 0,
+            arrived: 0,
             begun: false,
             pace: Pace::timeout(Duration::from_secs(30)),
             deadline,
@@ -103,6 +106,11 @@ impl Reader {
     #[must_use]
     pub fn wire(&self) -> &Wire {
         &self.wire
+    }
+
+    /// Bytes that arrived here since this was last asked.
+    pub fn take_arrived(&mut self) -> u64 {
+        mem::take(&mut self.arrived)
     }
 
     /// Gives the transport and what was read ahead back.
@@ -160,6 +168,7 @@ impl Reader {
             self.ended = true;
             return Poll::Ready(Ok(false));
         }
+        self.arrived += lease.len() as u64;
         match &mut self.held {
             Held::Growing(bytes) if !bytes.is_empty() => bytes.extend_from_slice(lease.filled()),
             held => *held = Held::Lent(lease.freeze()),
@@ -336,6 +345,7 @@ impl Reader {
             self.ended = true;
             return Ok(());
         }
+        self.arrived += lease.len() as u64;
         if self.held().is_empty() {
             self.held = Held::Lent(lease.freeze());
         } else {
@@ -413,6 +423,7 @@ impl Reader {
             }
         }
         self.received += n;
+        self.arrived += n;
         self.begin();
         if self.body_done() { Ok(()) } else { self.keep_pace() }
     }

@@ -45,7 +45,10 @@ impl Conversation {
         // A server that answers early without content may still want the rest of the request.
         if sends_body(asked, response.status) || matches!(response.body, Body::Upstream(_)) {
             let framing = if body == BodyLength::Chunked { Framing::Chunked } else { Framing::Plain };
-            if let Err(error) = self.outlet.send_body(&mut response.body, framing).await {
+            let sent = self.outlet.send_body(&mut response.body, framing).await;
+            let moved = self.outlet.take_moved();
+            self.server().cells.bytes_out.add(moved);
+            if let Err(error) = sent {
                 self.count(error);
                 // The announced length or the final chunk is missing: only a cut says so.
                 return Then::End(Close::Abort);
@@ -72,6 +75,7 @@ impl Conversation {
     pub(super) fn switch(&self, live: &Rc<Live>, asked: &Asked, response: &Response) -> Result<(), Error> {
         let head = self.head(live, asked, response, BodyLength::None, Persistence::Implied)?;
         self.server().cells.response(response.status);
+        self.server().cells.bytes_out.add(head.len() as u64);
         self.outlet.queue(Bytes::from(head));
         Ok(())
     }
@@ -172,6 +176,7 @@ fn page(server: &Server, live: &Live, status: u16) -> Bytes {
     let mut out = Vec::new();
     image.write(false, Persistence::Close, &server.date(), &mut out);
     server.cells.response(image.status());
+    server.cells.bytes_out.add(out.len() as u64);
     Bytes::from(out)
 }
 

@@ -6,9 +6,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use anygate_core::metrics::Counter;
 use anygate_shard::{Bytes, Class, Close, Shard, Wake};
 
 use crate::connection::reader::Reader;
+use crate::server::Server;
 use crate::upstream::Tunnel;
 
 /// Reading one side stops while this much is queued on the other.
@@ -20,10 +22,10 @@ const BURST: usize = 16;
 
 /// Copies both ways until both sides have said their end, one breaks, or neither says anything for the tunnel's idle
 /// timeout. The upstream's side is closed then; the result tells how to close the client's.
-pub async fn run(shard: &Shard, client: &Rc<RefCell<Reader>>, tunnel: Box<Tunnel>) -> Close {
+pub async fn run(server: &Server, client: &Rc<RefCell<Reader>>, tunnel: Box<Tunnel>) -> Close {
     let (upstream, idle_timeout) = tunnel.opened();
     let how = match upstream.reader() {
-        Some(server) => pump(shard, client, server, idle_timeout).await,
+        Some(reader) => pump(server, client, reader, idle_timeout).await,
         None => Close::Abort,
     };
     if how == Close::Abort {
@@ -32,9 +34,11 @@ pub async fn run(shard: &Shard, client: &Rc<RefCell<Reader>>, tunnel: Box<Tunnel
     how
 }
 
-async fn pump(shard: &Shard, client: &RefCell<Reader>, server: &RefCell<Reader>, idle_timeout: Duration) -> Close {
-    let mut up = Direction::new(shard, client, server);
-    let mut down = Direction::new(shard, server, client);
+async fn pump(at: &Server, client: &RefCell<Reader>, server: &RefCell<Reader>, idle_timeout: Duration) -> Close {
+    let shard = &at.shard;
+    // What was read ahead of the client was counted then.
+    let mut up = Direction::new(shard, client, server, Counts::Received(&at.cells.bytes_in));
+    let mut down = Direction::new(shard, server, client, Counts::Queued(&at.cells.bytes_out));
     let mut silence = shard.deadline(idle_timeout);
     let mut allowed = idle_timeout;
     poll_fn(|cx| {
@@ -63,6 +67,14 @@ struct Direction<'a> {
     from: &'a RefCell<Reader>,
     to: &'a RefCell<Reader>,
     state: State,
+    counts: Counts<'a>,
+}
+
+/// Which bytes of a direction are counted, and where.
+#[derive(Clone, Copy)]
+enum Counts<'a> {
+    Received(&'a Counter),
+    Queued(&'a Counter),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -79,8 +91,8 @@ enum State {
 struct Broken;
 
 impl<'a> Direction<'a> {
-    fn new(shard: &'a Shard, from: &'a RefCell<Reader>, to: &'a RefCell<Reader>) -> Self {
-        Self { shard, from, to, state: State::Open }
+    fn new(shard: &'a Shard, from: &'a RefCell<Reader>, to: &'a RefCell<Reader>, counts: Counts<'a>) -> Self {
+        Self { shard, from, to, state: State::Open, counts }
     }
 
     fn is_over(&self) -> bool {
@@ -113,7 +125,12 @@ impl<'a> Direction<'a> {
                     self.shard.shutdown_write(to);
                     self.state = State::Ending;
                 }
-                Poll::Ready(Some(bytes)) => self.to.borrow().wire().queue(self.shard, bytes),
+                Poll::Ready(Some(bytes)) => {
+                    if let Counts::Queued(counter) = self.counts {
+                        counter.add(bytes.len() as u64);
+                    }
+                    self.to.borrow().wire().queue(self.shard, bytes);
+                }
             }
             *moved = true;
         }
@@ -135,7 +152,12 @@ impl<'a> Direction<'a> {
         match from.wire().poll_recv(self.shard, Class::Bulk, Wake::of(cx)) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(lease)) if lease.is_empty() => Poll::Ready(Some(Bytes::empty())),
-            Poll::Ready(Ok(lease)) => Poll::Ready(Some(lease.freeze())),
+            Poll::Ready(Ok(lease)) => {
+                if let Counts::Received(counter) = self.counts {
+                    counter.add(lease.len() as u64);
+                }
+                Poll::Ready(Some(lease.freeze()))
+            }
             Poll::Ready(Err(_)) => Poll::Ready(None),
         }
     }

@@ -217,3 +217,68 @@ fn a_server_that_swallows_packets_or_stops_reading_is_504_in_time() {
         assert!(began.elapsed() < Duration::from_secs(4), "{io:?}");
     });
 }
+
+#[test]
+fn every_byte_of_a_client_is_counted_whatever_way_it_takes() {
+    const SIZE: usize = 400_000;
+    both(|io| {
+        let backend = Backend::start(|served| {
+            while let Some(request) = served.request() {
+                let body = "x".repeat(SIZE);
+                if request.contains("Upgrade: tcp") {
+                    served
+                        .send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: tcp\r\n\r\nearly");
+                    let (bytes, _) = served.rest();
+                    served.send(&bytes);
+                    return;
+                } else if request.contains("/chunked") {
+                    served.send(format!("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{SIZE:x}\r\n{body}\r\n0\r\nX-T: 1\r\n\r\n").as_bytes());
+                } else {
+                    served.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n{body}").as_bytes());
+                }
+            }
+        });
+        let file = std::env::temp_dir().join(format!("anygate-counted-{}-{io:?}", std::process::id()));
+        std::fs::write(&file, vec![b'f'; SIZE]).expect("a file");
+        let config = format!(
+            "routes: {{/fixed: OK hello, /echo: '*', /file: \"{}\", /: \"http://{}\"}}\n",
+            file.display(),
+            backend.address
+        );
+        let gate = Gate::start(io, &config);
+        let upload = format!("Content-Length: {SIZE}\r\nConnection: close\r\n\r\n{}", "u".repeat(SIZE));
+        let (mut sent, mut got) = (0, 0);
+        for (head, rest) in [
+            ("GET /fixed", "Connection: close\r\n\r\n"),
+            ("GET /none/../fixed", "\r\nGET /fixed HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
+            ("GET /file", "Connection: close\r\n\r\n"),
+            ("GET /plain", "Connection: close\r\n\r\n"),
+            ("GET /chunked", "Connection: close\r\n\r\n"),
+            ("POST /plain", &*upload),
+            ("POST /echo", &*upload),
+            ("POST /up", "Connection: upgrade\r\nUpgrade: tcp\r\n\r\nearly and late"),
+            ("GET /bad", "\r\nnonsense\r\n\r\n"),
+        ] {
+            let mut client = gate.client();
+            let request = format!("{head} HTTP/1.1\r\nHost: a\r\n{rest}");
+            client.send(request.as_bytes());
+            if rest.contains("tcp") {
+                got += client.head().len() as u64;
+                client.finish();
+            }
+            sent += request.len() as u64;
+            got += client.rest().len() as u64;
+            assert!(
+                soon(|| gate.cells.bytes_in.get(), sent),
+                "{io:?}: {head}: {} of {sent}",
+                gate.cells.bytes_in.get()
+            );
+            assert!(
+                soon(|| gate.cells.bytes_out.get(), got),
+                "{io:?}: {head}: {} of {got}",
+                gate.cells.bytes_out.get()
+            );
+        }
+        std::fs::remove_file(&file).expect("it is there");
+    });
+}

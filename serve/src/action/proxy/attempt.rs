@@ -134,6 +134,7 @@ impl Attempt<'_> {
             edits: Edits::default(),
         };
         if forward_response(head.view(), &back, &mut Copied::new(&head.bytes, &mut out)).is_ok() {
+            self.server.cells.bytes_out.add(out.len() as u64);
             exchange.informer.inform(self.server.lend(out));
         }
     }
