@@ -81,6 +81,7 @@ impl Control {
 
     fn install(self: &Rc<Self>, next: Next) {
         let Next { config, plan, mut change } = next;
+        self.log.configure(config.log.level, config.log.format);
         {
             let mut state = self.state.borrow_mut();
             state.listeners.commit(&mut change);

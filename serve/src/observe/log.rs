@@ -3,8 +3,8 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anygate_core::config::{LogFormat, LogLevel};
@@ -21,6 +21,12 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 pub struct Log {
     lines: Sender<Line>,
     lost: Arc<AtomicU64>,
+    style: Arc<Mutex<Style>>,
+}
+
+/// Which lines are written, and how.
+#[derive(Debug, Clone, Copy)]
+struct Style {
     level: LogLevel,
     format: LogFormat,
 }
@@ -44,7 +50,8 @@ impl Log {
         let (lines, queue) = bounded::<Line>(QUEUE);
         let (ended, end) = bounded(0);
         let lost = Arc::new(AtomicU64::new(0));
-        let counted = Arc::clone(&lost);
+        let style = Arc::new(Mutex::new(Style { level, format }));
+        let log = Self { lines, lost: Arc::clone(&lost), style: Arc::clone(&style) };
         std::thread::Builder::new().name("log".into()).spawn(move || {
             // Gone with this thread: that is how its end is told.
             let _ended: Sender<()> = ended;
@@ -52,10 +59,10 @@ impl Log {
             for Line(line) in queue {
                 // Nobody is left to tell when standard error is gone.
                 let _ = out.write_all(line.as_bytes());
-                let lost = counted.swap(0, Ordering::Relaxed);
+                let lost = lost.swap(0, Ordering::Relaxed);
                 if lost > 0 {
                     let line = line_of(
-                        format,
+                        now(&style).format,
                         LogLevel::Warn,
                         "lines of the log were lost: nobody read them",
                         &[("lines", &lost)],
@@ -64,13 +71,12 @@ impl Log {
                 }
             }
         })?;
-        Ok((Self { lines, lost, level, format }, Writer(end)))
+        Ok((log, Writer(end)))
     }
 
-    /// Changes level and format for lines to come.
-    pub fn configure(&mut self, level: LogLevel, format: LogFormat) {
-        self.level = level;
-        self.format = format;
+    /// Changes level and format for lines to come, of every clone.
+    pub fn configure(&self, level: LogLevel, format: LogFormat) {
+        *self.style.lock().unwrap_or_else(PoisonError::into_inner) = Style { level, format };
     }
 
     /// Something failed that should not.
@@ -89,10 +95,11 @@ impl Log {
     }
 
     fn write(&self, level: LogLevel, message: &str, fields: Fields<'_>) {
-        if level > self.level {
+        let style = now(&self.style);
+        if level > style.level {
             return;
         }
-        if let Err(TrySendError::Full(_)) = self.lines.try_send(Line(line_of(self.format, level, message, fields))) {
+        if let Err(TrySendError::Full(_)) = self.lines.try_send(Line(line_of(style.format, level, message, fields))) {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -104,6 +111,10 @@ impl Writer {
     pub fn finish(self) {
         let _ = self.0.recv_timeout(LAST_LINES);
     }
+}
+
+fn now(style: &Mutex<Style>) -> Style {
+    *style.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A whole line, of this moment.
@@ -159,6 +170,23 @@ fn timestamp(unix: u64, millis: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn level_and_format_change_for_every_clone() {
+        let (lines, queue) = bounded(8);
+        let style = Style { level: LogLevel::Info, format: LogFormat::Json };
+        let log = Log { lines, lost: Arc::default(), style: Arc::new(Mutex::new(style)) };
+        let clone = log.clone();
+        log.info("one", &[]);
+        log.configure(LogLevel::Warn, LogFormat::Text);
+        clone.info("two", &[]);
+        clone.warn("three", &[("why", &3)]);
+        drop((log, clone));
+        let written: Vec<String> = queue.iter().map(|Line(line)| line).collect();
+        assert_eq!(written.len(), 2, "{written:?}");
+        assert!(written[0].starts_with('{') && written[0].contains("\"one\""), "{written:?}");
+        assert!(written[1].ends_with(" warn  three why=3\n"), "{written:?}");
+    }
 
     #[test]
     fn a_timestamp_is_rfc_3339() {

@@ -267,3 +267,136 @@ fn connect_is_no_tunnel_where_a_rule_answers_it() {
         }
     });
 }
+
+/// Numbers that look random and are the same for a seed (Knuth's MMIX constants).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % bound
+    }
+}
+
+/// What one request of a pipeline must bring.
+struct Due {
+    number: usize,
+    status: u16,
+    /// The end of the answer, or for echo a part of it.
+    holds: String,
+    bodiless: bool,
+}
+
+/// One request of any kind, and what it must bring.
+fn request(number: usize, dice: &mut Dice) -> (Vec<u8>, Due) {
+    let chunked = |body: &str, dice: &mut Dice| {
+        let mut text = String::new();
+        let mut rest = body;
+        while !rest.is_empty() {
+            let (front, back) = rest.split_at((dice.below(200) + 1).min(rest.len()));
+            text += &format!("{:x};ext=\"v\"\r\n{front}\r\n", front.len());
+            rest = back;
+        }
+        text + "0\r\nX-Trailer: t\r\n\r\n"
+    };
+    let pad = "p".repeat(dice.below(3000));
+    let body = format!("{pad}<{number}>");
+    let len = body.len();
+    let (text, status, holds, bodiless) = match dice.below(13) {
+        0 | 1 => ("GET /one HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 200, "\r\n\r\n1".to_owned(), false),
+        2 => (
+            format!("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {len}\r\n\r\n{body}"),
+            200,
+            format!("<{number}>"),
+            false,
+        ),
+        3 => (
+            format!("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{}", chunked(&body, dice)),
+            200,
+            format!("<{number}>"),
+            false,
+        ),
+        4 => (
+            format!("PUT /one HTTP/1.1\r\nHost: a\r\nContent-Length: {len}\r\n\r\n{body}"),
+            200,
+            "\r\n\r\n1".to_owned(),
+            false,
+        ),
+        5 => (
+            format!("PUT /one HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{}", chunked(&body, dice)),
+            200,
+            "\r\n\r\n1".to_owned(),
+            false,
+        ),
+        6 => ("HEAD /one HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 200, "Content-Length: 1\r\n\r\n".to_owned(), true),
+        7 => (
+            format!("POST /none HTTP/1.1\r\nHost: a\r\nContent-Length: {len}\r\n\r\n{body}"),
+            404,
+            "404 Not Found\n".to_owned(),
+            false,
+        ),
+        8 => ("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 204, String::new(), true),
+        9 => (
+            "GET /one HTTP/1.0\r\nConnection: keep-alive\r\n\r\n".to_owned(),
+            200,
+            "Connection: keep-alive\r\n\r\n1".to_owned(),
+            false,
+        ),
+        10 => (
+            format!("GET /one?{} HTTP/1.1\r\nHost: a\r\nX: {pad}{pad}\r\n\r\n", "q".repeat(dice.below(2000))),
+            200,
+            "\r\n\r\n1".to_owned(),
+            false,
+        ),
+        11 => ("\r\nGET /big HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 200, "xxx<big>".to_owned(), false),
+        _ => (
+            format!("HEAD /old/{number} HTTP/1.1\r\nHost: a\r\n\r\n"),
+            301,
+            format!("Location: /new/{number}\r\n"),
+            true,
+        ),
+    };
+    (text.into_bytes(), Due { number, status, holds, bodiless })
+}
+
+#[test]
+fn any_pipeline_in_any_pieces_is_answered_in_its_order() {
+    both(|io| {
+        let big = "x".repeat(3000);
+        let gate = Gate::start(
+            io,
+            &format!("routes: {{/one: OK 1, /echo: \"*\", /big: OK {big}<big>, \"/old/:n\": \"MOVED /new/:n\"}}\n"),
+        );
+        for seed in 1..=6 {
+            let mut dice = Dice(seed);
+            let (mut bytes, mut all) = (Vec::new(), Vec::new());
+            for number in 0..400 {
+                let (text, due) = request(number, &mut dice);
+                bytes.extend_from_slice(&text);
+                all.push(due);
+            }
+            let mut client = gate.client();
+            let mut sender = client.stream.try_clone().expect("a descriptor");
+            let largest = [40, 500, 5000, 50_000][dice.below(4)];
+            std::thread::scope(|scope| {
+                scope.spawn(move || {
+                    let mut rest = &bytes[..];
+                    while !rest.is_empty() {
+                        let (front, back) = rest.split_at((dice.below(largest) + 1).min(rest.len()));
+                        sender.write_all(front).expect("the server takes bytes");
+                        rest = back;
+                        if dice.below(20) == 0 {
+                            std::thread::sleep(Duration::from_micros(200));
+                        }
+                    }
+                });
+                for Due { number, status, holds, bodiless } in all {
+                    let answer = if bodiless { client.head() } else { client.response() };
+                    let right = answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.contains(&holds);
+                    assert!(right, "{io:?}: seed {seed}: request {number}: {status} {holds:?}, got {answer:?}");
+                }
+            });
+            assert!(client.silent_for(Duration::from_millis(20)), "{io:?}: seed {seed}: nothing follows");
+        }
+    });
+}
