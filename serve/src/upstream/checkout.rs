@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use anygate_shard::net::Address;
 use anygate_shard::{Close, SocketId};
 
 use crate::connection::reader::Reader;
@@ -15,6 +16,8 @@ use crate::upstream::pool::Pool;
 pub(crate) struct Link {
     /// Its receiving half.
     pub(crate) reader: Rc<RefCell<Reader>>,
+    /// Where it leads.
+    pub(crate) address: Address,
 }
 
 /// A connection in use.

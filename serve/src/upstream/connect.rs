@@ -48,7 +48,7 @@ pub(crate) async fn acquire(
                 server.cells.upstream_connects.add(1);
                 pool.reached(at);
                 let reader = Reader::new(server.shard.clone(), Wire::Plain(socket), Side::Upstream, Bytes::empty());
-                let link = Link { reader: Rc::new(RefCell::new(reader)) };
+                let link = Link { reader: Rc::new(RefCell::new(reader)), address: addresses[at].clone() };
                 return Ok(Checkout::new(server, pool, link, false));
             }
             Err(kind) => {

@@ -148,6 +148,7 @@ impl Pool {
     fn know(&self, addresses: Vec<Address>) {
         if **self.addresses.borrow() != *addresses {
             self.good.set(0);
+            self.failed.set(None);
             self.addresses.replace(addresses.into());
         }
     }
@@ -180,6 +181,11 @@ impl Pool {
         self.failed.get().is_some_and(|since| now - since < REST)
     }
 
+    /// Whether a connection still leads to this endpoint: its name may mean other addresses by now.
+    fn leads_here(&self, link: &Link) -> bool {
+        self.addresses.borrow().contains(&link.address)
+    }
+
     /// The connection that was used last, if it still lives.
     pub(crate) fn take(&self, server: &Server, cx: &mut Context<'_>) -> Option<Link> {
         loop {
@@ -188,16 +194,16 @@ impl Pool {
             server.shard.lane_remove(idle.expiry);
             // What arrived since, and its row was not told yet, is its end.
             match server.shard.poll_recv(idle.link.socket(), READS, Wake::of(cx)) {
-                Poll::Pending => return Some(idle.link),
-                Poll::Ready(_) => server.shard.close(idle.link.socket(), Close::Graceful),
+                Poll::Pending if self.leads_here(&idle.link) => return Some(idle.link),
+                _ => server.shard.close(idle.link.socket(), Close::Graceful),
             }
         }
     }
 
-    /// Lets a connection rest here, or closes it: there are enough, or it has ended.
+    /// Lets a connection rest here, or closes it: there are enough, it has ended, or it leads elsewhere by now.
     pub(crate) fn put(self: &Rc<Self>, server: &Server, link: Link) {
         let socket = link.socket();
-        if self.idle.borrow().len() >= self.keep.get() {
+        if self.idle.borrow().len() >= self.keep.get() || !self.leads_here(&link) {
             return server.shard.close(socket, Close::Graceful);
         }
         let lane = server.shard.lane(IDLE_TIMEOUT);

@@ -419,6 +419,28 @@ fn no_server_is_502_and_an_unresolved_one_503_until_it_is_resolved() {
 }
 
 #[test]
+fn a_name_that_moves_takes_its_requests_along() {
+    both(|io| {
+        let (old, new) = (Backend::answering(OK), Backend::answering(OK));
+        let gate = Gate::start(io, "routes: {/: \"http://name.invalid:80\"}\n");
+        let mut client = gate.client();
+        let mut get = |addresses: &[std::net::SocketAddr]| {
+            gate.order(Order::Resolved { key: "http://name.invalid:80".into(), addresses: addresses.into() });
+            for _ in 0..3 {
+                client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+                assert!(client.response().ends_with("ok"), "{io:?}");
+            }
+            let count = |backend: &Backend| std::iter::from_fn(|| (!backend.is_quiet()).then_some(())).count();
+            (count(&old), count(&new))
+        };
+        assert_eq!(get(&[old.address]), (3, 0), "{io:?}");
+        assert_eq!(get(&[old.address, new.address]), (3, 0), "{io:?}: what is kept still leads there");
+        assert_eq!(get(&[new.address]), (0, 3), "{io:?}: what is kept leads elsewhere");
+        assert_eq!((old.connections(), new.connections()), (1, 1), "{io:?}");
+    });
+}
+
+#[test]
 fn a_kept_connection_that_was_closed_meanwhile_is_not_used() {
     both(|io| {
         let backend = Backend::start(|served| {
