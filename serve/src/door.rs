@@ -43,7 +43,8 @@ impl Door {
         }
         let server = Rc::clone(&self.server);
         self.server.shard.spawn(async move {
-            while !server.is_drained() || server.control.send(Report::Drained(server.shard.index())).is_err() {
+            loop {
+                server.report_if_drained();
                 server.shard.sleep(LOOK).await;
             }
         });

@@ -17,6 +17,8 @@ const MARGIN: u32 = 4;
 /// Every shard's mailbox and the load it publishes. One for all shards.
 #[derive(Debug)]
 pub struct Peers {
+    /// Sockets that were handed over and that nobody has taken in yet.
+    moving: AtomicU32,
     shards: Vec<(Sender<Order>, AtomicU32)>,
 }
 
@@ -32,7 +34,8 @@ impl Peers {
     /// The shards, in their order.
     #[must_use]
     pub fn new(mailboxes: impl IntoIterator<Item = Sender<Order>>) -> Arc<Self> {
-        Arc::new(Self { shards: mailboxes.into_iter().map(|mailbox| (mailbox, AtomicU32::new(0))).collect() })
+        let moving = AtomicU32::new(0);
+        Arc::new(Self { moving, shards: mailboxes.into_iter().map(|mailbox| (mailbox, AtomicU32::new(0))).collect() })
     }
 
     /// The view of shard `own`; none where there is nobody else.
@@ -63,18 +66,33 @@ impl Neighbours {
         (own > above).then_some(lighter)
     }
 
+    /// Says that a socket was taken in, and counted where it is now.
+    pub fn arrived(&self) {
+        self.peers.moving.fetch_sub(1, Ordering::Release);
+    }
+
+    /// True while a socket is on its way from one shard to another.
+    #[must_use]
+    pub fn are_moving(&self) -> bool {
+        self.peers.moving.load(Ordering::Acquire) > 0
+    }
+
     /// Hands a socket over; gives it back when the other's mailbox is full.
     ///
     /// # Errors
     /// The socket and its peer.
     pub fn hand_over(&self, to: usize, socket: Socket, peer: Address, listener: u32) -> Result<(), (Socket, Address)> {
+        self.peers.moving.fetch_add(1, Ordering::Relaxed);
         match self.peers.shards[to].0.send(Order::Adopt { socket, peer, listener }) {
             Ok(()) => {
                 // Counted at once, so that a burst does not all go to one shard.
                 self.peers.shards[to].1.fetch_add(1, Ordering::Relaxed);
                 Ok(())
             }
-            Err(Order::Adopt { socket, peer, .. }) => Err((socket, peer)),
+            Err(Order::Adopt { socket, peer, .. }) => {
+                self.arrived();
+                Err((socket, peer))
+            }
             Err(_) => unreachable!("a mailbox gives back what it was given"),
         }
     }

@@ -66,6 +66,8 @@ pub struct Server {
     live: RefCell<Rc<Live>>,
     date: Cell<(u64, [u8; date::LEN])>,
     draining: Cell<bool>,
+    /// True when the control thread was told that nobody is left, and nobody came since.
+    drained: Cell<bool>,
     clients: Cell<usize>,
     idle_lane: Cell<LaneId>,
     /// Listeners that wait for a client to leave.
@@ -121,6 +123,7 @@ impl Server {
             date: Cell::new((u64::MAX, *date::PLACEHOLDER)),
             idle_lane: Cell::new(idle_lane),
             draining: Cell::new(false),
+            drained: Cell::new(false),
             clients: Cell::new(0),
             full: RefCell::default(),
             bench: RefCell::default(),
@@ -203,6 +206,7 @@ impl Server {
 
     pub(crate) fn client_came(&self) {
         self.cells.connections_accepted.add(1);
+        self.drained.set(false);
         self.count_clients(self.clients.get() + 1);
     }
 
@@ -266,10 +270,18 @@ impl Server {
         self.idle_lane.set(self.shard.lane(GRACE.min(self.live.borrow().plan.client.idle_timeout)));
     }
 
+    /// Tells the control thread, once, that nobody is left; again when another shard handed one over since.
+    pub(crate) fn report_if_drained(&self) {
+        if !self.drained.get() && self.is_drained() {
+            self.drained.set(self.control.send(Report::Drained(self.shard.index())).is_ok());
+        }
+    }
+
     /// True when a draining shard has no client left, nor one on its way in, nor an answer on its way out.
-    pub(crate) fn is_drained(&self) -> bool {
+    fn is_drained(&self) -> bool {
         let listens = || self.rows.borrow().iter().any(|(_, row)| matches!(row, Row::Listener(_)));
-        self.draining.get() && self.clients.get() == 0 && !listens() && self.shard.closing() == 0
+        let moving = || self.neighbours.as_ref().is_some_and(Neighbours::are_moving);
+        self.draining.get() && self.clients.get() == 0 && !listens() && !moving() && self.shard.closing() == 0
     }
 
     /// Bytes made here, in a lease where one is to be had.

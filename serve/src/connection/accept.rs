@@ -119,12 +119,19 @@ fn place(server: &Rc<Server>, socket: SocketId, peer: Address, listener: u32) {
     let Some((others, to)) = lighter else { return welcome(server, socket, peer, listener) };
     let Some(given) = server.shard.release(socket) else { return welcome(server, socket, peer, listener) };
     if let Err((socket, peer)) = others.hand_over(to, given, peer, listener) {
-        adopt(server, socket, peer, listener);
+        take_in(server, socket, peer, listener);
     }
 }
 
 /// Takes a client another shard handed over.
 pub(crate) fn adopt(server: &Rc<Server>, socket: Socket, peer: Address, listener: u32) {
+    take_in(server, socket, peer, listener);
+    if let Some(neighbours) = &server.neighbours {
+        neighbours.arrived();
+    }
+}
+
+fn take_in(server: &Rc<Server>, socket: Socket, peer: Address, listener: u32) {
     match server.shard.adopt(socket) {
         Ok(socket) => welcome(server, socket, peer, listener),
         Err(_) => {

@@ -241,7 +241,9 @@ impl Service for Desk {
                     }
                     state.phase == Phase::Draining && state.drained.iter().all(|drained| *drained)
                 };
-                if all {
+                // One that was handed to a shard that had said so is still served there: it says so again.
+                let left: u64 = control.cells().iter().map(|cells| cells.snapshot().connections_active()).sum();
+                if all && left == 0 {
                     control.stop("drained");
                 }
             }
