@@ -24,39 +24,57 @@ const BURST: usize = 16;
 /// timeout. The upstream's side is closed then; the result tells how to close the client's.
 pub async fn run(server: &Server, client: &Rc<RefCell<Reader>>, tunnel: Box<Tunnel>) -> Close {
     let (upstream, idle_timeout) = tunnel.opened();
-    let how = match upstream.reader() {
+    let ended = match upstream.reader() {
         Some(reader) => pump(server, client, reader, idle_timeout).await,
-        None => Close::Abort,
+        None => Ended::Cut,
     };
-    if how == Close::Abort {
+    if ended != Ended::Clean {
         upstream.abort();
     }
-    how
+    if ended == Ended::Cut { Close::Abort } else { Close::Graceful }
 }
 
-async fn pump(at: &Server, client: &RefCell<Reader>, server: &RefCell<Reader>, idle_timeout: Duration) -> Close {
+/// How a tunnel ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// Both sides said their end, and got all of the other's bytes.
+    Clean,
+    /// The server said its end and its bytes have left for the client, but it took no more of the client's.
+    Deaf,
+    /// Something may be missing, and both must know.
+    Cut,
+}
+
+async fn pump(at: &Server, client: &RefCell<Reader>, server: &RefCell<Reader>, idle_timeout: Duration) -> Ended {
     let shard = &at.shard;
     // What was read ahead of the client was counted then.
     let mut up = Direction::new(shard, client, server, Counts::Received(&at.cells.bytes_in));
     let mut down = Direction::new(shard, server, client, Counts::Queued(&at.cells.bytes_out));
     let mut silence = shard.deadline(idle_timeout);
     let mut allowed = idle_timeout;
+    let mut ended = Ended::Clean;
     poll_fn(|cx| {
         let mut moved = false;
-        for direction in [&mut up, &mut down] {
-            if direction.poll(cx, &mut moved).is_err() {
-                return Poll::Ready(Close::Abort);
+        if down.poll(cx, &mut moved).is_err() {
+            return Poll::Ready(Ended::Cut);
+        }
+        if up.poll(cx, &mut moved).is_err() {
+            // A server that is done answers what it gets with a reset. What it said before is the client's still.
+            if down.state == State::Open {
+                return Poll::Ready(Ended::Cut);
             }
+            up.state = State::Over;
+            ended = Ended::Deaf;
         }
         if up.is_over() && down.is_over() {
-            return Poll::Ready(Close::Graceful);
+            return Poll::Ready(ended);
         }
         // A side that is gone is not coming back: the other has a while to say its last words.
         let patience = if up.is_over() || down.is_over() { idle_timeout.min(LAST_WORDS) } else { idle_timeout };
         if moved || std::mem::replace(&mut allowed, patience) != patience {
             silence.reset(patience);
         }
-        silence.poll_expired(cx).map(|()| Close::Abort)
+        silence.poll_expired(cx).map(|()| Ended::Cut)
     })
     .await
 }
@@ -68,6 +86,8 @@ struct Direction<'a> {
     to: &'a RefCell<Reader>,
     state: State,
     counts: Counts<'a>,
+    /// What was queued when it was last looked.
+    behind: usize,
 }
 
 /// Which bytes of a direction are counted, and where.
@@ -92,7 +112,7 @@ struct Broken;
 
 impl<'a> Direction<'a> {
     fn new(shard: &'a Shard, from: &'a RefCell<Reader>, to: &'a RefCell<Reader>, counts: Counts<'a>) -> Self {
-        Self { shard, from, to, state: State::Open, counts }
+        Self { shard, from, to, state: State::Open, counts, behind: 0 }
     }
 
     fn is_over(&self) -> bool {
@@ -107,11 +127,13 @@ impl<'a> Direction<'a> {
                 State::Ending => 0,
                 State::Over => return Ok(()),
             };
-            let was_full = self.queued() > low_water;
+            // Whatever left meanwhile is progress, also of a peer that takes long for the rest.
+            let queued = self.to.borrow().wire().queued(self.shard);
+            *moved |= queued < std::mem::replace(&mut self.behind, queued);
             match self.to.borrow().wire().poll_sent(self.shard, low_water, Wake::of(cx)) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Err(_)) => return Err(Broken),
-                Poll::Ready(Ok(())) => *moved |= was_full,
+                Poll::Ready(Ok(())) => {}
             }
             if self.state == State::Ending {
                 self.state = State::Over;
@@ -136,10 +158,6 @@ impl<'a> Direction<'a> {
         }
         cx.waker().wake_by_ref();
         Ok(())
-    }
-
-    fn queued(&self) -> usize {
-        self.to.borrow().wire().queued(self.shard)
     }
 
     /// What was read ahead, then what comes; no bytes at the end, `None` when the connection broke.

@@ -167,3 +167,27 @@ fn a_reset_of_one_side_ends_the_other() {
         assert!(rest.is_empty() || rest == "[reset]", "{io:?}: {rest}");
     });
 }
+
+#[test]
+fn the_last_words_of_a_server_reach_a_client_that_talks_on() {
+    const SIZE: usize = 3_000_000;
+    both(|io| {
+        let backend = Backend::start(|served| {
+            served.head();
+            served.send(ANSWER.as_bytes());
+            served.bytes(2);
+            served.send(&vec![b'w'; SIZE]);
+        });
+        let gate = Gate::start(io, &backend.config());
+        let mut client = gate.client();
+        client.send(ASK);
+        client.head();
+        client.send(b"go");
+        // The server is gone soon: what comes now it answers with a reset.
+        for _ in 0..20 {
+            std::thread::sleep(Duration::from_millis(10));
+            client.send(b"more");
+        }
+        assert!(client.bytes(SIZE) == vec![b'w'; SIZE], "{io:?}");
+    });
+}
