@@ -17,15 +17,19 @@ const LOOK: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct Door {
     server: Rc<Server>,
+    /// The shard's own counts, as far as they were taken over.
     pauses: Cell<u64>,
     panics: Cell<u64>,
+    descriptors: Cell<u64>,
+    buffers: Cell<u64>,
 }
 
 impl Door {
     /// The door of `server`.
     #[must_use]
     pub fn new(server: Rc<Server>) -> Self {
-        Self { server, pauses: Cell::new(0), panics: Cell::new(0) }
+        let [pauses, panics, descriptors, buffers] = Default::default();
+        Self { server, pauses, panics, descriptors, buffers }
     }
 
     fn rows(&self, wanted: impl Fn(&Row) -> bool) -> Vec<u32> {
@@ -107,15 +111,17 @@ impl Service for Door {
     }
 
     fn turn_ended(&self) {
-        let (shard, cells) = (&self.server.shard, &self.server.cells);
-        let pauses = shard.cells().accept_pauses.get();
-        if pauses != self.pauses.replace(pauses) {
+        let (shard, cells) = (self.server.shard.cells(), &self.server.cells);
+        let more = |seen: &Cell<u64>, now: u64| now.wrapping_sub(seen.replace(now));
+        cells.descriptors_exhausted.add(more(&self.descriptors, shard.out_of_descriptors.get()));
+        cells.buffers_exhausted.add(more(&self.buffers, shard.out_of_buffers.get()));
+        if more(&self.pauses, shard.accept_pauses.get()) > 0 {
             self.server.accepting_paused();
         }
-        let panics = shard.cells().panics.get();
-        if panics != self.panics.replace(panics) {
-            cells.panics.add(1);
-            let _ = self.server.control.send(Report::Panicked(shard.index()));
+        let panics = more(&self.panics, shard.panics.get());
+        if panics > 0 {
+            cells.panics.add(panics);
+            let _ = self.server.control.send(Report::Panicked(self.server.shard.index()));
         }
     }
 }
