@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use anygate_shard::net::Address;
-use anygate_shard::{Class, Close, Wake};
+use anygate_shard::{Class, Close, Side, Wake};
 
 use crate::rig::Rig;
 
@@ -15,6 +15,7 @@ scripts!(
     accept_wakes_a_row,
     accept_works_on_a_unix_socket,
     an_accepted_socket_says_its_addresses,
+    a_listener_is_readable_while_somebody_waits,
     a_closed_listener_accepts_nobody,
     two_listeners_do_not_mix,
     a_listener_accepts_while_connections_live,
@@ -97,6 +98,21 @@ fn an_accepted_socket_says_its_addresses(rig: &Rig) {
     assert_eq!(bench.shard.local(accepted.socket).expect("open"), address);
     assert_eq!(bench.shard.peer(accepted.socket).expect("open"), accepted.peer);
     assert_ne!(accepted.peer, address);
+}
+
+fn a_listener_is_readable_while_somebody_waits(rig: &Rig) {
+    let bench = rig.bench();
+    let (listener, address) = rig.listen(&bench);
+    let ready = |wake| bench.shard.poll_ready(listener, Side::Read, wake);
+    assert!(ready(Wake::row(1)).is_pending());
+    rig.turn();
+    let _peer = rig.peer(&address);
+    rig.until("the row", || bench.probe.ready.borrow().contains(&1));
+    assert!(matches!(ready(Wake::row(1)), Poll::Ready(Ok(()))));
+    let _socket = rig.accept(&bench, listener);
+    assert!(ready(Wake::row(1)).is_pending(), "nobody waits any more");
+    let _another = rig.peer(&address);
+    let _socket = rig.accept(&bench, listener);
 }
 
 fn a_closed_listener_accepts_nobody(rig: &Rig) {

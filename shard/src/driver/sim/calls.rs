@@ -159,6 +159,11 @@ impl Calls {
 
     pub(crate) fn is_ready(&self, handle: i32, side: Side) -> bool {
         let mut network = self.world.network();
+        if handle & 1 == 1 {
+            let watches = self.watches.borrow();
+            let watch = watches.get((handle >> 1) as usize).and_then(Option::as_ref);
+            return side == Side::Read && watch.is_some_and(|watch| network.somebody_waits(watch.door));
+        }
         match side {
             Side::Read => network.readable(end(handle)),
             Side::Write => network.writable(end(handle)),

@@ -352,6 +352,11 @@ impl Network {
         self.addresses.remove(&name);
     }
 
+    /// Whether a connection waits to be accepted.
+    pub(crate) fn somebody_waits(&self, id: DoorId) -> bool {
+        !self.doors[id as usize].backlog.is_empty()
+    }
+
     pub(crate) fn door_address(&self, id: DoorId) -> Address {
         self.doors[id as usize].address.clone()
     }
