@@ -3,6 +3,8 @@
 //! A [`Shard`] is one thread. It owns its sockets, buffers, timers and tasks, and shares nothing on its hot path. What
 //! the kernel writes belongs to a socket's slot, never to a future, so a future may be dropped at any time.
 
+#[cfg(test)]
+mod anyorder;
 mod arena;
 mod block;
 mod bytes;

@@ -29,6 +29,8 @@ impl Default for LaneEntry {
 
 /// The most lanes of one shard.
 const MAX_LANES: usize = 1024;
+/// And how many of them are kept for the shard's own: the steps of a graceful close.
+const CLOSING_LANES: usize = 2;
 const NIL: u32 = u32::MAX;
 
 /// Who asked to be told.
@@ -73,7 +75,8 @@ impl Lanes {
         if let Some(at) = lanes.iter().position(|lane| lane.timeout == timeout && lane.closes == closes) {
             return LaneId(at as u16);
         }
-        assert!(lanes.len() < MAX_LANES, "at most {MAX_LANES} distinct timeouts");
+        let limit = if closes { MAX_LANES } else { MAX_LANES - CLOSING_LANES };
+        assert!(lanes.len() < limit, "at most {limit} distinct timeouts");
         lanes.push(Lane { timeout, closes, first: NIL, last: NIL });
         LaneId((lanes.len() - 1) as u16)
     }
@@ -169,6 +172,17 @@ mod tests {
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_close_finds_its_lane_however_many_timeouts_a_service_has() {
+        let lanes = Lanes::default();
+        for timeout in 0..(MAX_LANES - CLOSING_LANES) as u32 {
+            lanes.lane(timeout * MS, false);
+        }
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| lanes.lane(MS / 2, false))).is_err());
+        lanes.lane(MS, true);
+        lanes.lane(2 * MS, true);
+    }
 
     #[test]
     fn rows_run_out_in_the_order_of_their_lane_and_removed_ones_do_not() {
