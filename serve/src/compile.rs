@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anygate_core::config::{Config, RouteEntry};
 use anygate_core::{Diagnostic, limits, nearest};
-use anygate_route::{self as route, Rule, StaticTarget, Table};
+use anygate_route::{self as route, Methods, Rule, StaticTarget, Table};
 
 use crate::action::Action;
 use crate::action::echo::Echo;
@@ -161,6 +161,15 @@ fn compile_action(
                 }
             }
         }
+        route::Action::Proxy(_) if names_connect(&rule.methods) => {
+            // A server behind is no proxy: it would get a target that CONNECT cannot have (RFC 9110 §9.3.6).
+            findings.push(
+                Diagnostic::error("a `CONNECT` request cannot be sent to a server behind")
+                    .at(rule.head.span, "names it")
+                    .help("leave `CONNECT` out; a WebSocket comes as `GET`"),
+            );
+            None
+        }
         route::Action::Proxy(targets) => {
             match Proxy::compile(targets, &entry.action, &config.proxy_for(entry), &config.upstreams) {
                 Ok(proxy) => Some(Action::Proxy(Box::new(proxy))),
@@ -182,6 +191,10 @@ fn no_front_page(files: &Files, rule: &Rule, target: &StaticTarget) -> Option<Di
             .note("`/` gets 404, and so does every deep link")
             .help("build the site first, name the folder that has `index.html`, or set `static.index`")
     })
+}
+
+fn names_connect(methods: &Methods) -> bool {
+    matches!(methods, Methods::Named(names) if names.iter().any(|name| name == "CONNECT"))
 }
 
 /// What would be right for a path that is refused: a name that is like it, or where it starts.
@@ -298,6 +311,12 @@ mod tests {
         assert!(compiled(good).plan.is_some());
         let bad = compiled(&good.replace("200", "201"));
         assert!(bad.plan.is_none() && bad.diagnostics[0].is_error());
+    }
+
+    #[test]
+    fn connect_is_for_no_server_behind() {
+        let compiled = compiled("routes:\n  GET CONNECT /a: http://127.0.0.1:9\n  CONNECT /b: FORBIDDEN\n");
+        assert_eq!(messages(&compiled), ["a `CONNECT` request cannot be sent to a server behind"]);
     }
 
     #[test]
