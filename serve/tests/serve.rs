@@ -19,5 +19,7 @@ mod files;
 mod proxy;
 #[path = "serve/reviewed.rs"]
 mod reviewed;
+#[path = "serve/simulated.rs"]
+mod simulated;
 #[path = "serve/tunnel.rs"]
 mod tunnel;

@@ -134,11 +134,16 @@ impl Drop for Gate {
 
 /// Compiles a configuration that must be right.
 pub(crate) fn plan(yaml: &str, serial: u64) -> Plan {
+    plan_for(1, yaml, serial)
+}
+
+/// The same for one of several shards.
+pub(crate) fn plan_for(shards: usize, yaml: &str, serial: u64) -> Plan {
     let loaded = load_text("test.yml", yaml, &Env::new(), &[]);
     let show =
         |list: &[anygate_core::Diagnostic]| list.iter().map(|d| render(&loaded.sources, d, false)).collect::<String>();
     let config = loaded.config.as_ref().unwrap_or_else(|| panic!("{}", show(&loaded.diagnostics)));
-    let compiled = compile(config, &CompileEnv { shards: 1, descriptors: 10_000, serial });
+    let compiled = compile(config, &CompileEnv { shards, descriptors: 10_000, serial });
     compiled.plan.unwrap_or_else(|| panic!("{}", show(&compiled.diagnostics)))
 }
 
