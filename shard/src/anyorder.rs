@@ -2,18 +2,19 @@
 //! sockets of one shard, on each driver; `ANYGATE_CALLS_SEED` repeats one run, `ANYGATE_CALLS_RUNS` makes more of them.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::task::Poll;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::driver::Io;
 use crate::file::File;
+use crate::loopback::{drivers, with_server};
 use crate::mailbox;
-use crate::{
-    ArenaLimits, Bytes, Class, Close, Lease, Options, Park, Service, Shard, Side, SocketId, Wake, probe_uring,
-};
+use crate::{ArenaLimits, Bytes, Class, Close, Lease, Options, Park, Service, Shard, Side, SocketId, Wake};
 
 struct Deaf;
 
@@ -31,6 +32,10 @@ impl Service for Deaf {
 struct Dice(Cell<u64>);
 
 impl Dice {
+    fn new(seed: u64) -> Dice {
+        Dice(Cell::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1))
+    }
+
     fn roll(&self, sides: usize) -> usize {
         let mut state = self.0.get();
         state ^= state << 13;
@@ -106,7 +111,7 @@ impl Line {
 }
 
 fn run(io: Io, seed: u64) {
-    let dice = Dice(Cell::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1));
+    let dice = Dice::new(seed);
     let mut options = Options::new(0, io);
     options.submission_entries = [8, 64, 512][dice.roll(3)];
     options.completion_entries = [16, 128, 4096][dice.roll(3)].max(options.submission_entries * 2);
@@ -224,18 +229,117 @@ fn run(io: Io, seed: u64) {
     }
 }
 
+/// How many runs there are, and which seeds they have.
+fn seeds(usual: u64) -> std::ops::RangeInclusive<u64> {
+    let number = |name| std::env::var(name).ok().and_then(|text: String| text.parse::<u64>().ok());
+    match number("ANYGATE_CALLS_SEED") {
+        Some(seed) => seed..=seed,
+        None => 1..=number("ANYGATE_CALLS_RUNS").unwrap_or(usual),
+    }
+}
+
 #[test]
 fn any_order_of_calls_keeps_every_byte_and_gives_everything_back() {
-    let number = |name| std::env::var(name).ok().and_then(|text: String| text.parse::<u64>().ok());
-    let seeds = match number("ANYGATE_CALLS_SEED") {
-        Some(seed) => seed..=seed,
-        None => 1..=number("ANYGATE_CALLS_RUNS").unwrap_or(8),
-    };
-    let uring = probe_uring().is_ok().then_some(Io::Uring);
-    for seed in seeds {
-        for io in [Some(Io::Epoll), uring].into_iter().flatten() {
+    for seed in seeds(8) {
+        for io in drivers() {
             let told = std::panic::catch_unwind(|| run(io, seed));
             assert!(told.is_ok(), "{io}: again with ANYGATE_CALLS_SEED={seed}");
         }
     }
+}
+
+/// Sends back what comes, by calls in random order: some waits are begun and given up, for another that is waited for.
+async fn echo_somehow(shard: Shard, id: SocketId, dice: Dice) {
+    loop {
+        let class = Class::ALL[dice.roll(4)];
+        // A wait that is begun only.
+        poll_fn(|cx| {
+            let wake = Wake::of(cx);
+            match dice.roll(6) {
+                0 => {
+                    if let Poll::Ready(Ok(lease)) = shard.poll_recv(id, class, wake) {
+                        shard.queue(id, lease.freeze());
+                    }
+                }
+                1 => {
+                    let mut lease = Some(Lease::with_capacity(1 + dice.roll(5000)));
+                    if let Poll::Ready(Ok(lease)) = shard.poll_recv_into(id, &mut lease, wake) {
+                        shard.queue(id, lease.freeze());
+                    }
+                }
+                2 => drop(shard.poll_splice(id, id, 1 + dice.roll(9000), wake)),
+                3 => drop(shard.poll_ready(id, [Side::Read, Side::Write][dice.roll(2)], wake)),
+                4 => shard.flush_more(id),
+                _ => {}
+            }
+            Poll::Ready(())
+        })
+        .await;
+        if shard.in_pipe(id) > 0 || dice.roll(3) == 0 {
+            match shard.splice(id, id, 1 + dice.roll(300_000)).await {
+                Ok(moved) if moved > 0 => continue,
+                _ => break,
+            }
+        }
+        if dice.roll(5) == 0 && shard.readiness(id, Side::Read).await.is_err() {
+            break;
+        }
+        match shard.recv(id, class).await {
+            Ok(lease) if !lease.is_empty() => shard.queue(id, lease.freeze()),
+            _ => break,
+        }
+        if dice.roll(2) == 0 && shard.sent(id, dice.roll(2) * 50_000).await.is_err() {
+            break;
+        }
+    }
+    shard.close(id, Close::Graceful);
+}
+
+#[test]
+fn whatever_was_waited_for_before_the_present_wait_is_woken() {
+    for seed in seeds(6) {
+        for io in drivers() {
+            let dice = Dice::new(seed);
+            let few = [2, 3, 100][dice.roll(3)];
+            let change = move |options: &mut Options| {
+                options.arena = ArenaLimits { buffers: [few; 4], reserve: [0; 4] };
+                options.on_panic = |why| eprintln!("{why}");
+            };
+            let serve = move |shard: &Shard, id: SocketId| {
+                let dice = Dice::new(dice.roll(usize::MAX) as u64);
+                shard.spawn(echo_somehow(shard.clone(), id, dice));
+            };
+            with_server(io, change, serve, |address| {
+                let clients: Vec<_> =
+                    (1..=6).map(|number| thread::spawn(move || talk(address, seed + number))).collect();
+                let all = clients.into_iter().all(|client| client.join().is_ok());
+                assert!(all, "{io}: again with ANYGATE_CALLS_SEED={seed}");
+            });
+        }
+    }
+}
+
+/// A client that writes in pieces, with pauses, and expects all of it back.
+fn talk(address: SocketAddr, seed: u64) {
+    const LENGTH: usize = 400_000;
+    let dice = Dice::new(seed);
+    let mut stream_back = TcpStream::connect(address).unwrap();
+    stream_back.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut to = stream_back.try_clone().unwrap();
+    let writing = thread::spawn(move || {
+        let mut written = 0;
+        while written < LENGTH {
+            let piece = (1 + dice.roll([10, 3000, 100_000][dice.roll(3)])).min(LENGTH - written);
+            to.write_all(&stream(written, piece)).unwrap();
+            written += piece;
+            if dice.roll(4) == 0 {
+                thread::sleep(Duration::from_micros(dice.roll(800) as u64));
+            }
+        }
+        to.shutdown(Shutdown::Write).unwrap();
+    });
+    let mut got = Vec::new();
+    stream_back.read_to_end(&mut got).unwrap();
+    writing.join().unwrap();
+    assert!(got.len() == LENGTH && follows(&got, 0), "{} bytes came back", got.len());
 }

@@ -10,7 +10,7 @@ use crate::driver::Io;
 use crate::net::{Address, Bind, bind};
 use crate::{ArenaLimits, Bytes, Class, Close, Options, Pool, Service, Shard, SocketId, Wake, mailbox, probe_uring};
 
-fn drivers() -> Vec<Io> {
+pub(crate) fn drivers() -> Vec<Io> {
     let mut all = vec![Io::Epoll];
     if probe_uring().is_ok() {
         all.push(Io::Uring);
@@ -43,7 +43,7 @@ impl<F: Fn(&Shard, SocketId)> Service for Accepting<F> {
 }
 
 /// Runs a shard that gives each connection to `serve`, while `client` talks to it.
-fn with_server(
+pub(crate) fn with_server(
     io: Io,
     change: impl FnOnce(&mut Options) + Send + 'static,
     serve: impl Fn(&Shard, SocketId) + Send + 'static,
