@@ -29,6 +29,15 @@ pub(crate) struct Tasks {
     /// Tasks that woke themselves while running: polled next turn, so that they starve nobody.
     later: RefCell<VecDeque<u32>>,
     kept: RefCell<Vec<(Layout, Vec<NonNull<u8>>)>>,
+    /// Panics of futures while they were dropped, not yet asked for.
+    drop_panics: Cell<u64>,
+}
+
+/// Drops what a panic carried, which may panic again: then it is leaked.
+pub(crate) fn discard(panic: Box<dyn Any + Send>) {
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        std::mem::forget(again);
+    }
 }
 
 #[derive(Default)]
@@ -80,7 +89,13 @@ impl Tasks {
             ready: RefCell::default(),
             later: RefCell::default(),
             kept: RefCell::default(),
+            drop_panics: Cell::new(0),
         }
+    }
+
+    /// Futures that panicked while they were dropped, since the last call.
+    pub(crate) fn take_drop_panics(&self) -> u64 {
+        self.drop_panics.take()
     }
 
     /// Tasks alive.
@@ -173,10 +188,12 @@ impl Tasks {
         }));
         entered.set_task(None);
         slot.state.set(slot.state.get() & !RUNNING);
-        if let Err(panic) = &polled {
-            on_panic(&**panic);
+        let ended = !matches!(polled, Ok(Poll::Pending));
+        if let Err(panic) = polled {
+            on_panic(&*panic);
+            discard(panic);
         }
-        if !matches!(polled, Ok(Poll::Pending)) || slot.state.get() & CANCELLED != 0 {
+        if ended || slot.state.get() & CANCELLED != 0 {
             self.finish(index);
         }
         true
@@ -194,7 +211,10 @@ impl Tasks {
         let layout = unsafe {
             let layout = future.as_ref().layout;
             // A future that panics while it is dropped is as dropped as it will ever be.
-            let _ = catch_unwind(AssertUnwindSafe(|| (future.as_ref().drop)(future)));
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| (future.as_ref().drop)(future))) {
+                self.drop_panics.set(self.drop_panics.get() + 1);
+                discard(panic);
+            }
             layout
         };
         self.keep(layout, future.cast());
@@ -306,6 +326,35 @@ mod tests {
         tasks.spawn(async {});
         assert_eq!(run(&tasks, bell.instance()), (2, 1));
         assert_eq!(Rc::strong_count(&alive), 1);
+        bell.unregister();
+    }
+
+    /// Panics when it is dropped, and so does what that panic carries, and so on.
+    struct Bomb(u8);
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            if self.0 > 0 {
+                std::panic::panic_any(Bomb(self.0 - 1));
+            }
+        }
+    }
+
+    #[test]
+    fn a_panic_of_a_drop_ends_there_however_often_it_comes() {
+        let bell = Bell::register(None).unwrap();
+        let tasks = Tasks::new(bell.instance());
+        for _ in 0..2 {
+            tasks.spawn(async {
+                let _bomb = Bomb(3);
+                std::future::pending::<()>().await;
+            });
+        }
+        tasks.spawn(async { std::panic::panic_any(Bomb(3)) });
+        assert_eq!(run(&tasks, bell.instance()), (3, 1));
+        assert_eq!(tasks.live(), 2);
+        tasks.clear();
+        assert_eq!((tasks.live(), tasks.take_drop_panics()), (0, 2));
         bell.unregister();
     }
 

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::driver::Job;
+use crate::executor::discard;
 
 /// Jobs that may wait for a thread.
 const WAITING: usize = 4096;
@@ -101,7 +102,12 @@ impl<T> Drop for Reply<T> {
 pub(crate) fn job<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> (Job, Blocking<T>) {
     let state = Arc::new(Mutex::new(State::Running(None)));
     let reply = Reply(Arc::clone(&state));
-    let job = Box::new(move || reply.end(catch_unwind(AssertUnwindSafe(work)).map_err(|_| Gone)));
+    let job = Box::new(move || {
+        reply.end(catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
+            discard(panic);
+            Gone
+        }));
+    });
     (job, Blocking(state))
 }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::arena::{Arena, ArenaLimits, Class};
 use crate::counters::ShardCounters;
 use crate::driver::{Driver, Epoll, Io, Uring};
-use crate::executor::Tasks;
+use crate::executor::{Tasks, discard};
 use crate::lease::Lease;
 use crate::mailbox::Receiver;
 use crate::pool::{Blocking, Pool, job};
@@ -543,6 +543,7 @@ impl Inner {
 
     fn publish(&self) {
         self.counters.turns.add(1);
+        self.counters.panics.add(self.tasks.take_drop_panics());
         self.counters.tasks.set(u64::from(self.tasks.live()));
         self.counters.sockets.set(u64::from(self.sockets.open.get()));
         self.counters.buffers.set(self.arena.out().saturating_sub(self.driver.lying_buffers()));
@@ -553,6 +554,7 @@ impl Inner {
         self.left.set(BYTES_PER_POLL);
         if let Err(panic) = catch_unwind(AssertUnwindSafe(call)) {
             self.panicked(&*panic);
+            discard(panic);
         }
     }
 
