@@ -322,7 +322,7 @@ fn run(seed: u64, personality: Personality, faults: Faults, dies: bool) -> Seen 
     let (control, reports) = mailbox::channel::<Report>(1024);
     let peers = Peers::new(orders.clone());
     let mut doors = Vec::new();
-    for index in 0..SHARDS {
+    for (index, orders) in orders.iter().enumerate() {
         let shard = Shard::simulated(&world, &options(index as u16)).unwrap();
         let server = Server::new(Parts {
             shard: shard.clone(),
@@ -334,7 +334,7 @@ fn run(seed: u64, personality: Personality, faults: Faults, dies: bool) -> Seen 
             peers: peers.around(index),
         });
         doors.push((shard, Door::new(Rc::clone(&server)), mailboxes.remove(0), server));
-        orders[index].send(Order::Listen { fd: listener.try_clone().unwrap(), number: 0 }).ok().unwrap();
+        orders.send(Order::Listen { fd: listener.try_clone().unwrap(), number: 0 }).ok().unwrap();
     }
     drop(listener);
     let clients = Shard::simulated(&world, &options(100)).unwrap();
@@ -343,8 +343,8 @@ fn run(seed: u64, personality: Personality, faults: Faults, dies: bool) -> Seen 
     back.spawn(behind(back.clone(), back_listener, dies));
     let logs: Vec<Rc<RefCell<Vec<Got>>>> = (0..CLIENTS).map(|_| Rc::default()).collect();
     let left = Rc::new(Cell::new(CLIENTS));
-    for number in 0..CLIENTS {
-        let (shard, to, log, left) = (clients.clone(), front_address.clone(), logs[number].clone(), left.clone());
+    for (number, log) in logs.iter().enumerate() {
+        let (shard, to, log, left) = (clients.clone(), front_address.clone(), Rc::clone(log), left.clone());
         clients.spawn(async move {
             let mut deadline = shard.deadline(Duration::from_secs(3600));
             let mut work = Box::pin(client(shard.clone(), to, number, log.clone()));
