@@ -33,11 +33,15 @@ pub(crate) struct Tasks {
     drop_panics: Cell<u64>,
 }
 
-/// Drops what a panic carried, which may panic again: then it is leaked.
-pub(crate) fn discard(panic: Box<dyn Any + Send>) {
-    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
-        std::mem::forget(again);
+/// Drops what a panic carried, which may panic again, and that again. What goes on so is leaked.
+pub(crate) fn discard(mut panic: Box<dyn Any + Send>) {
+    for _ in 0..8 {
+        match catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+            Ok(()) => return,
+            Err(again) => panic = again,
+        }
     }
+    std::mem::forget(panic);
 }
 
 #[derive(Default)]
