@@ -386,7 +386,7 @@ fn run(seed: u64, personality: Personality, faults: Faults, dies: bool) -> Seen 
                 let _ = order.send(Order::Install(Box::new(plan_for(SHARDS, &yaml, serial))));
             }
         }
-        if turns > 300_000 || trace && turns % 20_000 == 0 {
+        if turns > 300_000 || trace && turns.is_multiple_of(20_000) {
             for (at, log) in logs.iter().enumerate() {
                 eprintln!("client {at}: {:?}", log.borrow());
             }
