@@ -277,8 +277,9 @@ impl Conversation {
     }
 
     async fn tunnel(&mut self, live: &Rc<Live>, asked: &Asked, tunnel: Box<crate::upstream::Tunnel>) -> Then {
-        if self.switch(live, asked, &tunnel.response).is_err() {
-            return Then::End(Close::Abort);
+        if let Err(error) = self.switch(live, asked, &tunnel.response) {
+            self.refuse(live, error.status()).await;
+            return Then::End(Close::Graceful);
         }
         self.server().cells.tunnels.add(1);
         let how = tunnel::run(self.server(), &self.reader, tunnel).await;

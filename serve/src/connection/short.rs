@@ -27,8 +27,10 @@ pub(crate) fn arrive(server: &Rc<Server>, row: u32) {
             Poll::Pending => return place.rest(),
             Poll::Ready(Ok(lease)) if !lease.is_empty() => {
                 server.cells.bytes_in.add(lease.len() as u64);
-                if let Some(left) = answer(server, client, lease) {
-                    return place.converse(left);
+                match answer(server, client, lease) {
+                    Next::Stay => {}
+                    Next::Close => return place.leave(Close::Graceful),
+                    Next::Converse(left) => return place.converse(left),
                 }
             }
             Poll::Ready(Ok(_)) => return place.leave(Close::Graceful),
@@ -110,20 +112,32 @@ pub(crate) fn hurry(server: &Server, row: u32) {
     }
 }
 
-/// Answers every complete request in the lease that the short way can; what is left, with the first it cannot, is returned.
-fn answer(server: &Rc<Server>, client: &mut ClientRow, mut lease: Lease) -> Option<Lease> {
+/// What becomes of a connection once the short way did what it can.
+enum Next {
+    /// Everything is answered.
+    Stay,
+    /// The last answer said that it is the last.
+    Close,
+    /// What is left begins with a request for the long way.
+    Converse(Lease),
+}
+
+/// Answers every complete request in the lease that the short way can.
+fn answer(server: &Rc<Server>, client: &mut ClientRow, mut lease: Lease) -> Next {
     let live = server.live();
     let mut bench = server.bench.borrow_mut();
     let mut out = None;
     let mut used = 0;
     let short = !server.draining();
     let date = server.date();
-    while short && used < lease.len() {
+    let mut last = false;
+    while short && !last && used < lease.len() {
         let Some((ready, head_len)) = lookup(server, &live, &lease.filled()[used..], &mut bench) else { break };
         if client.served + 1 >= live.plan.client.max_requests || !copy(server, client, &ready, &date, &mut out) {
             break;
         }
         used += head_len;
+        last = ready.is_last();
         client.served += 1;
         server.cells.requests.add(1);
         server.cells.response(ready.status());
@@ -132,17 +146,20 @@ fn answer(server: &Rc<Server>, client: &mut ClientRow, mut lease: Lease) -> Opti
         server.cells.bytes_out.add(out.len() as u64);
         client.wire.queue(&server.shard, out.freeze());
     }
+    if last {
+        return Next::Close;
+    }
     if used == lease.len() && client.wire.queued(&server.shard) <= PIPELINE_QUEUED {
-        return None;
+        return Next::Stay;
     }
     drop(lease.split_to(used));
-    Some(lease)
+    Next::Converse(lease)
 }
 
 /// An answer that only wants its date.
 enum Ready<'l> {
-    /// A fixed one, compiled at load; its head alone for `HEAD`.
-    Image(&'l Image, bool),
+    /// A fixed one, compiled at load; its head alone for `HEAD`, and what it says of the connection.
+    Image(&'l Image, bool, Persistence),
     /// A small file in memory.
     File(Quick),
 }
@@ -151,7 +168,7 @@ impl Ready<'_> {
     #[inline]
     fn bytes(&self) -> &[u8] {
         match self {
-            Self::Image(image, head_only) => image.bytes(*head_only, Persistence::Implied),
+            Self::Image(image, head_only, persistence) => image.bytes(*head_only, *persistence),
             Self::File(file) => &file.bytes,
         }
     }
@@ -159,16 +176,20 @@ impl Ready<'_> {
     #[inline]
     fn date_offset(&self) -> usize {
         match self {
-            Self::Image(image, _) => image.date_offset(),
+            Self::Image(image, ..) => image.date_offset(),
             Self::File(file) => file.date_offset,
         }
     }
 
     fn status(&self) -> u16 {
         match self {
-            Self::Image(image, _) => image.status(),
+            Self::Image(image, ..) => image.status(),
             Self::File(file) => file.status,
         }
+    }
+
+    fn is_last(&self) -> bool {
+        matches!(self, Self::Image(_, _, Persistence::Close))
     }
 }
 
@@ -178,9 +199,7 @@ fn lookup<'l>(server: &Server, live: &'l Live, bytes: &[u8], bench: &mut Bench) 
     let Ok(Parsed::Complete(request)) = parse_request(bytes, &live.plan.client.limits, &mut bench.fields) else {
         return None;
     };
-    if !request.keep_alive
-        || request.version != Version::Http11
-        || request.upgrade
+    if request.upgrade
         || !request.body.is_empty()
         || matches!(request.form, TargetForm::Asterisk | TargetForm::Authority)
     {
@@ -192,8 +211,10 @@ fn lookup<'l>(server: &Server, live: &'l Live, bytes: &[u8], bench: &mut Bench) 
     let route = &live.plan.routes[rule as usize];
     let ready = match &route.action {
         _ if !route.filters.is_empty() => return None,
-        Action::Fixed(fixed) => Ready::Image(fixed.image(), request.is_head),
-        Action::Files(files) => {
+        Action::Fixed(fixed) => {
+            Ready::Image(fixed.image(), request.is_head, Persistence::of(request.version, request.keep_alive))
+        }
+        Action::Files(files) if request.keep_alive && request.version == Version::Http11 => {
             let captures = live.plan.table.captures(rule, view.path(), &bench.scratch);
             Ready::File(files.quick(&server.files, view, captures.tail(), server.shard.now())?)
         }
