@@ -30,8 +30,8 @@ impl Account {
         Ok(Self { processes: family(pid, &parents) })
     }
 
-    /// Processor time of all threads so far, user and kernel, helper threads of the kernel that work for the process
-    /// included.
+    /// Processor time of all threads alive, user and kernel, helper threads of the kernel that work for the process
+    /// included. A thread that ends while it is asked counts no more.
     ///
     /// # Errors
     /// A process is gone.
@@ -39,7 +39,10 @@ impl Account {
         let mut sum = Duration::ZERO;
         for pid in &self.processes {
             for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-                sum += thread(&task?.path())?;
+                match thread(&task?.path()) {
+                    Err(error) if is_gone(&error) => {}
+                    time => sum += time?,
+                }
             }
         }
         Ok(sum)
@@ -58,6 +61,12 @@ impl Account {
         }
         Ok(sum)
     }
+}
+
+/// Whether a thread ended between being listed and being asked: no such file, or no such process (ESRCH).
+fn is_gone(error: &io::Error) -> bool {
+    const ESRCH: i32 = 3;
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(ESRCH)
 }
 
 /// `pid`, its children, theirs, and so on.
