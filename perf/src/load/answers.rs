@@ -23,6 +23,10 @@ pub(super) struct Bench {
     limits: Limits,
     fields: Fields,
     twin: Option<Twin>,
+    /// What the answers are to.
+    asked: Asked,
+    /// Bytes of an answer whose length was known.
+    usual: usize,
 }
 
 /// The last answer that lay whole in one buffer. An answer with the same bytes but for its date is the same answer and
@@ -64,6 +68,16 @@ pub(super) struct Answers {
 }
 
 impl Answers {
+    /// Bytes that are still to come of an answer that has begun, as far as that is known; `None` between answers.
+    #[inline]
+    pub(super) fn rest(&self) -> Option<u64> {
+        match self.rest {
+            Rest::Head => None,
+            Rest::Length(length) => Some(length),
+            Rest::Chunked(_) | Rest::UntilClose => Some(u64::MAX),
+        }
+    }
+
     /// Takes in what came and calls `each` for every answer that ends in it.
     pub(super) fn feed(&mut self, input: &[u8], bench: &mut Bench, mut each: impl FnMut(Answer)) -> Result<(), Reject> {
         if self.partial.is_empty() {
@@ -125,7 +139,7 @@ impl Answers {
 
     /// Reads a head, and the whole answer where it lies complete. `None`: the head's end did not come yet.
     fn head(&mut self, left: &[u8], bench: &mut Bench, each: &mut impl FnMut(Answer)) -> Result<Option<usize>, Reject> {
-        let parsed = parse_response(left, &bench.limits, &mut bench.fields, Asked::Other)?;
+        let parsed = parse_response(left, &bench.limits, &mut bench.fields, bench.asked)?;
         let Parsed::Complete(response) = parsed else { return Ok(None) };
         let head = response.head_len as usize;
         if response.is_interim() {
@@ -141,6 +155,7 @@ impl Answers {
         };
         if let Rest::Length(length) = self.rest {
             let whole = head.saturating_add(usize::try_from(length).unwrap_or(usize::MAX));
+            bench.usual = whole;
             if whole <= left.len() {
                 self.finish(each);
                 bench.remember(&left[..whole], &response, answer);
@@ -159,6 +174,17 @@ impl Answers {
 }
 
 impl Bench {
+    /// For answers to requests of this method.
+    pub(super) fn new(method: &str) -> Self {
+        Self { asked: Asked::by(method.as_bytes()), ..Self::default() }
+    }
+
+    /// How long an answer is, by the last one that said so.
+    #[inline]
+    pub(super) fn usual(&self) -> usize {
+        self.usual
+    }
+
     fn remember(&mut self, bytes: &[u8], response: &Response, answer: Answer) {
         if bytes.len() <= LONGEST_TWIN {
             let date = self.fields.first(Known::Date).map(|field| field.value);

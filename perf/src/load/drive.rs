@@ -1,46 +1,59 @@
-//! How a closed loop is driven: each connection asks, waits for all it is owed, and asks again.
+//! How a load is driven: what every connection does next, and what time it is.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::task::Poll;
+use std::thread;
 use std::time::Duration;
 
-use anygate_shard::{Address, Bytes, Class, Close, Options, Park, Service, Shard, SocketId, Tick, Wake, mailbox};
+use anygate_proto::Reject;
+use anygate_shard::mailbox::{self, Receiver};
+use anygate_shard::{Address, Close, Options, Park, Service, Shard, Tick, Wake};
 
-use super::answers::{Answer, Answers, Bench};
-use super::{Edge, Fault, Plan, Reuse, Tally};
+use super::answers::Bench;
+use super::line::{Fleet, Line};
+use super::{Edge, Fault, Pace, Phase, Plan, Reuse, Tally, Watch};
 
-/// An answer that takes longer than this is given up.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How often connections are looked at that stall or that could not be made.
-const ROUND: Duration = Duration::from_millis(100);
+/// All connections stand after this long, or the load begins without the others.
+const OPENING: Duration = Duration::from_secs(10);
+/// Connections that are made at a time in the beginning: a listener's queue holds no ten thousand.
+const OPENING_AT_ONCE: u32 = 256;
+/// How often connections are made anew that failed, and others are told how it goes.
+const ROUND: Duration = Duration::from_millis(20);
+/// How often all connections are looked at.
+const INSPECTION: Duration = Duration::from_millis(250);
+/// A sleep ends so much late that the last part before a request is due is spent awake.
+const AWAKE: Duration = Duration::from_micros(100);
 
-pub(super) fn run(plan: &Plan, edge: &mut (dyn FnMut(Edge) + Send)) -> Result<Tally, String> {
+pub(super) fn run(plan: &Plan, watch: &Watch, edge: &mut (dyn FnMut(Edge) + Send)) -> Result<Tally, String> {
+    // Counted before this thread is pinned. On a single core, who waits awake keeps the server from answering.
+    let spins = thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
     let shard = shard(plan)?;
     let (_sender, mailbox) = mailbox::channel(1);
     let load = Load::new(&shard, plan);
-    load.start();
-    let turn_until = |end: Tick| {
-        loop {
-            let left = end - shard.stamp();
-            if left.is_zero() {
-                return;
-            }
-            shard.turn(&load, &mailbox, Park::AtMost(left.min(ROUND)));
-            load.look_around();
-        }
+    let drive = Drive { load: &load, mailbox: &mailbox, watch, spins };
+    watch.enter(Phase::Opening);
+    drive.until(shard.stamp() + OPENING, || load.has_opened());
+    watch.enter(Phase::WarmUp);
+    load.begin();
+    drive.until(shard.stamp() + plan.warm_up, || false);
+    let tally = if watch.is_stopped() {
+        Tally::new()
+    } else {
+        edge(Edge::Begin);
+        let begin = shard.stamp();
+        load.clear(begin);
+        watch.enter(Phase::Counting);
+        drive.until(begin + plan.duration, || false);
+        let end = shard.stamp();
+        edge(Edge::End);
+        load.result(end - begin, end)
     };
-    turn_until(shard.stamp() + plan.warm_up);
-    edge(Edge::Begin);
-    let begin = shard.stamp();
-    load.state.borrow_mut().tally.clear();
-    turn_until(begin + plan.duration);
-    let elapsed = shard.stamp() - begin;
-    edge(Edge::End);
+    watch.enter(Phase::Over);
     shard.shutdown();
-    let mut tally = load.state.borrow().tally.clone();
-    tally.elapsed = elapsed;
-    Ok(tally)
+    match shard.cells().panics.get() {
+        0 => Ok(tally),
+        _ => Err("the load panicked".to_owned()),
+    }
 }
 
 /// The runtime a plan asks for, on the calling thread.
@@ -50,159 +63,409 @@ pub(super) fn shard(plan: &Plan) -> Result<Shard, String> {
     Shard::new(&options).map_err(|error| format!("a shard for the load: {error}"))
 }
 
+struct Drive<'l> {
+    load: &'l Load<'l>,
+    mailbox: &'l Receiver<()>,
+    watch: &'l Watch,
+    spins: bool,
+}
+
+impl Drive<'_> {
+    /// Turns until it is `end` or `done`, or the load is stopped.
+    fn until(&self, end: Tick, done: impl Fn() -> bool) {
+        let shard = self.load.shard;
+        loop {
+            let now = shard.stamp();
+            if now >= end || done() || self.watch.is_stopped() {
+                return;
+            }
+            let due = self.load.due() - now;
+            let park = if self.spins && due <= AWAKE {
+                Park::Never
+            } else {
+                let awake = if self.spins { AWAKE } else { Duration::ZERO };
+                Park::AtMost(due.saturating_sub(awake).min(end - now).min(ROUND))
+            };
+            shard.turn(self.load, self.mailbox, park);
+            self.load.look_around(self.watch);
+        }
+    }
+}
+
 /// All connections of a load. A row is a connection.
 struct Load<'p> {
     shard: &'p Shard,
     target: Address,
-    reuse: Reuse,
-    depth: u32,
-    batch: Bytes,
+    per_request: bool,
+    patience: Duration,
     state: RefCell<State>,
 }
 
 struct State {
     lines: Vec<Line>,
+    fleets: Vec<Fleet>,
     bench: Bench,
-    tally: Tally,
+    roll: Roll,
     looked: Tick,
+    inspected: Tick,
 }
 
+/// Which lines are to be opened.
 #[derive(Default)]
-struct Line {
-    socket: Option<SocketId>,
-    connected: bool,
-    /// When each request that is not answered yet began, oldest first.
-    owed: VecDeque<Tick>,
-    answers: Answers,
-    /// The last answer is here; the end of the stream is due.
-    ending: bool,
+struct Roll {
+    /// Those that failed.
+    failed: Vec<u32>,
+    /// Those that were never opened: this one and all behind it.
+    unopened: u32,
+    /// How many are being opened for the first time.
+    opening: u32,
+}
+
+impl Roll {
+    /// A line stands, or could not be opened.
+    fn tried(&mut self, line: &mut Line) {
+        if !std::mem::replace(&mut line.tried, true) {
+            self.opening -= 1;
+        }
+    }
 }
 
 impl<'p> Load<'p> {
     fn new(shard: &'p Shard, plan: &Plan) -> Self {
+        let (mut lines, mut fleets) = (Vec::new(), Vec::new());
+        for group in plan.groups() {
+            fleets.push(Fleet::new(plan, group, lines.len() as u32));
+            lines.extend((0..group.connections).map(|_| Line::new(fleets.len() as u16 - 1)));
+        }
+        let now = shard.stamp();
         let state = State {
-            lines: (0..plan.connections).map(|_| Line::default()).collect(),
-            bench: Bench::default(),
-            tally: Tally::new(),
-            looked: shard.stamp(),
+            lines,
+            fleets,
+            bench: Bench::new(plan.method()),
+            roll: Roll::default(),
+            looked: now,
+            inspected: now,
         };
         Self {
             shard,
             target: Address::Ip(plan.target),
-            reuse: plan.reuse,
-            depth: plan.depth,
-            batch: Bytes::from(plan.request().repeat(plan.depth as usize)),
+            per_request: plan.reuse == Reuse::PerRequest,
+            patience: plan.patience,
             state: RefCell::new(state),
         }
     }
 
-    fn start(&self) {
+    /// Every connection stands, or failed once.
+    fn has_opened(&self) -> bool {
+        let state = self.state.borrow();
+        state.roll.opening == 0 && state.roll.unopened as usize == state.lines.len()
+    }
+
+    /// Starts the clocks of open loops.
+    fn begin(&self) {
         let state = &mut *self.state.borrow_mut();
         let now = self.shard.stamp();
-        for (row, line) in state.lines.iter_mut().enumerate() {
-            self.connect(row as u32, line, &mut state.tally, now);
+        for schedule in state.fleets.iter_mut().filter_map(|fleet| fleet.schedule.as_mut()) {
+            schedule.start(now);
         }
     }
 
-    /// Begins a connection; its first batch counts from now.
-    fn connect(&self, row: u32, line: &mut Line, tally: &mut Tally, now: Tick) {
-        *line = Line::default();
-        match self.shard.connect(&self.target) {
-            Ok(socket) => {
-                line.socket = Some(socket);
-                self.ask(line, now);
-                self.shard.wake(Wake::row(row));
-            }
-            Err(_) => tally.fault(Fault::Connect),
+    /// Begins to count: what waits to leave now leaves in the time that counts.
+    fn clear(&self, now: Tick) {
+        let state = &mut *self.state.borrow_mut();
+        for fleet in &mut state.fleets {
+            fleet.tally.clear();
+            fleet.tally.due = fleet.requests_due(now);
+        }
+        for line in &state.lines {
+            state.fleets[usize::from(line.fleet)].tally.bytes_out += self.queued(line) as u64;
         }
     }
 
-    /// Queues the next batch. On a connection that does not stand yet it leaves as soon as it does.
-    fn ask(&self, line: &mut Line, now: Tick) {
+    /// What was counted.
+    fn result(&self, elapsed: Duration, end: Tick) -> Tally {
+        let state = &mut *self.state.borrow_mut();
+        for line in &state.lines {
+            let bytes = &mut state.fleets[usize::from(line.fleet)].tally.bytes_out;
+            *bytes = bytes.saturating_sub(self.queued(line) as u64);
+        }
+        let mut tally = Tally::new();
+        for fleet in &mut state.fleets {
+            let due = fleet.requests_due(end);
+            let lines = &state.lines[fleet.first as usize..][..fleet.group.connections as usize];
+            let begun = match (&fleet.schedule, fleet.group.pace) {
+                (Some(schedule), Pace::Rate(_)) => schedule.taken(),
+                _ => lines.iter().map(|line| line.begun).sum::<u64>() * u64::from(fleet.group.depth),
+            };
+            fleet.tally.waiting = due.saturating_sub(begun);
+            fleet.tally.due = due - fleet.tally.due.min(due);
+            fleet.tally.elapsed = elapsed;
+            tally.add(&fleet.tally);
+        }
+        if state.fleets.len() > 1 {
+            tally.groups = state.fleets.iter().map(|fleet| fleet.tally.clone()).collect();
+        }
+        tally
+    }
+
+    fn queued(&self, line: &Line) -> usize {
+        line.socket.map_or(0, |socket| self.shard.queued(socket))
+    }
+
+    /// When the next request is due for which there is a connection.
+    fn due(&self) -> Tick {
+        let state = self.state.borrow();
+        let due = |fleet: &Fleet| match (&fleet.schedule, fleet.group.pace) {
+            (Some(schedule), Pace::Rate(_)) if !fleet.idle.is_empty() => schedule.next(),
+            (Some(schedule), Pace::Each(_)) => schedule.next(),
+            _ => Tick::MAX,
+        };
+        state.fleets.iter().map(due).min().unwrap_or(Tick::MAX)
+    }
+
+    /// Begins so many requests on a line, and its connection if it has none.
+    fn ask(&self, row: u32, line: &mut Line, fleet: &mut Fleet, roll: &mut Roll, began: Tick, count: u32) {
+        if line.owed.count() == 0 {
+            line.moved = self.shard.now();
+        }
+        line.owed.add(began, count);
+        match line.socket {
+            Some(socket) => fleet.send(self.shard, socket, count),
+            None => self.connect(row, line, fleet, roll),
+        }
+    }
+
+    /// Makes a connection and asks on it for what is owed.
+    fn connect(&self, row: u32, line: &mut Line, fleet: &mut Fleet, roll: &mut Roll) {
+        line.disconnected();
+        line.moved = self.shard.now();
+        let Ok(socket) = self.shard.connect(&self.target) else {
+            return self.give_up(row, line, fleet, roll, Fault::Connect);
+        };
+        line.socket = Some(socket);
+        // Of a pipeline that the server cut short.
+        let mut left = line.owed.count();
+        while left > 0 {
+            let count = left.min(fleet.group.depth);
+            fleet.send(self.shard, socket, count);
+            left -= count;
+        }
+        self.shard.wake(Wake::row(row));
+    }
+
+    /// Ends a connection with all that is owed on it. The line goes on a little later.
+    fn give_up(&self, row: u32, line: &mut Line, fleet: &mut Fleet, roll: &mut Roll, fault: Fault) {
+        roll.tried(line);
+        fleet.tally.fault(fault, u64::from(line.owed.forgive().max(1)));
+        fleet.tally.bytes_out = fleet.tally.bytes_out.saturating_sub(self.queued(line) as u64);
         if let Some(socket) = line.socket {
-            line.owed.extend(std::iter::repeat_n(now, self.depth as usize));
-            self.shard.queue(socket, self.batch.clone());
-        }
-    }
-
-    /// Ends a connection and leaves its line for [`look_around`](Self::look_around).
-    fn give_up(&self, line: &mut Line, tally: &mut Tally, fault: Fault) {
-        tally.fault(fault);
-        if let Some(socket) = line.socket.take() {
             self.shard.close(socket, Close::Abort);
         }
+        line.disconnected();
+        roll.failed.push(row);
     }
 
     /// Takes what came on a connection.
     fn receive(&self, row: u32, state: &mut State) {
-        let State { lines, bench, tally, .. } = state;
-        let line = &mut lines[row as usize];
+        let State { lines, fleets, bench, roll, .. } = state;
+        let Some(line) = lines.get_mut(row as usize) else { return };
+        let fleet = &mut fleets[usize::from(line.fleet)];
         while let Some(socket) = line.socket {
             if !line.connected {
                 match self.shard.poll_connected(socket, Wake::row(row)) {
                     Poll::Pending => return,
-                    Poll::Ready(Err(_)) => return self.give_up(line, tally, Fault::Connect),
+                    Poll::Ready(Err(_)) => return self.give_up(row, line, fleet, roll, Fault::Connect),
                     Poll::Ready(Ok(())) => {
+                        roll.tried(line);
                         line.connected = true;
-                        tally.connects += 1;
+                        fleet.tally.connects += 1;
                     }
                 }
             }
-            match self.shard.poll_recv(socket, Class::Head, Wake::row(row)) {
+            match self.shard.poll_recv(socket, line.class(bench.usual()), Wake::row(row)) {
                 Poll::Pending => return,
-                Poll::Ready(Err(_)) => return self.give_up(line, tally, Fault::Reset),
-                Poll::Ready(Ok(lease)) if lease.is_empty() => {
-                    if let Some(answer) = line.answers.end() {
-                        self.answered(line, tally, answer, self.shard.stamp());
-                    }
-                    if !line.owed.is_empty() {
-                        return self.give_up(line, tally, Fault::Ended);
-                    }
-                    self.shard.close(socket, Close::Graceful);
-                    self.connect(row, line, tally, self.shard.stamp());
-                    return;
-                }
-                Poll::Ready(Ok(lease)) => {
+                Poll::Ready(Ok(lease)) if !lease.is_empty() => {
                     let now = self.shard.stamp();
-                    tally.bytes_in += lease.len() as u64;
-                    let mut answers = std::mem::take(&mut line.answers);
-                    let read = answers.feed(lease.filled(), bench, |answer| self.answered(line, tally, answer, now));
-                    line.answers = answers;
-                    if read.is_err() {
-                        return self.give_up(line, tally, Fault::Malformed);
+                    line.moved = now;
+                    fleet.tally.bytes_in += lease.len() as u64;
+                    if self.read(line, &mut fleet.tally, bench, lease.filled(), now).is_err() {
+                        return self.give_up(row, line, fleet, roll, Fault::Malformed);
                     }
-                    if line.owed.is_empty() && !line.ending {
-                        self.ask(line, now);
+                    if line.leaving {
+                        self.ended(row, line, fleet, roll);
+                    } else {
+                        self.go_on(row, line, fleet, roll, now);
                     }
                 }
+                Poll::Ready(Err(_)) if !line.ending => return self.give_up(row, line, fleet, roll, Fault::Reset),
+                Poll::Ready(_) => return self.ended(row, line, fleet, roll),
             }
         }
     }
 
     #[inline]
-    fn answered(&self, line: &mut Line, tally: &mut Tally, answer: Answer, now: Tick) {
-        line.ending |= !answer.keep_alive || self.reuse == Reuse::PerRequest;
-        match line.owed.pop_front() {
-            None => tally.fault(Fault::Malformed),
-            Some(_) if !(200..300).contains(&answer.status) => tally.fault(Fault::Status),
-            Some(began) => tally.answered(now - began),
+    fn read(
+        &self,
+        line: &mut Line,
+        tally: &mut Tally,
+        bench: &mut Bench,
+        bytes: &[u8],
+        now: Tick,
+    ) -> Result<(), Reject> {
+        let Line { answers, owed, ending, leaving, .. } = line;
+        answers.feed(bytes, bench, |answer| {
+            *ending |= !answer.keep_alive || self.per_request;
+            *leaving |= answer.keep_alive && self.per_request;
+            match owed.settle() {
+                Some(began) => tally.answered(answer.status, now - began),
+                None => tally.fault(Fault::Malformed, 1),
+            }
+        })
+    }
+
+    /// A connection came to its end.
+    fn ended(&self, row: u32, line: &mut Line, fleet: &mut Fleet, roll: &mut Roll) {
+        let now = self.shard.stamp();
+        if let Some(answer) = line.answers.end() {
+            line.ending = true;
+            match line.owed.settle() {
+                Some(began) => fleet.tally.answered(answer.status, now - began),
+                None => fleet.tally.fault(Fault::Malformed, 1),
+            }
+        }
+        if line.owed.count() > 0 && !line.ending {
+            return self.give_up(row, line, fleet, roll, Fault::Ended);
+        }
+        fleet.tally.bytes_out = fleet.tally.bytes_out.saturating_sub(self.queued(line) as u64);
+        if let Some(socket) = line.socket {
+            self.shard.close(socket, Close::Graceful);
+        }
+        line.disconnected();
+        if line.owed.count() > 0 {
+            // The server said which answer was its last: the others are asked for anew, and still count from their start.
+            self.connect(row, line, fleet, roll);
+        }
+        self.go_on(row, line, fleet, roll, now);
+    }
+
+    /// What a line does next, if anything is to be done now.
+    fn go_on(&self, row: u32, line: &mut Line, fleet: &mut Fleet, roll: &mut Roll, now: Tick) {
+        let depth = fleet.group.depth;
+        let owed = line.owed.count();
+        if line.ending || (owed > 0 && (owed >= depth || line.socket.is_none())) {
+            return;
+        }
+        let opens = !self.per_request && line.socket.is_none();
+        match fleet.group.pace {
+            Pace::Answers if owed == 0 => self.ask(row, line, fleet, roll, now, depth),
+            Pace::Answers => {}
+            Pace::Rate(_) => {
+                if opens {
+                    self.connect(row, line, fleet, roll);
+                }
+                if !std::mem::replace(&mut line.idle, true) {
+                    fleet.idle.push_back(row);
+                }
+            }
+            Pace::Each(_) => {
+                let due = fleet.due(row, line);
+                if owed == 0 && due <= now {
+                    line.begun += 1;
+                    self.ask(row, line, fleet, roll, due, depth);
+                } else if opens {
+                    self.connect(row, line, fleet, roll);
+                }
+            }
         }
     }
 
-    /// Gives up what stalls and makes connections anew that could not be made.
-    fn look_around(&self) {
+    /// Opens lines for the first time.
+    fn open(&self, state: &mut State) {
+        let State { lines, fleets, roll, .. } = state;
+        let now = self.shard.now();
+        while roll.opening < OPENING_AT_ONCE && (roll.unopened as usize) < lines.len() {
+            let row = roll.unopened;
+            let line = &mut lines[row as usize];
+            roll.unopened += 1;
+            roll.opening += 1;
+            self.go_on(row, line, &mut fleets[usize::from(line.fleet)], roll, now);
+            if line.socket.is_none() {
+                roll.tried(line);
+            }
+        }
+    }
+
+    /// Begins what has come due.
+    fn dispatch(&self, state: &mut State) {
+        let State { lines, fleets, roll, .. } = state;
+        for fleet in fleets.iter_mut().filter(|fleet| fleet.schedule.is_some()) {
+            let now = self.shard.stamp();
+            if matches!(fleet.group.pace, Pace::Each(_)) {
+                while let Some(number) = fleet.take(now) {
+                    let row = fleet.first + (number % u64::from(fleet.group.connections)) as u32;
+                    let line = &mut lines[row as usize];
+                    if line.socket.is_some() || self.per_request {
+                        self.go_on(row, line, fleet, roll, now);
+                    }
+                }
+                continue;
+            }
+            while fleet.is_due(now) {
+                let Some(row) = fleet.idle.pop_front() else { break };
+                let line = &mut lines[row as usize];
+                line.idle = false;
+                if line.ending || (line.socket.is_none() && !self.per_request) {
+                    continue;
+                }
+                if let Some(began) = fleet.take(now).map(|number| fleet.at(number)) {
+                    self.ask(row, line, fleet, roll, began, 1);
+                }
+                if line.owed.count() < fleet.group.depth && line.socket.is_some() {
+                    line.idle = true;
+                    fleet.idle.push_back(row);
+                }
+            }
+        }
+    }
+
+    /// Lets lines go on that failed, gives up what stalls, and says how it goes.
+    fn look_around(&self, watch: &Watch) {
         let state = &mut *self.state.borrow_mut();
         let now = self.shard.now();
         if now - state.looked < ROUND {
             return;
         }
         state.looked = now;
-        for (row, line) in state.lines.iter_mut().enumerate() {
-            if line.socket.is_some() && line.owed.front().is_some_and(|&began| now - began > PATIENCE) {
-                self.give_up(line, &mut state.tally, Fault::Stalled);
-            }
+        let (mut answers, mut faults, mut bytes) = (0, 0, 0);
+        for Fleet { tally, .. } in &state.fleets {
+            answers += tally.answers;
+            faults += tally.all_faults();
+            bytes += tally.bytes_in + tally.bytes_out;
+        }
+        watch.show(answers, faults, bytes);
+        let State { lines, fleets, roll, .. } = state;
+        for row in std::mem::take(&mut roll.failed) {
+            let line = &mut lines[row as usize];
             if line.socket.is_none() {
-                self.connect(row as u32, line, &mut state.tally, now);
+                self.go_on(row, line, &mut fleets[usize::from(line.fleet)], roll, now);
+            }
+        }
+        if now - state.inspected < INSPECTION {
+            return;
+        }
+        state.inspected = now;
+        for (row, line) in lines.iter_mut().enumerate() {
+            let Some(socket) = line.socket else { continue };
+            if line.connected && line.owed.count() == 0 && !line.ending {
+                continue;
+            }
+            let queued = self.shard.queued(socket);
+            if std::mem::replace(&mut line.queued, queued) != queued {
+                line.moved = now;
+            }
+            if now - line.moved > self.patience {
+                let fault = if line.connected { Fault::Stalled } else { Fault::Connect };
+                self.give_up(row as u32, line, &mut fleets[usize::from(line.fleet)], roll, fault);
             }
         }
     }
@@ -218,4 +481,10 @@ impl Service for Load<'_> {
     fn expired(&self, _row: u32) {}
 
     fn message(&self, (): ()) {}
+
+    fn turn_ended(&self) {
+        let state = &mut *self.state.borrow_mut();
+        self.open(state);
+        self.dispatch(state);
+    }
 }

@@ -6,6 +6,8 @@ use hdrhistogram::Histogram;
 
 /// The longest latency that is told apart: what is longer counts as this.
 const LONGEST: Duration = Duration::from_secs(60);
+/// An open loop holds its rate when this part of what was due was answered.
+const HELD: f64 = 0.99;
 
 /// What went wrong with a request or a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +21,7 @@ pub enum Fault {
     Ended,
     /// What came was no answer.
     Malformed,
-    /// The answer's status was not 2xx.
+    /// The answer's status was neither 2xx nor 3xx.
     Status,
     /// No answer came in time; the connection was given up.
     Stalled,
@@ -48,41 +50,100 @@ impl Fault {
 pub struct Tally {
     /// How long it counted.
     pub elapsed: Duration,
-    /// Whole 2xx answers.
+    /// Whole 2xx and 3xx answers.
     pub answers: u64,
     /// Connections made.
     pub connects: u64,
     /// Bytes received.
     pub bytes_in: u64,
-    /// Nanoseconds from a request's start to the end of its answer.
+    /// Bytes sent: what the kernel took.
+    pub bytes_out: u64,
+    /// Requests that came due; 0 in a closed loop.
+    pub due: u64,
+    /// Requests that were due at the end and had not begun, because every connection was busy.
+    pub waiting: u64,
+    /// Nanoseconds from a request's start to the end of its answer. In an open loop the start is when the request was due.
     pub latency: Histogram<u64>,
+    /// Each group's own tally, in the plan's order; empty when there is only one group.
+    pub groups: Vec<Tally>,
     faults: [u64; Fault::ALL.len()],
+    statuses: [u64; 6],
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Tally {
-    pub(super) fn new() -> Self {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
         let longest = u64::try_from(LONGEST.as_nanos()).unwrap_or(u64::MAX);
         let latency = Histogram::new_with_bounds(1, longest, 3).expect("the bounds are in order");
-        Self { elapsed: Duration::ZERO, answers: 0, connects: 0, bytes_in: 0, latency, faults: [0; 6] }
+        Self {
+            elapsed: Duration::ZERO,
+            answers: 0,
+            connects: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            due: 0,
+            waiting: 0,
+            latency,
+            groups: Vec::new(),
+            faults: [0; 6],
+            statuses: [0; 6],
+        }
     }
 
     /// Forgets everything: what came before does not count.
     pub(super) fn clear(&mut self) {
         self.latency.reset();
-        (self.answers, self.connects, self.bytes_in, self.faults) = (0, 0, 0, [0; 6]);
+        (self.answers, self.connects, self.bytes_in, self.bytes_out) = (0, 0, 0, 0);
+        (self.due, self.waiting, self.faults, self.statuses) = (0, 0, [0; 6], [0; 6]);
     }
 
+    /// Counts an answer. `status` is from 100 to 599.
     #[inline]
-    pub(super) fn answered(&mut self, after: Duration) {
-        self.answers += 1;
-        self.latency.saturating_record(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX));
+    pub(super) fn answered(&mut self, status: u16, after: Duration) {
+        self.statuses[usize::from(status / 100).min(5)] += 1;
+        if (200..400).contains(&status) {
+            self.answers += 1;
+            self.latency.saturating_record(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX));
+        } else {
+            self.fault(Fault::Status, 1);
+        }
     }
 
-    pub(super) fn fault(&mut self, fault: Fault) {
-        self.faults[fault as usize] += 1;
+    pub(super) fn fault(&mut self, fault: Fault, count: u64) {
+        self.faults[fault as usize] += count;
     }
 
-    /// How often this went wrong.
+    /// Adds what another load saw at the same time.
+    pub fn add(&mut self, other: &Self) {
+        self.elapsed = self.elapsed.max(other.elapsed);
+        self.answers += other.answers;
+        self.connects += other.connects;
+        self.bytes_in += other.bytes_in;
+        self.bytes_out += other.bytes_out;
+        self.due += other.due;
+        self.waiting += other.waiting;
+        // Both have the same bounds.
+        let _ = self.latency.add(&other.latency);
+        for (sum, count) in self.faults.iter_mut().zip(other.faults) {
+            *sum += count;
+        }
+        for (sum, count) in self.statuses.iter_mut().zip(other.statuses) {
+            *sum += count;
+        }
+        self.groups.resize_with(self.groups.len().max(other.groups.len()), Self::new);
+        for (sum, group) in self.groups.iter_mut().zip(&other.groups) {
+            sum.add(group);
+        }
+    }
+
+    /// How often this went wrong: requests that got no answer, or got this one.
     #[must_use]
     pub fn faults(&self, fault: Fault) -> u64 {
         self.faults[fault as usize]
@@ -94,10 +155,22 @@ impl Tally {
         self.faults.iter().sum()
     }
 
+    /// Answers of a class of status, 1 to 5.
+    #[must_use]
+    pub fn statuses(&self, class: usize) -> u64 {
+        self.statuses.get(class).copied().unwrap_or(0)
+    }
+
     /// Answers a second.
     #[must_use]
     pub fn rate(&self) -> f64 {
         self.answers as f64 / self.elapsed.as_secs_f64()
+    }
+
+    /// Whether an open loop was answered at its rate, up to a hundredth; a closed one always is.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.answers as f64 >= self.due as f64 * HELD
     }
 
     /// The latency that this part of all answers stayed within, in microseconds; `part` is from 0 to 1.
@@ -115,27 +188,54 @@ mod tests {
     fn quantiles_come_back_within_a_thousandth() {
         let mut tally = Tally::new();
         for microseconds in 1..=1000 {
-            tally.answered(Duration::from_micros(microseconds));
+            tally.answered(200, Duration::from_micros(microseconds));
         }
         for (part, expected) in [(0.5, 500.0), (0.99, 990.0), (1.0, 1000.0)] {
             let got = tally.latency_us(part);
             assert!((got / expected - 1.0).abs() <= 0.001, "p{part}: {got} for {expected}");
         }
-        tally.answered(Duration::from_secs(3600));
+        tally.answered(200, Duration::from_secs(3600));
         assert!((tally.latency_us(1.0) / 60e6 - 1.0).abs() <= 0.001, "longer than the longest counts as the longest");
     }
 
     #[test]
     fn faults_are_counted_by_kind_and_forgotten_with_the_warm_up() {
         let mut tally = Tally::new();
-        tally.fault(Fault::Reset);
-        tally.fault(Fault::Stalled);
-        tally.fault(Fault::Stalled);
+        tally.fault(Fault::Reset, 1);
+        tally.fault(Fault::Stalled, 2);
+        tally.answered(503, Duration::from_micros(1));
         let counts: Vec<_> = Fault::ALL.iter().map(|&fault| tally.faults(fault)).collect();
-        assert_eq!(counts, [0, 1, 0, 0, 0, 2]);
-        assert_eq!(tally.all_faults(), 3);
-        tally.answered(Duration::from_micros(1));
+        assert_eq!(counts, [0, 1, 0, 0, 1, 2]);
+        assert_eq!((tally.all_faults(), tally.statuses(5), tally.answers), (4, 1, 0));
+        tally.answered(302, Duration::from_micros(1));
+        assert_eq!((tally.answers, tally.statuses(3)), (1, 1));
         tally.clear();
-        assert_eq!((tally.all_faults(), tally.answers, tally.latency.len()), (0, 0, 0));
+        assert_eq!((tally.all_faults(), tally.answers, tally.latency.len(), tally.statuses(5)), (0, 0, 0, 0));
+    }
+
+    #[test]
+    fn what_two_loads_saw_adds_up() {
+        let (mut one, mut two) = (Tally::new(), Tally::new());
+        one.answered(200, Duration::from_micros(10));
+        two.answered(200, Duration::from_micros(30));
+        two.answered(404, Duration::from_micros(1));
+        two.fault(Fault::Connect, 3);
+        two.groups = vec![two.clone()];
+        (one.due, two.due, two.elapsed) = (5, 6, Duration::from_secs(1));
+        one.add(&two);
+        assert_eq!((one.answers, one.due, one.latency.len()), (2, 11, 2));
+        assert_eq!((one.faults(Fault::Connect), one.faults(Fault::Status), one.statuses(4)), (3, 1, 1));
+        assert_eq!((one.groups.len(), one.groups[0].answers), (1, 1));
+        assert!((one.latency.max() as f64 / 30_000.0 - 1.0).abs() < 0.001);
+    }
+
+    #[test]
+    fn a_rate_is_held_when_nearly_all_that_was_due_was_answered() {
+        let mut tally = Tally::new();
+        assert!(tally.is_held(), "a closed loop asks for no rate");
+        (tally.due, tally.answers) = (1000, 990);
+        assert!(tally.is_held());
+        tally.answers = 989;
+        assert!(!tally.is_held());
     }
 }

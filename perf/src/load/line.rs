@@ -1,0 +1,220 @@
+//! What a load knows of one connection, and of the connections that do the same.
+
+use std::collections::VecDeque;
+
+use anygate_shard::{Bytes, Class, Shard, SocketId, Tick};
+
+use super::answers::Answers;
+use super::schedule::Schedule;
+use super::{Group, Pace, Plan, Tally};
+
+/// Bodies are sent from one buffer of at most this many bytes.
+const BODY: u64 = 1 << 20;
+
+/// Requests of a connection that are not answered yet.
+#[derive(Debug, Default)]
+pub(super) struct Owed {
+    /// When they began, oldest first, and how many began then.
+    began: VecDeque<(Tick, u32)>,
+    count: u32,
+}
+
+impl Owed {
+    /// How many there are.
+    #[inline]
+    pub(super) fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Notes requests that begin.
+    #[inline]
+    pub(super) fn add(&mut self, began: Tick, count: u32) {
+        self.count += count;
+        self.began.push_back((began, count));
+    }
+
+    /// When the request began that is answered now; `None` when nobody asked.
+    #[inline]
+    pub(super) fn settle(&mut self) -> Option<Tick> {
+        let (began, count) = self.began.front_mut()?;
+        let began = *began;
+        *count -= 1;
+        if *count == 0 {
+            self.began.pop_front();
+        }
+        self.count -= 1;
+        Some(began)
+    }
+
+    /// Forgets all, and says how many these were.
+    pub(super) fn forgive(&mut self) -> u32 {
+        self.began.clear();
+        std::mem::take(&mut self.count)
+    }
+}
+
+/// One connection, and then the next one in its place.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    /// The fleet it belongs to.
+    pub(super) fleet: u16,
+    pub(super) socket: Option<SocketId>,
+    pub(super) connected: bool,
+    /// It has been open, or could not be opened.
+    pub(super) tried: bool,
+    /// The last answer is here.
+    pub(super) ending: bool,
+    /// And the server will not end the connection.
+    pub(super) leaving: bool,
+    /// It is in its fleet's list of those that may be asked.
+    pub(super) idle: bool,
+    pub(super) answers: Answers,
+    pub(super) owed: Owed,
+    /// When bytes last moved.
+    pub(super) moved: Tick,
+    /// Bytes that waited to leave when it was last looked at.
+    pub(super) queued: usize,
+    /// With [`Pace::Each`], how many batches have begun.
+    pub(super) begun: u64,
+}
+
+impl Line {
+    pub(super) fn new(fleet: u16) -> Self {
+        Self { fleet, ..Self::default() }
+    }
+
+    /// Forgets the connection, but not what is owed.
+    pub(super) fn disconnected(&mut self) {
+        self.socket = None;
+        (self.connected, self.ending, self.leaving) = (false, false, false);
+        self.answers = Answers::default();
+    }
+
+    /// The buffer that fits what comes next. `usual` is how long an answer was.
+    #[inline]
+    pub(super) fn class(&self, usual: usize) -> Class {
+        let expected =
+            self.answers.rest().unwrap_or_else(|| usual.saturating_mul(self.owed.count.max(1) as usize) as u64);
+        [Class::Head, Class::Tls].into_iter().find(|class| expected <= class.size() as u64).unwrap_or(Class::Bulk)
+    }
+}
+
+/// Connections that do the same.
+#[derive(Debug)]
+pub(super) struct Fleet {
+    /// The row of its first line.
+    pub(super) first: u32,
+    pub(super) group: Group,
+    /// When requests begin; none with [`Pace::Answers`].
+    pub(super) schedule: Option<Schedule>,
+    /// With [`Pace::Rate`]: those that may be asked; who has waited longest is asked first.
+    pub(super) idle: VecDeque<u32>,
+    pub(super) tally: Tally,
+    /// As many heads as fit a batch.
+    batch: Bytes,
+    /// Bytes of one head.
+    head: usize,
+    /// A piece of the body.
+    body: Bytes,
+    /// Bytes of the body.
+    upload: u64,
+}
+
+impl Fleet {
+    pub(super) fn new(plan: &Plan, group: Group, first: u32) -> Self {
+        let head = plan.request();
+        let schedule = match group.pace {
+            Pace::Answers => None,
+            Pace::Rate(rate) => Some(Schedule::new(rate)),
+            Pace::Each(apart) => Some(Schedule::new(f64::from(group.connections) / apart.as_secs_f64())),
+        };
+        Self {
+            first,
+            group,
+            schedule,
+            idle: VecDeque::new(),
+            tally: Tally::new(),
+            head: head.len(),
+            batch: Bytes::from(head.repeat(group.depth as usize)),
+            body: Bytes::from(vec![b'x'; plan.upload.min(BODY) as usize]),
+            upload: plan.upload,
+        }
+    }
+
+    /// Queues so many requests, at most a batch of them.
+    pub(super) fn send(&mut self, shard: &Shard, socket: SocketId, count: u32) {
+        self.tally.bytes_out += u64::from(count) * (self.head as u64 + self.upload);
+        if self.upload == 0 {
+            return shard.queue(socket, self.batch.slice(..count as usize * self.head));
+        }
+        for _ in 0..count {
+            shard.queue(socket, self.batch.slice(..self.head));
+            let mut left = self.upload;
+            while left > 0 {
+                let piece = left.min(self.body.len() as u64);
+                shard.queue(socket, self.body.slice(..piece as usize));
+                left -= piece;
+            }
+        }
+    }
+
+    /// When a request of this number is due.
+    pub(super) fn at(&self, number: u64) -> Tick {
+        self.schedule.as_ref().map_or(Tick::MAX, |schedule| schedule.at(number))
+    }
+
+    /// Whether the next request is due.
+    #[inline]
+    pub(super) fn is_due(&self, now: Tick) -> bool {
+        self.schedule.as_ref().is_some_and(|schedule| schedule.next() <= now)
+    }
+
+    /// Takes the next request if it is due: its number.
+    #[inline]
+    pub(super) fn take(&mut self, now: Tick) -> Option<u64> {
+        self.schedule.as_mut()?.take(now)
+    }
+
+    /// With [`Pace::Each`], when a line's next batch is due; never for others.
+    pub(super) fn due(&self, row: u32, line: &Line) -> Tick {
+        match (&self.schedule, self.group.pace) {
+            (Some(schedule), Pace::Each(_)) => {
+                schedule.at(u64::from(row - self.first) + line.begun * u64::from(self.group.connections))
+            }
+            _ => Tick::MAX,
+        }
+    }
+
+    /// Requests that have come due so far.
+    pub(super) fn requests_due(&self, now: Tick) -> u64 {
+        let due = self.schedule.as_ref().map_or(0, |schedule| schedule.due(now));
+        if matches!(self.group.pace, Pace::Each(_)) { due * u64::from(self.group.depth) } else { due }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_owed_is_settled_in_order() {
+        let mut owed = Owed::default();
+        owed.add(Tick::from_nanos(1), 2);
+        owed.add(Tick::from_nanos(5), 1);
+        let settled: Vec<_> = std::iter::from_fn(|| owed.settle()).map(Tick::as_nanos).collect();
+        assert_eq!(settled, [1, 1, 5]);
+        assert_eq!(owed.count(), 0);
+        owed.add(Tick::from_nanos(7), 3);
+        assert_eq!((owed.forgive(), owed.settle()), (3, None));
+    }
+
+    #[test]
+    fn a_buffer_is_as_large_as_what_is_expected() {
+        let mut line = Line::new(0);
+        assert_eq!(line.class(120), Class::Head);
+        assert_eq!(line.class(17_000), Class::Tls);
+        assert_eq!(line.class(10 << 20), Class::Bulk);
+        line.owed.add(Tick::ZERO, 16);
+        assert_eq!(line.class(1200), Class::Bulk, "sixteen answers come at once");
+    }
+}
