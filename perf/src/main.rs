@@ -11,10 +11,9 @@ use std::time::Duration;
 use anygate_perf::floor::Floor;
 use anygate_perf::load::{self, Fault, Plan, Reuse};
 use anygate_perf::machine::{self, Machine};
-use anygate_perf::peers::nginx;
 use anygate_perf::report::{self, Report};
 use anygate_perf::scenario::{Method, SCENARIOS, Scenario};
-use anygate_perf::subject::Subject;
+use anygate_perf::subject::{Duty, Found, Programs, Subject};
 use anygate_shard::{Io, limits, mailbox, probe_uring};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -37,12 +36,8 @@ enum Command {
 /// Measure all subjects in all scenarios, and write the report.
 #[derive(Debug, Args)]
 struct Bench {
-    /// AnyGate's binary; without it, only the others are measured
-    #[arg(long, value_name = "FILE")]
-    anygate: Option<PathBuf>,
-    /// nginx's binary, instead of the installed one
-    #[arg(long, value_name = "FILE")]
-    nginx: Option<PathBuf>,
+    #[command(flatten)]
+    programs: Programs,
     /// Only this scenario; may be given several times
     #[arg(long, value_name = "NAME")]
     scenario: Vec<String>,
@@ -181,7 +176,8 @@ fn bench(args: &Bench) -> Result<bool, String> {
     let mut outcomes = Vec::new();
     for scenario in scenarios(args)? {
         let mut progress = |line: &str| say(&mut io::stderr(), &format!("{}: {line}", scenario.name));
-        outcomes.push((scenario, scenario.run(&subjects, &method, &mut progress)?));
+        let able: Vec<_> = subjects.iter().filter(|subject| subject.can(&Duty::default())).cloned().collect();
+        outcomes.push((scenario, scenario.run(&able, &method, &mut progress)?));
     }
     let report = Report {
         date,
@@ -222,18 +218,9 @@ fn subjects(args: &Bench) -> Result<(Vec<Subject>, Vec<(String, String)>), Strin
         Ok(()) => drivers.push(Io::Uring),
         Err(why) => say(&mut io::stderr(), &format!("io_uring is not measured: {why}")),
     }
-    let mut versions = Vec::new();
-    let mut all: Vec<Subject> = drivers.iter().map(|&io| Subject::Floor(io)).collect();
-    if let Some(program) = &args.anygate {
-        versions.push(("anygate".to_owned(), machine::version(program)));
-        all.extend(drivers.iter().map(|&io| Subject::AnyGate { io, program: program.clone() }));
-    }
-    match nginx::find(args.nginx.as_deref()) {
-        Some(peer) => {
-            versions.push(("nginx".to_owned(), peer.version.clone()));
-            all.push(Subject::Nginx(peer));
-        }
-        None => say(&mut io::stderr(), "nginx is not measured: not found (cargo xtask bench --install-peers)"),
+    let Found { subjects: mut all, versions, left_out } = Found::here(&args.programs, &drivers);
+    for line in left_out {
+        say(&mut io::stderr(), &line);
     }
     for name in &args.subject {
         if !all.iter().any(|subject| subject.name() == name) {

@@ -1,7 +1,8 @@
 //! A server under test: a process that is started, awaited, and stopped.
 
+mod answer;
+
 use std::fs::{self, File};
-use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -9,11 +10,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub use answer::{Answer, all_same};
+
 use crate::account::Account;
 
 /// A server listens within this time, and ends within it after it was told to.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How often that is looked at.
+/// Lines of a file that are shown to a reader.
+const SHOWN_LINES: usize = 120;
+/// How often a server is looked at.
 const LOOK: Duration = Duration::from_millis(10);
 
 /// A folder for one server's files, removed in the end.
@@ -44,6 +49,80 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
+}
+
+/// How a server is started: a command line, and the files it reads.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Launch {
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// What is set in its environment.
+    pub environment: Vec<(&'static str, String)>,
+    /// Names in the server's folder, and texts.
+    pub files: Vec<(&'static str, String)>,
+    /// The cores it is pinned to by `taskset`; none where it pins itself.
+    pub pinned: Vec<usize>,
+}
+
+impl Launch {
+    /// The command line and the files, as a reader would type them; of long files, the beginning and the end.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let (program, arguments) = self.words();
+        let name = program.file_name().unwrap_or_default().to_string_lossy();
+        let environment = self.environment.iter().map(|(name, value)| format!("{name}={value}"));
+        let quoted = arguments
+            .iter()
+            .map(|word| if word.contains([' ', '"', '\'']) { format!("'{word}'") } else { word.clone() });
+        let mut text = environment.chain([name.into_owned()]).chain(quoted).collect::<Vec<_>>().join(" ");
+        for (name, file) in &self.files {
+            text.push_str(&format!("\n\n# --- {name}\n{}", shortened(file).trim_end()));
+        }
+        text
+    }
+
+    /// Writes the files, starts the server and waits until `address` takes connections.
+    ///
+    /// # Errors
+    /// A file cannot be written, or the server cannot be started; with what it printed.
+    pub fn start(&self, address: SocketAddr, folder: Folder) -> Result<Server, String> {
+        for (name, text) in &self.files {
+            let file = folder.path().join(name);
+            fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
+        }
+        let (program, arguments) = self.words();
+        let mut command = Command::new(program);
+        command.args(arguments).envs(self.environment.iter().map(|(name, value)| (name, value)));
+        Server::start(command, address, folder)
+    }
+
+    /// The program and its arguments, under `taskset` where that pins it.
+    fn words(&self) -> (PathBuf, Vec<String>) {
+        if self.pinned.is_empty() {
+            return (self.program.clone(), self.arguments.clone());
+        }
+        let words = ["-c".to_owned(), list(&self.pinned), self.program.display().to_string()];
+        ("taskset".into(), words.into_iter().chain(self.arguments.iter().cloned()).collect())
+    }
+}
+
+/// Cores as `taskset -c` and AnyGate's `--cores` take them: `0,2`.
+#[must_use]
+pub fn list(cores: &[usize]) -> String {
+    cores.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+/// At most [`SHOWN_LINES`] lines.
+fn shortened(text: &str) -> String {
+    let lines: Vec<_> = text.lines().collect();
+    if lines.len() <= SHOWN_LINES {
+        return text.to_owned();
+    }
+    let (first, last) = (&lines[..SHOWN_LINES / 2], &lines[lines.len() - SHOWN_LINES / 2..]);
+    let left_out = format!("# ... {} lines ...", lines.len() - first.len() - last.len());
+    [first, &[left_out.as_str()], last].concat().join("\n")
 }
 
 /// A server that runs until this is dropped.
@@ -92,26 +171,20 @@ impl Server {
         Account::of(self.child.id()).map_err(|error| format!("/proc: {error}"))
     }
 
-    /// The head of what it answers to `GET /`.
+    /// What it answers to a `GET`, read to the end.
     ///
     /// # Errors
-    /// It does not answer.
-    pub fn ask(&self) -> Result<String, String> {
-        let asked = || {
-            let mut stream = TcpStream::connect(self.address)?;
-            stream.set_read_timeout(Some(PATIENCE))?;
-            write!(stream, "GET / HTTP/1.1\r\nHost: {}\r\n\r\n", self.address)?;
-            let mut head = Vec::new();
-            let mut piece = [0; 1024];
-            while !head.windows(4).any(|end| end == b"\r\n\r\n") {
-                match stream.read(&mut piece)? {
-                    0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
-                    length => head.extend_from_slice(&piece[..length]),
-                }
-            }
-            Ok(String::from_utf8_lossy(&head).into_owned())
-        };
-        asked().map_err(|error: std::io::Error| format!("{}: {error}", self.address))
+    /// It does not answer, or not in HTTP.
+    pub fn ask(&self, path: &str) -> Result<Answer, String> {
+        answer::ask(self.address, path, None).map_err(|error| format!("GET {}{path}: {error}", self.address))
+    }
+
+    /// What it answers to a `POST` with a body of `length` bytes.
+    ///
+    /// # Errors
+    /// It does not take them, does not answer, or not in HTTP.
+    pub fn post(&self, path: &str, length: u64) -> Result<Answer, String> {
+        answer::ask(self.address, path, Some(length)).map_err(|error| format!("POST {}{path}: {error}", self.address))
     }
 
     /// What it printed so far.
@@ -152,6 +225,22 @@ mod tests {
     fn a_server_that_ends_at_once_is_an_error_with_what_it_printed() {
         let error = start("echo no such core; exit 3").unwrap_err();
         assert!(error.contains("no such core") && error.contains("exit status: 3"), "{error}");
+    }
+
+    #[test]
+    fn a_launch_is_shown_as_one_would_type_it() {
+        let launch = Launch {
+            program: "/usr/sbin/server".into(),
+            arguments: vec!["--say".to_owned(), "a b".to_owned()],
+            environment: vec![("THREADS", "1".to_owned())],
+            files: vec![("server.conf", (0..1000).map(|at| format!("line {at}\n")).collect())],
+            pinned: Vec::new(),
+        };
+        let shown = launch.shown();
+        assert!(shown.starts_with("THREADS=1 server --say 'a b'\n\n# --- server.conf\nline 0\n"), "{shown}");
+        assert!(shown.contains("# ... 880 lines ...") && shown.ends_with("line 999"), "{shown}");
+        let pinned = Launch { pinned: vec![0, 2], files: Vec::new(), ..launch };
+        assert_eq!(pinned.shown(), "THREADS=1 taskset -c 0,2 /usr/sbin/server --say 'a b'");
     }
 
     #[test]

@@ -1,60 +1,75 @@
-//! nginx: one worker, pinned, answering by `return`.
+//! nginx: workers pinned by its own setting, routes as exact locations.
 
-use std::fs;
-use std::net::SocketAddr;
-use std::path::Path;
-use std::process::Command;
+use std::fmt::Write;
 
-use super::Peer;
-use crate::server::{Folder, Server};
+use super::{Job, behind};
+use crate::server::Launch;
+use crate::subject::{Work, route};
 
-/// What it is configured with; `{listen}`, `{core_mask}` and `{folder}` are filled in.
-pub const FIXED: &str = include_str!("../../peers/nginx/fixed.conf");
+/// Asks for the version.
+pub(super) const VERSION: &[&str] = &["-v"];
 
-/// The installed nginx, or the one at `program`.
-#[must_use]
-pub fn find(program: Option<&Path>) -> Option<Peer> {
-    let program = program.map_or_else(|| super::find("nginx"), |path| Some(path.to_owned()))?;
-    let said = Command::new(&program).arg("-v").output().ok()?;
-    let said = String::from_utf8_lossy(&said.stderr).into_owned();
-    let version = said.trim().strip_prefix("nginx version: ")?.to_owned();
-    Some(Peer { program, version })
+const FIXED: &str = include_str!("../../peers/nginx/fixed.conf");
+const ROUTES: &str = include_str!("../../peers/nginx/routes.conf");
+const FILES: &str = include_str!("../../peers/nginx/files.conf");
+const PROXY: &str = include_str!("../../peers/nginx/proxy.conf");
+
+pub(super) fn version(said: &str) -> Option<&str> {
+    behind(said, "nginx version: nginx/")
 }
 
-/// Starts it on `listen`, its one worker on `core`.
-///
-/// # Errors
-/// It cannot be started; with what it printed.
-pub fn start(peer: &Peer, listen: SocketAddr, core: usize) -> Result<Server, String> {
-    let folder = Folder::new("nginx")?;
-    let file = folder.path().join("nginx.conf");
-    let text = configuration(listen, core, folder.path());
-    fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
-    let mut command = Command::new(&peer.program);
-    command.arg("-p").arg(folder.path()).arg("-c").arg(&file).args(["-e", "stderr"]);
-    Server::start(command, listen, folder)
+pub(super) fn launch(job: &Job<'_>) -> Launch {
+    let template = match job.duty.work {
+        Work::Fixed if job.duty.routes == 0 => FIXED,
+        Work::Fixed => ROUTES,
+        Work::Files { .. } => FILES,
+        Work::Proxy { .. } => PROXY,
+    };
+    // Several workers have a listener each, as AnyGate's shards have.
+    let reuseport = if job.cores.len() > 1 { " reuseport" } else { "" };
+    let text = job
+        .fill(template)
+        .replace("{core_masks}", &job.cores.iter().map(|&core| mask(core)).collect::<Vec<_>>().join(" "))
+        .replace("{reuseport}", reuseport);
+    let mut files = vec![("nginx.conf", text)];
+    if job.duty.routes > 0 {
+        files.push(("routes.conf", locations(job.duty.routes)));
+    }
+    let arguments = ["-p", &job.folder.display().to_string(), "-c", &job.file("nginx.conf"), "-e", "stderr"];
+    Launch { arguments: arguments.map(str::to_owned).to_vec(), files, ..Launch::default() }
 }
 
-/// The configuration for one run.
-#[must_use]
-pub fn configuration(listen: SocketAddr, core: usize, folder: &Path) -> String {
-    let mask = format!("1{}", "0".repeat(core));
-    FIXED
-        .replace("{listen}", &listen.to_string())
-        .replace("{core_mask}", &mask)
-        .replace("{folder}", &folder.display().to_string())
+/// A core as `worker_cpu_affinity` names it: a bit mask, the first core last.
+fn mask(core: usize) -> String {
+    format!("1{}", "0".repeat(core))
+}
+
+/// Sorted: old versions sort a list of locations in time that grows with the square of what is out of order.
+fn locations(count: usize) -> String {
+    let mut paths: Vec<_> = (0..count).map(route).collect();
+    paths.sort_unstable();
+    paths.iter().fold(String::new(), |mut text, path| {
+        let _ = writeln!(text, "location = {path} {{ return 200; }}");
+        text
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::subject::Duty;
 
     #[test]
-    fn every_place_is_filled_in() {
-        let text = configuration("127.0.0.1:8081".parse().unwrap(), 2, Path::new("/run/x"));
-        assert!(text.contains("listen 127.0.0.1:8081"));
-        assert!(text.contains("worker_cpu_affinity 100;"));
-        assert!(text.contains("pid /run/x/nginx.pid;"));
-        assert!(!text.contains("{listen}") && !text.contains("{core_mask}") && !text.contains("{folder}"));
+    fn workers_are_pinned_and_several_have_a_listener_each() {
+        let conf = |cores: &[usize]| {
+            let (duty, listen) = (Duty::default(), "127.0.0.1:8081".parse().unwrap());
+            launch(&Job { listen, cores, duty: &duty, folder: "/run/x".as_ref() }).files[0].1.clone()
+        };
+        let one = conf(&[2]);
+        assert!(one.contains("worker_processes 1;") && one.contains("worker_cpu_affinity 100;"), "{one}");
+        assert!(one.contains("listen 127.0.0.1:8081 backlog=4096;"), "{one}");
+        let two = conf(&[0, 1]);
+        assert!(two.contains("worker_processes 2;") && two.contains("worker_cpu_affinity 1 10;"), "{two}");
+        assert!(two.contains("backlog=4096 reuseport;"), "{two}");
     }
 }

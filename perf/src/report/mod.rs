@@ -77,7 +77,7 @@ impl Report {
         text.push_str("\n## Configurations\n");
         for (subject, port) in self.subjects.iter().zip(self.method.port..) {
             let listen = SocketAddr::from(([127, 0, 0, 1], port));
-            let shown = subject.configuration(listen, self.method.server_core, Duty::default());
+            let shown = subject.configuration(listen, self.method.server_core, &Duty::default());
             let _ = write!(text, "\n{}:\n\n```\n{}\n```\n", subject.name(), shown.trim_end());
         }
         text

@@ -42,7 +42,7 @@ pub(super) fn run(
     let mut idle = Idle { connections, subjects: Vec::new() };
     for (subject, port) in subjects.iter().zip(method.port..) {
         let listen = SocketAddr::from(([127, 0, 0, 1], port));
-        let server = subject.start(listen, method.server_core, Duty::default())?;
+        let server = subject.start(listen, method.server_core, &Duty::default())?;
         let account = server.account()?;
         let plan = Plan { core: Some(method.load_core), ..Plan::new(listen, method.load_io) };
         let mut seen = Vec::new();

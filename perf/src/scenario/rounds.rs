@@ -79,13 +79,13 @@ pub(super) fn run(
     method: &Method,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Rounds, String> {
-    let duty = Duty { close: load.reuse == Reuse::PerRequest };
+    let duty = Duty { close: load.reuse == Reuse::PerRequest, ..Duty::default() };
     let mut servers = Vec::new();
     let mut all = Vec::new();
     for (subject, port) in subjects.iter().zip(method.port..) {
         let listen = SocketAddr::from(([127, 0, 0, 1], port));
-        let server = subject.start(listen, method.server_core, duty)?;
-        let answer = server.ask().map_err(|error| format!("{}: {error}", subject.name()))?;
+        let server = subject.start(listen, method.server_core, &duty)?;
+        let answer = server.ask("/").map_err(|error| format!("{}: {error}", subject.name()))?.head;
         servers.push(server);
         all.push(Turns { name: subject.name(), answer, rounds: Vec::new() });
     }
