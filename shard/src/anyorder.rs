@@ -190,6 +190,11 @@ fn run(io: Io, seed: u64) {
             17 => drop(shard.poll_ready(line.id, [Side::Read, Side::Write][dice.roll(2)], wake)),
             18 => shard.flush_more(line.id),
             19 => shard.forget(line.id, Side::Read),
+            21 => {
+                if let Poll::Ready(Some(socket)) = shard.poll_release(line.id, wake) {
+                    line.id = shard.adopt(socket).unwrap();
+                }
+            }
             20 if dice.roll(10) == 0 => {
                 match dice.roll(6) {
                     0 => shard.close(line.id, Close::Abort),

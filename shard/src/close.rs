@@ -1,5 +1,6 @@
-//! How a socket ends: adopting, releasing, and the three steps of a graceful close.
+//! How a socket comes in from elsewhere, and how it ends: the three steps of a graceful close.
 //!
+//! Plain: what is queued leaves and takes the FIN along, in one segment where it is little.
 //! Graceful: what is queued leaves, a FIN follows, and what the peer still sends is discarded until it closes too or a
 //! limit is reached. Closing at once instead would answer the peer's late bytes with a reset, which destroys an answer
 //! that is still on its way. The slot stays until the last outstanding operation has completed.
@@ -46,18 +47,6 @@ impl Shard {
     /// The shard has no slot left (EMFILE).
     pub fn adopt(&self, socket: impl Into<Socket>) -> io::Result<SocketId> {
         self.0.take_in(socket.into(), flag::WRITABLE | flag::SHARED)
-    }
-
-    /// Gives a socket away, for another shard to adopt. `None`, and the socket stays, once anything was asked of it.
-    pub fn release(&self, id: SocketId) -> Option<Socket> {
-        let shard = &*self.0;
-        let slot = shard.sockets.get(id)?;
-        let asked = flag::ATTACHED | flag::DIRTY | flag::CONNECTING | flag::FIN_WANTED;
-        if slot.has(asked | flag::READ_ARMED | flag::WRITE_ARMED) || slot.with_held(|held| held.is_some()) {
-            return None;
-        }
-        let fd = shard.sockets.remove(id.index);
-        Some(shard.driver.socket(fd))
     }
 
     /// Sockets whose close has something left to do: bytes that must leave, or a peer that goes on sending and whose

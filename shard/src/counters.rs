@@ -28,6 +28,8 @@ pub struct ShardCounters {
     pub turns: Cell,
     /// Polls of tasks.
     pub polls: Cell,
+    /// Calls of the service for rows that had something to do.
+    pub rows: Cell,
     /// Tasks alive. Goes up and down; updated once a turn.
     pub tasks: Cell,
     /// Slots in use, listeners included. Goes up and down; updated once a turn.

@@ -27,6 +27,7 @@ pub mod net;
 mod out;
 mod pool;
 mod receive;
+mod release;
 mod send;
 mod shard;
 pub mod signals;

@@ -51,6 +51,12 @@ pub(crate) fn monotonic() -> Tick {
     Tick(at.0 * 1_000_000_000 + at.1)
 }
 
+/// Processor time the calling thread has used.
+pub(crate) fn thread_cpu() -> Duration {
+    let (seconds, nanoseconds) = read(libc::CLOCK_THREAD_CPUTIME_ID);
+    Duration::new(seconds, nanoseconds as u32)
+}
+
 /// Seconds since 1970-01-01 00:00:00 UTC by the coarse clock (a few milliseconds late at most).
 pub(crate) fn unix() -> u64 {
     read(libc::CLOCK_REALTIME_COARSE).0
@@ -64,7 +70,7 @@ pub fn wall_clock() -> (u64, u32) {
 
 fn read(clock: libc::clockid_t) -> (u64, u64) {
     let mut at = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `at` is a valid timespec the kernel fills; both clocks exist on every Linux.
+    // SAFETY: `at` is a valid timespec the kernel fills; all these clocks exist on every Linux.
     let rc = unsafe { libc::clock_gettime(clock, &raw mut at) };
     debug_assert_eq!(rc, 0);
     (u64::try_from(at.tv_sec).unwrap_or(0), u64::try_from(at.tv_nsec).unwrap_or(0))

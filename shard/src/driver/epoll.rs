@@ -52,7 +52,14 @@ impl Epoll {
     /// Closing a descriptor ends its registration only when it is the last one of its file. A listener shared with other
     /// shards would go on to take their wakes.
     pub(super) fn detach(&self, slot: &Slot) {
-        if slot.has(flag::SHARED) && slot.has(flag::ATTACHED) {
+        if slot.has(flag::SHARED) {
+            self.unwatch(slot);
+        }
+    }
+
+    /// Ends the registration of a descriptor that stays open.
+    pub(super) fn unwatch(&self, slot: &Slot) {
+        if slot.has(flag::ATTACHED) {
             let nothing = std::ptr::null_mut();
             // SAFETY: EPOLL_CTL_DEL takes no event.
             unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), libc::EPOLL_CTL_DEL, slot.fd.get(), nothing) };

@@ -76,6 +76,14 @@ impl Driver {
         }
     }
 
+    /// Processor time of this thread; `None` where nothing costs any.
+    pub(crate) fn cpu_time(&self) -> Option<Duration> {
+        match self {
+            Driver::Epoll(_) | Driver::Uring(_) => Some(time::thread_cpu()),
+            Driver::Sim(_) => None,
+        }
+    }
+
     /// Seconds since 1970.
     pub(crate) fn unix(&self) -> u64 {
         match self {
@@ -97,6 +105,15 @@ impl Driver {
     pub(crate) fn detach(&self, slot: &Slot) {
         match self {
             Driver::Epoll(epoll) => epoll.detach(slot),
+            Driver::Uring(_) | Driver::Sim(_) => {}
+        }
+    }
+
+    /// Ends watching a slot's descriptor, which lives on elsewhere.
+    pub(crate) fn unwatch(&self, slot: &Slot) {
+        match self {
+            Driver::Epoll(epoll) => epoll.unwatch(slot),
+            // Nothing is armed; a simulated stream forgets its owner when it is given away.
             Driver::Uring(_) | Driver::Sim(_) => {}
         }
     }
