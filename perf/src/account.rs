@@ -13,6 +13,17 @@ pub struct Account {
     processes: Vec<u32>,
 }
 
+/// One thread's time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Thread {
+    /// The kernel's number for it.
+    pub id: u32,
+    /// Its name; of a process with one thread, the program's.
+    pub name: String,
+    /// Its processor time.
+    pub time: Duration,
+}
+
 impl Account {
     /// The process `pid` and all that descend from it.
     ///
@@ -36,16 +47,26 @@ impl Account {
     /// # Errors
     /// A process is gone.
     pub fn processor(&self) -> io::Result<Duration> {
-        let mut sum = Duration::ZERO;
+        Ok(self.threads()?.iter().map(|thread| thread.time).sum())
+    }
+
+    /// The same, thread by thread.
+    ///
+    /// # Errors
+    /// A process is gone.
+    pub fn threads(&self) -> io::Result<Vec<Thread>> {
+        let mut found = Vec::new();
         for pid in &self.processes {
             for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-                match thread(&task?.path()) {
+                let task = task?.path();
+                let id = task.file_name().and_then(|name| name.to_str()?.parse().ok()).unwrap_or(0);
+                match thread(&task) {
                     Err(error) if is_gone(&error) => {}
-                    time => sum += time?,
+                    time => found.push(Thread { id, name: name(&task), time: time? }),
                 }
             }
         }
-        Ok(sum)
+        Ok(found)
     }
 
     /// Bytes of anonymous memory that the processes have touched and hold, each page shared among its holders: heap,
@@ -87,6 +108,11 @@ fn thread(path: &std::path::Path) -> io::Result<Duration> {
         Some(time) => Ok(time),
         None => ticks(&fs::read_to_string(path.join("stat"))?).ok_or_else(|| io::ErrorKind::InvalidData.into()),
     }
+}
+
+/// A thread's name; empty when the thread just ended.
+fn name(path: &std::path::Path) -> String {
+    fs::read_to_string(path.join("comm")).map(|name| name.trim_end().to_owned()).unwrap_or_default()
 }
 
 /// The first number of `schedstat`: nanoseconds on a processor.
@@ -158,5 +184,18 @@ mod tests {
             sum = std::hint::black_box(sum + 1);
         }
         assert!(account.memory().unwrap() > 64 << 10);
+    }
+
+    #[test]
+    fn a_thread_is_known_by_its_name() {
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::Builder::new().name("shard-7".into()).spawn(move || ended.recv().is_err()).unwrap();
+        let account = Account::of(std::process::id()).unwrap();
+        let begin = std::time::Instant::now();
+        while !account.threads().unwrap().iter().any(|thread| thread.name == "shard-7" && thread.id > 0) {
+            assert!(begin.elapsed() < Duration::from_secs(5));
+        }
+        drop(end);
+        assert!(thread.join().unwrap());
     }
 }

@@ -5,9 +5,10 @@ use std::process::Command;
 use std::time::SystemTime;
 
 use anygate_proto::date;
+use serde::{Deserialize, Serialize};
 
 /// The machine and what runs on it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Machine {
     /// The processor's name and how many of it there are.
     pub processor: String,

@@ -1,14 +1,23 @@
 //! What is measured, and what it is compared with.
 
+mod balance;
+mod entrants;
+mod files;
+mod goal;
 mod idle;
+mod outcome;
 mod rounds;
+mod table;
 
+use std::path::Path;
 use std::time::Duration;
 
 use anygate_shard::Io;
 
-pub use idle::Idle;
-pub use rounds::{Round, Rounds, Turns};
+pub use files::{FILES, write_files};
+pub use goal::{Against, Figure, Goal, Measure};
+pub use outcome::{Idle, Outcome, PEERS, QUANTILES, Resting, Rounds, Share, Shares, Turn, Turns};
+pub use table::SCENARIOS;
 
 use crate::load::Reuse;
 use crate::subject::Subject;
@@ -20,104 +29,145 @@ pub struct Scenario {
     pub name: &'static str,
     /// What it is, for a reader of the report.
     pub about: &'static str,
-    /// The work.
-    pub work: Work,
+    /// What is done.
+    pub kind: Kind,
+    /// How long.
+    pub pace: Pace,
+    /// Subjects whose names begin so are left out.
+    pub without: &'static [&'static str],
     /// What must hold.
     pub goals: &'static [Goal],
 }
 
-/// The work of a scenario.
+/// How often and how long a scenario's turns are.
 #[derive(Clone, Copy, Debug)]
-pub enum Work {
+pub struct Pace {
+    /// How often each entrant has its turn.
+    pub rounds: u32,
+    /// Seconds a turn counts.
+    pub seconds: f64,
+}
+
+/// What servers do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Give one answer to everything.
+    Fixed,
+    /// Send files.
+    Files,
+    /// Pass on to a server behind.
+    Proxy,
+}
+
+/// What is asked for, and on how many connections.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask {
+    /// What servers do.
+    pub task: Task,
+    /// The path.
+    pub path: &'static str,
+    /// Connections at a time.
+    pub connections: u32,
+    /// Requests in one write.
+    pub depth: u32,
+    /// How often a connection is used.
+    pub reuse: Reuse,
+    /// Bytes of each request's body.
+    pub upload: u64,
+}
+
+/// What is done in a scenario.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
     /// Requests in a closed loop.
-    Requests {
-        /// Connections at a time.
-        connections: u32,
-        /// Requests in one write.
-        depth: u32,
-        /// How often a connection is used.
-        reuse: Reuse,
+    Requests(Ask),
+    /// The same by servers with more and more routes.
+    Routes {
+        /// What is asked for.
+        ask: Ask,
+        /// How many routes servers have.
+        counts: &'static [usize],
     },
     /// Connections at rest after one request each.
     Idle {
         /// How many rest in the end.
         connections: usize,
     },
-}
-
-/// What must hold of a subject.
-#[derive(Clone, Copy, Debug)]
-pub struct Goal {
-    /// The subject's name.
-    pub subject: &'static str,
-    /// With whom it is compared; the figure itself is meant where there is nobody.
-    pub against: Option<&'static str>,
-    /// The most the ratio, or the figure, may be.
-    pub at_most: f64,
-}
-
-const fn goal(subject: &'static str, against: &'static str, at_most: f64) -> Goal {
-    Goal { subject, against: Some(against), at_most }
-}
-
-const fn bytes(subject: &'static str, at_most: f64) -> Goal {
-    Goal { subject, against: None, at_most }
-}
-
-/// All scenarios, in the order of the report.
-pub const SCENARIOS: &[Scenario] = &[
-    Scenario {
-        name: "fixed",
-        about: "A fixed answer without a body, 64 keep-alive connections, one request at a time on each",
-        work: Work::Requests { connections: 64, depth: 1, reuse: Reuse::KeepAlive },
-        goals: &[goal("anygate-epoll", "nginx", 1.0), goal("anygate-uring", "nginx", 1.0)],
+    /// Connections of two kinds over several threads.
+    Imbalance {
+        /// Heavy connections.
+        heavy: u32,
+        /// Requests a second on each of them.
+        heavy_rate: f64,
+        /// Light connections.
+        light: u32,
+        /// Requests a second on each of them.
+        light_rate: f64,
+        /// Threads that serve, each on a core of its own.
+        shards: usize,
     },
-    Scenario {
-        name: "pipelined",
-        about: "The same, pipelined: 16 requests in one write, the next 16 when all are answered",
-        work: Work::Requests { connections: 64, depth: 16, reuse: Reuse::KeepAlive },
-        goals: &[goal("anygate-epoll", "floor-epoll", 2.0), goal("anygate-uring", "floor-uring", 2.0)],
+    /// Requests in an open loop, at a part of what each entrant can do.
+    Paced {
+        /// What is asked for.
+        ask: Ask,
+        /// The part.
+        part: f64,
     },
-    Scenario {
-        name: "connect",
-        about: "A connection per request, 64 at a time, closed by the server",
-        work: Work::Requests { connections: 64, depth: 1, reuse: Reuse::PerRequest },
-        goals: &[],
+    /// Requests in an open loop, at the same rate for all.
+    Tail {
+        /// What is asked for.
+        ask: Ask,
+        /// Whose closed loop sets the rate; without it, the first entrant's.
+        of: &'static str,
+        /// The part of that.
+        part: f64,
+        /// Samples each entrant has over all rounds, at least.
+        samples: u64,
     },
-    Scenario {
-        name: "idle",
-        about: "15,000 connections at rest after one request each: anonymous memory a connection",
-        work: Work::Idle { connections: 15_000 },
-        goals: &[bytes("anygate-epoll", 400.0), bytes("anygate-uring", 400.0)],
-    },
-];
+}
 
 /// How everything is measured.
 #[derive(Clone, Debug)]
 pub struct Method {
-    /// How often each subject has its turn.
-    pub rounds: u32,
-    /// How long a turn counts.
-    pub duration: Duration,
+    /// How often each subject has its turn, instead of what a scenario says.
+    pub rounds: Option<u32>,
+    /// How long a turn counts, instead of what a scenario says.
+    pub duration: Option<Duration>,
     /// How long a turn runs before it counts.
     pub warm_up: Duration,
+    /// Connections and samples are cut down: a look whether everything works, whose figures mean nothing.
+    pub quick: bool,
     /// The core subjects run on.
     pub server_core: usize,
     /// The core the load runs on.
     pub load_core: usize,
     /// The load's driver.
     pub load_io: Io,
-    /// The first port; each subject has its own.
+    /// The first port; each server has its own.
     pub port: u16,
 }
 
-/// What a scenario came to.
-#[derive(Clone, Debug)]
-pub enum Outcome {
-    /// Rounds of requests.
-    Rounds(Rounds),
-    /// Memory at rest.
-    Idle(Idle),
+/// The most connections of a quick look.
+const QUICK_CONNECTIONS: u32 = 256;
+/// The most routes of a quick look.
+const QUICK_ROUTES: usize = 1_000;
+
+impl Method {
+    fn rounds(&self, pace: Pace) -> u32 {
+        self.rounds.unwrap_or(pace.rounds)
+    }
+
+    fn duration(&self, pace: Pace) -> Duration {
+        self.duration.unwrap_or(Duration::from_secs_f64(pace.seconds))
+    }
+
+    fn connections(&self, wanted: u32) -> u32 {
+        if self.quick { wanted.min(QUICK_CONNECTIONS) } else { wanted }
+    }
+
+    fn routes(&self, wanted: usize) -> usize {
+        if self.quick { wanted.min(QUICK_ROUTES) } else { wanted }
+    }
 }
 
 impl Scenario {
@@ -127,22 +177,30 @@ impl Scenario {
         SCENARIOS.iter().find(|scenario| scenario.name == name)
     }
 
-    /// Measures all subjects; `progress` is told what is going on, a line at a time.
+    /// Whether a subject of this name takes part.
+    #[must_use]
+    pub fn takes(&self, name: &str) -> bool {
+        !self.without.iter().any(|start| name.starts_with(start))
+    }
+
+    /// Measures all subjects that can do it; `files` holds what is sent where files are. `progress` is told what is going
+    /// on, a line at a time. `None`: nobody here can do it.
     ///
     /// # Errors
     /// A subject cannot be started or does not answer.
     pub fn run(
         &self,
         subjects: &[Subject],
+        files: &Path,
         method: &Method,
         progress: &mut dyn FnMut(&str),
-    ) -> Result<Outcome, String> {
-        match self.work {
-            Work::Requests { connections, depth, reuse } => {
-                let load = rounds::Load { connections, depth, reuse };
-                rounds::run(load, subjects, method, progress).map(Outcome::Rounds)
-            }
-            Work::Idle { connections } => idle::run(connections, subjects, method, progress).map(Outcome::Idle),
+    ) -> Result<Option<Outcome>, String> {
+        let subjects: Vec<&Subject> = subjects.iter().filter(|subject| self.takes(subject.name())).collect();
+        let stage = entrants::Stage { scenario: self, subjects: &subjects, files, method };
+        match self.kind {
+            Kind::Idle { connections } => idle::run(&stage, connections, progress),
+            Kind::Imbalance { .. } => balance::run(&stage, progress),
+            _ => rounds::run(&stage, progress),
         }
     }
 }
@@ -151,16 +209,35 @@ impl Scenario {
 mod tests {
     use super::*;
 
+    const SUBJECTS: &[&str] =
+        &["floor-epoll", "floor-uring", "relay-epoll", "relay-uring", "anygate-epoll", "anygate-uring"];
+
     #[test]
-    fn every_scenario_has_its_own_name_and_every_goal_its_subject() {
-        let subjects = ["floor-epoll", "floor-uring", "anygate-epoll", "anygate-uring", "nginx"];
+    fn every_scenario_has_its_own_name_and_every_goal_its_entrants() {
+        let known = |name: &str| {
+            let subject = name.split(',').next().unwrap_or_default();
+            SUBJECTS.contains(&subject) || PEERS.contains(&subject)
+        };
         for (at, scenario) in SCENARIOS.iter().enumerate() {
             assert!(SCENARIOS[..at].iter().all(|other| other.name != scenario.name));
             assert!(Scenario::named(scenario.name).is_some());
             for goal in scenario.goals {
-                assert!(subjects.contains(&goal.subject), "{}", goal.subject);
-                assert!(goal.against.is_none_or(|name| subjects.contains(&name)));
+                assert!(known(goal.entrant) && scenario.takes(goal.entrant), "{}", goal.entrant);
+                if let Against::Entrant(name) = goal.against {
+                    assert!(known(name) && scenario.takes(name), "{name}");
+                }
             }
         }
+    }
+
+    #[test]
+    fn a_tail_has_ten_rounds_and_a_million_samples() {
+        let tails = SCENARIOS.iter().filter_map(|scenario| match scenario.kind {
+            Kind::Tail { samples, .. } => Some((scenario.pace.rounds, samples)),
+            _ => None,
+        });
+        let tails: Vec<_> = tails.collect();
+        assert_eq!(tails.len(), 2);
+        assert!(tails.iter().all(|&(rounds, samples)| rounds >= 10 && samples >= 1_000_000));
     }
 }

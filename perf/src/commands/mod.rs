@@ -1,0 +1,5 @@
+//! What each command of the instrument does.
+
+pub(crate) mod bench;
+pub(crate) mod load;
+pub(crate) mod report;

@@ -1,0 +1,229 @@
+//! Every scenario and every goal: the one table.
+
+use super::{Ask, Goal, Kind, Pace, Scenario, Task};
+use crate::load::Reuse;
+
+/// A path, connections at a time, and everything else as most scenarios have it.
+const fn ask(task: Task, path: &'static str, connections: u32) -> Ask {
+    Ask { task, path, connections, depth: 1, reuse: Reuse::KeepAlive, upload: 0 }
+}
+
+const fn pace(rounds: u32, seconds: f64) -> Pace {
+    Pace { rounds, seconds }
+}
+
+const SHORT: Pace = pace(7, 0.8);
+const LONG: Pace = pace(5, 1.0);
+
+const FIXED: Ask = ask(Task::Fixed, "/", 64);
+const PROXY: Ask = ask(Task::Proxy, "/", 64);
+
+/// What takes long is measured without those whose limit is known already.
+const NO_FLOORS: &[&str] = &["floor", "relay"];
+/// A tail needs very many samples: one driver of AnyGate and the peers that can be the best.
+const TAIL: &[&str] = &["floor", "relay", "anygate-epoll", "caddy"];
+/// Only AnyGate.
+const GATE: &[&str] = &["floor", "relay", "nginx", "haproxy", "h2o", "caddy"];
+
+/// All scenarios, in the order of the report.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "fixed",
+        about: "A fixed answer without a body, 64 keep-alive connections, one request at a time on each",
+        kind: Kind::Requests(FIXED),
+        pace: SHORT,
+        without: &[],
+        goals: &[
+            Goal::cost("anygate-uring", "nginx", 0.85),
+            Goal::cost("anygate-uring", "floor-uring", 1.10),
+            Goal::cost("anygate-epoll", "nginx", 1.0),
+        ],
+    },
+    Scenario {
+        name: "pipelined",
+        about: "The same, pipelined: 16 requests in one write, the next 16 when all are answered",
+        kind: Kind::Requests(Ask { depth: 16, ..FIXED }),
+        pace: SHORT,
+        without: &[],
+        goals: &[Goal::cost("anygate-uring", "nginx", 0.20), Goal::cost("anygate-uring", "floor-uring", 2.0)],
+    },
+    Scenario {
+        name: "connect",
+        about: "A connection per request, 64 at a time, closed by the server",
+        kind: Kind::Requests(Ask { reuse: Reuse::PerRequest, ..FIXED }),
+        pace: SHORT,
+        without: &[],
+        goals: &[Goal::cost("anygate-uring", "nginx", 0.90)],
+    },
+    Scenario {
+        name: "connections-1",
+        about: "A fixed answer, one connection: what a request costs where nothing can be done together",
+        kind: Kind::Requests(Ask { connections: 1, ..FIXED }),
+        pace: pace(5, 0.6),
+        without: &[],
+        goals: &[],
+    },
+    Scenario {
+        name: "connections-1024",
+        about: "A fixed answer, 1,024 connections",
+        kind: Kind::Requests(Ask { connections: 1024, ..FIXED }),
+        pace: pace(5, 0.8),
+        without: &[],
+        goals: &[],
+    },
+    Scenario {
+        name: "connections-10000",
+        about: "A fixed answer, 10,000 connections",
+        kind: Kind::Requests(Ask { connections: 10_000, ..FIXED }),
+        pace: pace(3, 1.2),
+        without: &[],
+        goals: &[],
+    },
+    Scenario {
+        name: "idle",
+        about: "15,000 connections at rest after one request each: anonymous memory a connection",
+        kind: Kind::Idle { connections: 15_000 },
+        pace: pace(1, 0.0),
+        without: &[],
+        goals: &[Goal::memory("anygate-uring", 400.0), Goal::memory("anygate-epoll", 400.0)],
+    },
+    Scenario {
+        name: "static-1k",
+        about: "A file of 1 KiB, 64 connections",
+        kind: Kind::Requests(ask(Task::Files, "/1k", 64)),
+        pace: SHORT,
+        without: &[],
+        goals: &[Goal::best("anygate-uring", 0.85)],
+    },
+    Scenario {
+        name: "static-16k",
+        about: "A file of 16 KiB, 64 connections",
+        kind: Kind::Requests(ask(Task::Files, "/16k", 64)),
+        pace: SHORT,
+        without: &[],
+        goals: &[],
+    },
+    Scenario {
+        name: "static-100k",
+        about: "A file of 100 KiB, 64 connections",
+        kind: Kind::Requests(ask(Task::Files, "/100k", 64)),
+        pace: SHORT,
+        without: &[],
+        goals: &[Goal::best("anygate-uring", 1.0)],
+    },
+    Scenario {
+        name: "static-10m",
+        about: "A file of 10 MiB, 8 connections",
+        kind: Kind::Requests(ask(Task::Files, "/10m", 8)),
+        pace: LONG,
+        without: &[],
+        goals: &[Goal::best("anygate-uring", 1.0)],
+    },
+    Scenario {
+        name: "proxy",
+        about: "Passed on to a server behind, which answers without a body, 64 connections",
+        kind: Kind::Requests(PROXY),
+        pace: SHORT,
+        without: &[],
+        goals: &[Goal::best("anygate-uring", 0.75), Goal::cost("anygate-uring", "relay-uring", 1.15)],
+    },
+    Scenario {
+        name: "proxy-100k",
+        about: "Passed on, answered with 100 KiB, 64 connections",
+        kind: Kind::Requests(ask(Task::Proxy, "/100k", 64)),
+        pace: SHORT,
+        without: &[],
+        goals: &[Goal::best("anygate-uring", 0.8)],
+    },
+    Scenario {
+        name: "proxy-10m",
+        about: "Passed on, answered with 10 MiB, 8 connections",
+        kind: Kind::Requests(ask(Task::Proxy, "/10m", 8)),
+        pace: LONG,
+        without: &[],
+        goals: &[Goal::best("anygate-uring", 1.0)],
+    },
+    Scenario {
+        name: "upload-1m",
+        about: "A request with a body of 1 MiB, passed on, 16 connections",
+        kind: Kind::Requests(Ask { upload: 1 << 20, ..ask(Task::Proxy, "/", 16) }),
+        pace: LONG,
+        without: &[],
+        goals: &[Goal::best("anygate-uring", 0.9)],
+    },
+    Scenario {
+        name: "upload-100m",
+        about: "A request with a body of 100 MiB, passed on, 4 connections",
+        kind: Kind::Requests(Ask { upload: 100 << 20, ..ask(Task::Proxy, "/", 4) }),
+        pace: pace(3, 2.5),
+        without: &[],
+        goals: &[],
+    },
+    Scenario {
+        name: "routes",
+        about: "A fixed answer by one of 10 to 100,000 routes, 64 connections",
+        kind: Kind::Routes { ask: FIXED, counts: &[10, 100, 1_000, 10_000, 100_000] },
+        pace: pace(5, 0.6),
+        without: GATE,
+        goals: &[
+            Goal::cost("anygate-uring, 100000 routes", "anygate-uring, 10 routes", 1.1),
+            Goal::cost("anygate-epoll, 100000 routes", "anygate-epoll, 10 routes", 1.1),
+        ],
+    },
+    Scenario {
+        name: "imbalance",
+        about: "8 heavy connections, 5,000 requests a second each, and 500 light ones, 10 a second each, over 2 threads",
+        kind: Kind::Imbalance { heavy: 8, heavy_rate: 5_000.0, light: 500, light_rate: 10.0, shards: 2 },
+        pace: pace(7, 1.0),
+        without: NO_FLOORS,
+        goals: &[Goal::balance("anygate-uring", 1.2), Goal::balance("anygate-epoll", 1.2)],
+    },
+    Scenario {
+        name: "latency-50",
+        about: "A fixed answer, 64 connections, requests at a fixed rate: half of what each can do",
+        kind: Kind::Paced { ask: FIXED, part: 0.5 },
+        pace: pace(5, 1.0),
+        without: NO_FLOORS,
+        goals: &[],
+    },
+    Scenario {
+        name: "latency-80",
+        about: "The same at four fifths of what each can do",
+        kind: Kind::Paced { ask: FIXED, part: 0.8 },
+        pace: pace(5, 1.0),
+        without: NO_FLOORS,
+        goals: &[],
+    },
+    Scenario {
+        name: "latency-proxy-50",
+        about: "Passed on, 64 connections, at half of what each can do",
+        kind: Kind::Paced { ask: PROXY, part: 0.5 },
+        pace: pace(5, 1.0),
+        without: NO_FLOORS,
+        goals: &[],
+    },
+    Scenario {
+        name: "latency-proxy-80",
+        about: "Passed on, 64 connections, at four fifths of what each can do",
+        kind: Kind::Paced { ask: PROXY, part: 0.8 },
+        pace: pace(5, 1.0),
+        without: NO_FLOORS,
+        goals: &[],
+    },
+    Scenario {
+        name: "tail",
+        about: "A fixed answer, 64 connections, all at the same rate: half of what nginx can do",
+        kind: Kind::Tail { ask: FIXED, of: "nginx", part: 0.5, samples: 1_050_000 },
+        pace: pace(10, 1.0),
+        without: TAIL,
+        goals: &[Goal::tail("anygate-uring", 1.1)],
+    },
+    Scenario {
+        name: "tail-proxy",
+        about: "Passed on, 64 connections, all at the same rate: half of what nginx can do",
+        kind: Kind::Tail { ask: PROXY, of: "nginx", part: 0.5, samples: 1_050_000 },
+        pace: pace(10, 1.0),
+        without: TAIL,
+        goals: &[Goal::tail("anygate-uring", 1.1)],
+    },
+];
