@@ -44,6 +44,7 @@ pub(crate) enum Command {
     Check(Check),
     Routes(Routes),
     Explain(Explain),
+    Doctor(Doctor),
     /// Print the JSON Schema of the configuration file, for editors.
     #[command(after_help = EXAMPLE_SCHEMA)]
     Schema,
@@ -147,6 +148,36 @@ Examples:
   anygate explain 'GET http://api.example.com/users/42'
   anygate explain 'POST /users' -H 'Host: api.example.com'
   anygate explain /deep/link -H 'Accept: text/html'";
+
+/// Look at this machine, and say what keeps the server from being fast and how to put it right.
+///
+/// Checks limits, queues, ports, processors, interrupts, memory and io_uring against the configuration and the cores that it
+/// runs on. Each finding says what is wrong, why that matters, the command that puts it right, and the preset that does so
+/// for good. Nothing is changed.
+#[derive(Debug, Args)]
+#[command(after_help = format!("{LOOKUP}\n\n{EXAMPLE_DOCTOR}\n\n{EXIT_CODES}"))]
+pub(crate) struct Doctor {
+    /// The configuration file, as with -c
+    #[arg(value_name = "FILE", conflicts_with = "config")]
+    pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) source: Source,
+    /// The processors it is to run on: `all`, `0-7`, `0,2,4-6`
+    #[arg(long, value_name = "LIST")]
+    pub(crate) cores: Option<CoreList>,
+    /// Print the findings as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// A folder that stands for the machine
+    #[arg(long, value_name = "FOLDER", hide = true)]
+    pub(crate) root: Option<PathBuf>,
+}
+
+const EXAMPLE_DOCTOR: &str = "\
+Examples:
+  anygate doctor
+  anygate doctor --cores 0-3 /etc/anygate/anygate.yml
+  anygate doctor --json | jq '.findings[] | select(.verdict == \"problem\")'";
 
 /// Print completions for a shell.
 #[derive(Debug, Args)]

@@ -11,6 +11,7 @@ use crate::source::Source;
 
 mod args;
 mod check;
+mod doctor;
 mod explain;
 mod generate;
 mod prepare;
@@ -26,6 +27,10 @@ fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments, &Source::choose(arguments.source.clone(), here)),
         Command::Routes(arguments) => routes::run(&Source::choose(arguments.source, here)),
         Command::Explain(arguments) => explain::run(&arguments, &Source::choose(arguments.source.clone(), here)),
+        Command::Doctor(mut arguments) => {
+            arguments.source.config = arguments.file.take().or(arguments.source.config);
+            doctor::run(&arguments, &Source::choose(arguments.source.clone(), here))
+        }
         Command::Schema => generate::schema(),
         Command::Completions(arguments) => generate::completions(&arguments),
         Command::Man(arguments) => generate::man(&arguments),

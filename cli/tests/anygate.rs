@@ -9,6 +9,7 @@ mod anygate {
     mod browser;
     mod check;
     mod docs;
+    mod doctor;
     mod drain;
     mod help;
     mod look;
