@@ -4,12 +4,11 @@
 mod commands;
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use anygate_perf::floor::Floor;
-use anygate_shard::{Io, limits, mailbox};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use anygate_perf::floor::{self, Driver};
+use anygate_shard::limits;
+use clap::{Parser, Subcommand};
 
 use commands::{bench, load, report};
 
@@ -27,39 +26,8 @@ enum Command {
     Bench(bench::Bench),
     Report(report::Again),
     Load(load::Load),
-    Floor(FloorArgs),
-}
-
-/// Answer without reading, until told to stop.
-#[derive(Debug, Args)]
-struct FloorArgs {
-    /// Where to listen
-    #[arg(long, default_value = "127.0.0.1:8080")]
-    listen: SocketAddr,
-    /// The driver
-    #[arg(long, default_value = "epoll")]
-    io: Driver,
-    /// The core it is pinned to
-    #[arg(long)]
-    core: Option<usize>,
-    /// End each connection after its first answer
-    #[arg(long)]
-    close: bool,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Driver {
-    Epoll,
-    Uring,
-}
-
-impl From<Driver> for Io {
-    fn from(driver: Driver) -> Self {
-        match driver {
-            Driver::Epoll => Io::Epoll,
-            Driver::Uring => Io::Uring,
-        }
-    }
+    #[command(flatten)]
+    Floor(floor::Command),
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -73,7 +41,9 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Load(args) => load::run(&args).map(|()| true),
-        Command::Floor(args) => floor(&args).map(|()| true),
+        Command::Floor(floor) => {
+            floor.run(|address| say(&mut io::stdout(), &format!("listening on {address}"))).map(|()| true)
+        }
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -88,12 +58,6 @@ fn main() -> ExitCode {
 /// A reader that has seen enough is no fault.
 fn say(to: &mut dyn Write, line: &str) {
     let _ = writeln!(to, "{line}");
-}
-
-fn floor(args: &FloorArgs) -> Result<(), String> {
-    let floor = Floor { listen: args.listen, io: args.io.into(), core: args.core, close: args.close };
-    let (_sender, mailbox) = mailbox::channel(1);
-    floor.serve(&mailbox, |address| say(&mut io::stdout(), &format!("listening on {address}")))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub(crate) use answer::ask;
 pub use answer::{Answer, all_same};
 
 use crate::account::Account;
@@ -176,7 +177,7 @@ impl Server {
     /// # Errors
     /// It does not answer, or not in HTTP.
     pub fn ask(&self, path: &str) -> Result<Answer, String> {
-        answer::ask(self.address, path, None).map_err(|error| format!("GET {}{path}: {error}", self.address))
+        ask(self.address, path, None).map_err(|error| format!("GET {}{path}: {error}", self.address))
     }
 
     /// What it answers to a `POST` with a body of `length` bytes.
@@ -184,7 +185,7 @@ impl Server {
     /// # Errors
     /// It does not take them, does not answer, or not in HTTP.
     pub fn post(&self, path: &str, length: u64) -> Result<Answer, String> {
-        answer::ask(self.address, path, Some(length)).map_err(|error| format!("POST {}{path}: {error}", self.address))
+        ask(self.address, path, Some(length)).map_err(|error| format!("POST {}{path}: {error}", self.address))
     }
 
     /// What it printed so far.

@@ -228,6 +228,15 @@ fn anygate(program: &Path, io: Io, listen: SocketAddr, cores: &[usize], duty: &D
     Launch { program: program.to_owned(), arguments, files, ..Launch::default() }
 }
 
+/// Starts the server behind of [`Work::Proxy`] on a core that is not a subject's: it answers [`BODIES`](crate::floor::BODIES)
+/// and takes uploads.
+///
+/// # Errors
+/// It cannot be started; with what it printed.
+pub fn origin(listen: SocketAddr, io: Io, core: usize) -> Result<Server, String> {
+    own("origin", io, listen, core).start(listen, Folder::new("origin")?)
+}
+
 /// A driver as command lines name it.
 #[must_use]
 pub fn io_word(io: Io) -> &'static str {

@@ -49,7 +49,7 @@ pub fn all_same(answers: &[(&str, Answer)]) -> Result<(), String> {
 }
 
 /// Asks on a connection of its own: `GET`, or `POST` with a body of `upload` bytes.
-pub(super) fn ask(address: SocketAddr, path: &str, upload: Option<u64>) -> io::Result<Answer> {
+pub(crate) fn ask(address: SocketAddr, path: &str, upload: Option<u64>) -> io::Result<Answer> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(SILENCE))?;
     stream.set_write_timeout(Some(SILENCE))?;
