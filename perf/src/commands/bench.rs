@@ -85,7 +85,8 @@ pub(crate) fn run(args: &Bench) -> Result<bool, String> {
     let mut failed = false;
     for scenario in scenarios(&args.scenario)? {
         let mut progress = |line: &str| say(&mut io::stderr(), &format!("{}: {line}", scenario.name));
-        match scenario.run(&found.subjects, files.path(), &method, &mut progress) {
+        let outcome = scenario.run(&found.subjects, files.path(), &method, &mut report.left_out, &mut progress);
+        match outcome {
             Ok(Some(outcome)) => report.outcomes.push(Kept { scenario: scenario.name.to_owned(), outcome }),
             Ok(None) => progress("nobody here can do it"),
             // What takes half an hour does not end for one of many.

@@ -21,7 +21,9 @@ pub(super) fn run(stage: &Stage<'_>, progress: &mut dyn FnMut(&str)) -> Result<O
     let mut servers = Vec::new();
     for (subject, port) in stage.subjects.iter().filter(|subject| subject.can(&duty)).zip(method.port..) {
         let listen = SocketAddr::from(([127, 0, 0, 1], port));
-        servers.push((subject.name(), subject.start(listen, method.server_core, &duty)?));
+        if let Some(server) = stage.start_one(subject, listen, &duty)? {
+            servers.push((subject.name(), server));
+        }
     }
     let mut all: Vec<Shares> =
         servers.iter().map(|(name, _)| Shares { name: (*name).to_owned(), rounds: Vec::new() }).collect();

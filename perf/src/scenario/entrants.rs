@@ -1,13 +1,14 @@
 //! Who takes part in a scenario: every subject that can do the work, started, and asked whether it does the same.
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use super::{Ask, Method, Scenario, Task};
 use crate::load::{Plan, Reuse};
-use crate::server::{Answer, Folder, Launch, Server, all_same};
-use crate::subject::{Duty, Subject, Work, io_word, route};
+use crate::server::{Answer, Server, all_same};
+use crate::subject::{Duty, Subject, Work, origin, route};
 
 /// Ports a scenario uses at most.
 pub(super) const PORTS: u16 = 64;
@@ -19,6 +20,8 @@ pub(super) struct Stage<'a> {
     pub(super) subjects: &'a [&'a Subject],
     pub(super) files: &'a Path,
     pub(super) method: &'a Method,
+    /// A line for each who was to take part and could not.
+    pub(super) left_out: &'a RefCell<Vec<String>>,
 }
 
 /// A server that runs, and what it is asked for.
@@ -35,7 +38,7 @@ pub(super) struct Entrant {
 /// All servers of a scenario. They run until this is dropped.
 pub(super) struct Entrants {
     pub(super) all: Vec<Entrant>,
-    /// The server behind proxies.
+    /// The server behind proxies: on the core of the load, where its processor time counts for nobody.
     _origin: Option<Server>,
 }
 
@@ -50,7 +53,7 @@ impl Stage<'_> {
             Task::Files => Work::Files { root: self.files.to_owned() },
             Task::Proxy => {
                 let address = place()?;
-                behind = Some(origin(address, self.method)?);
+                behind = Some(origin(address, self.method.load_io, self.method.load_core)?);
                 Work::Proxy { origin: address }
             }
         };
@@ -59,13 +62,20 @@ impl Stage<'_> {
         for &routes in counts {
             let duty = Duty { close: ask.reuse == Reuse::PerRequest, work: work.clone(), routes, cores: Vec::new() };
             for subject in self.subjects.iter().filter(|subject| subject.can(&duty)) {
-                let server = subject.start(place()?, self.method.server_core, &duty)?;
+                let Some(server) = self.start_one(subject, place()?, &duty)? else { continue };
                 let path = if routes == 0 { ask.path.to_owned() } else { route(routes - 1) };
                 let answer = match ask.upload {
                     0 => server.ask(&path),
                     length => server.post(&path, length),
                 };
-                let answer = answer.map_err(|error| format!("{}: {error}\n{}", subject.name(), server.printed()))?;
+                let answer = match (answer, subject) {
+                    (Ok(answer), _) => answer,
+                    (Err(error), Subject::Peer(_)) => {
+                        self.leave_out(subject.name(), &error);
+                        continue;
+                    }
+                    (Err(error), _) => return Err(format!("{}: {error}\n{}", subject.name(), server.printed())),
+                };
                 let name = match routes {
                     0 => subject.name().to_owned(),
                     count => format!("{}, {count} routes", subject.name()),
@@ -76,6 +86,29 @@ impl Stage<'_> {
         }
         all_same(&answers)?;
         Ok(Entrants { all, _origin: behind })
+    }
+
+    /// One server. A server of others that does not start here is left out; everybody else must.
+    pub(super) fn start_one(
+        &self,
+        subject: &Subject,
+        listen: SocketAddr,
+        duty: &Duty,
+    ) -> Result<Option<Server>, String> {
+        match (subject.start(listen, self.method.server_core, duty), subject) {
+            (Ok(server), _) => Ok(Some(server)),
+            (Err(error), Subject::Peer(_)) => {
+                self.leave_out(subject.name(), &error);
+                Ok(None)
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// Notes who cannot take part, with the last thing that was said about it.
+    fn leave_out(&self, name: &str, error: &str) {
+        let last = error.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+        self.left_out.borrow_mut().push(format!("{name} is left out of {}: {last}", self.scenario.name));
     }
 
     /// The load of one turn.
@@ -93,16 +126,4 @@ impl Stage<'_> {
             ..Plan::new(entrant.server.address, self.method.load_io)
         }
     }
-}
-
-/// The server behind proxies: on the core of the load, where its processor time counts for nobody.
-fn origin(listen: SocketAddr, method: &Method) -> Result<Server, String> {
-    let (listening, core) = (listen.to_string(), method.load_core.to_string());
-    let words = ["origin", "--io", io_word(method.load_io), "--listen", &listening, "--core", &core];
-    let launch = Launch {
-        program: std::env::current_exe().map_err(|error| format!("this program: {error}"))?,
-        arguments: words.map(str::to_owned).to_vec(),
-        ..Launch::default()
-    };
-    launch.start(listen, Folder::new("origin")?)
 }

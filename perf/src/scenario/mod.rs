@@ -9,6 +9,7 @@ mod outcome;
 mod rounds;
 mod table;
 
+use std::cell::RefCell;
 use std::path::Path;
 use std::time::Duration;
 
@@ -184,7 +185,8 @@ impl Scenario {
     }
 
     /// Measures all subjects that can do it; `files` holds what is sent where files are. `progress` is told what is going
-    /// on, a line at a time. `None`: nobody here can do it.
+    /// on, a line at a time, and `left_out` gets a line for each server of others that does not start. `None`: nobody here
+    /// can do it.
     ///
     /// # Errors
     /// A subject cannot be started or does not answer.
@@ -193,15 +195,19 @@ impl Scenario {
         subjects: &[Subject],
         files: &Path,
         method: &Method,
+        left_out: &mut Vec<String>,
         progress: &mut dyn FnMut(&str),
     ) -> Result<Option<Outcome>, String> {
         let subjects: Vec<&Subject> = subjects.iter().filter(|subject| self.takes(subject.name())).collect();
-        let stage = entrants::Stage { scenario: self, subjects: &subjects, files, method };
-        match self.kind {
+        let lines = RefCell::new(std::mem::take(left_out));
+        let stage = entrants::Stage { scenario: self, subjects: &subjects, files, method, left_out: &lines };
+        let outcome = match self.kind {
             Kind::Idle { connections } => idle::run(&stage, connections, progress),
             Kind::Imbalance { .. } => balance::run(&stage, progress),
             _ => rounds::run(&stage, progress),
-        }
+        };
+        *left_out = lines.into_inner();
+        outcome
     }
 }
 

@@ -5,10 +5,12 @@ use std::time::Duration;
 use super::entrants::{Entrant, Stage};
 use super::outcome::{Outcome, Rounds, Turn, Turns};
 use super::{Ask, Kind};
-use crate::load::{self, Edge, Tally};
+use crate::load::{self, Edge, Plan, Tally};
 
 /// A body at least this long is counted by its bytes: turns hold few of them, and begin and end within one.
 const LONG_BODY: u64 = 1 << 20;
+/// A turn without any answer is taken again, at least so long.
+const AT_LEAST: Duration = Duration::from_secs(1);
 /// Requests in flight without a pipeline in an open loop, on a connection.
 const OPEN_LOOP_DEPTH: u32 = 1;
 
@@ -80,6 +82,7 @@ fn duration(stage: &Stage<'_>, rates: &[f64], rounds: u32) -> Duration {
     }
 }
 
+/// A turn; once more and longer when no answer ended in it, for where bodies are long and turns very short.
 fn take_turn(
     stage: &Stage<'_>,
     ask: &Ask,
@@ -91,25 +94,38 @@ fn take_turn(
     if rate.is_some() {
         plan.depth = OPEN_LOOP_DEPTH;
     }
+    if let Some(turn) = measured(ask, entrant, &plan)? {
+        return Ok(turn);
+    }
+    plan.duration = AT_LEAST.max(duration * 4);
+    let none = || format!("{}: no request was answered\n{}", entrant.name, entrant.server.printed());
+    measured(ask, entrant, &plan)?.ok_or_else(none)
+}
+
+/// What a load came to; `None` without answers and without faults.
+fn measured(ask: &Ask, entrant: &Entrant, plan: &Plan) -> Result<Option<Turn>, String> {
     let fault = |error: String| format!("{}: {error}\n{}", entrant.name, entrant.server.printed());
     let account = entrant.server.account().map_err(fault)?;
     let mut at_begin = Ok(Duration::ZERO);
     let mut at_end = Ok(Duration::ZERO);
-    let tally = load::run(&plan, &mut |edge| match edge {
+    let tally = load::run(plan, &mut |edge| match edge {
         Edge::Begin => at_begin = account.processor(),
         Edge::End => at_end = account.processor(),
     })
     .map_err(fault)?;
     let gone = |error| fault(format!("the server is gone: {error}"));
     let processor = at_end.map_err(gone)?.saturating_sub(at_begin.map_err(gone)?);
+    if tally.answers == 0 && tally.all_faults() == 0 {
+        return Ok(None);
+    }
     if tally.answers == 0 {
         return Err(fault(format!("no request was answered, {} failed", tally.all_faults())));
     }
-    let mut turn = Turn::of(processor, &tally, rate);
+    let mut turn = Turn::of(processor, &tally, plan.rate);
     if let Some(requests) = by_bytes(ask, entrant, &tally) {
         turn.cpu_us = processor.as_secs_f64() * 1e6 / requests;
     }
-    Ok(turn)
+    Ok(Some(turn))
 }
 
 /// Requests with long bodies, in fractions: what of them moved while it counted.
