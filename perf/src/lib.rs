@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod account;
+pub mod bench;
 pub mod floor;
 pub mod load;
 pub mod machine;

@@ -16,10 +16,10 @@ use super::{Edge, Fault, Pace, Phase, Plan, Reuse, Tally, Watch};
 /// All connections stand after this long, or the load begins without the others.
 const OPENING: Duration = Duration::from_secs(10);
 /// Connections that are made at a time in the beginning: a listener's queue holds no ten thousand.
-const OPENING_AT_ONCE: u32 = 256;
+const OPENING_AT_ONCE: u32 = 64;
 /// How often connections are made anew that failed, and others are told how it goes.
 const ROUND: Duration = Duration::from_millis(20);
-/// How often all connections are looked at.
+/// How often all connections are looked at, at least.
 const INSPECTION: Duration = Duration::from_millis(250);
 /// A sleep ends so much late that the last part before a request is due is spent awake.
 const AWAKE: Duration = Duration::from_micros(100);
@@ -450,7 +450,7 @@ impl<'p> Load<'p> {
                 self.go_on(row, line, &mut fleets[usize::from(line.fleet)], roll, now);
             }
         }
-        if now - state.inspected < INSPECTION {
+        if now - state.inspected < INSPECTION.min(self.patience / 2) {
             return;
         }
         state.inspected = now;

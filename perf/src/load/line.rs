@@ -99,6 +99,14 @@ impl Line {
     }
 }
 
+/// What bodies are made of.
+fn body(plan: &Plan) -> Vec<u8> {
+    match &plan.body {
+        Some(body) if !body.is_empty() => body.clone(),
+        _ => vec![b'x'; plan.upload.min(BODY) as usize],
+    }
+}
+
 /// Connections that do the same.
 #[derive(Debug)]
 pub(super) struct Fleet {
@@ -136,7 +144,7 @@ impl Fleet {
             tally: Tally::new(),
             head: head.len(),
             batch: Bytes::from(head.repeat(group.depth as usize)),
-            body: Bytes::from(vec![b'x'; plan.upload.min(BODY) as usize]),
+            body: Bytes::from(body(plan)),
             upload: plan.upload,
         }
     }

@@ -4,6 +4,8 @@ mod answers;
 mod drive;
 mod hold;
 mod line;
+#[cfg(test)]
+mod loopback;
 mod plan;
 mod schedule;
 mod tally;

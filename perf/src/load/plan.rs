@@ -52,6 +52,8 @@ pub struct Plan {
     pub headers: Vec<String>,
     /// Bytes of the body of each request.
     pub upload: u64,
+    /// What that body is, over and over if it is shorter; without it, or where it is empty, one letter.
+    pub body: Option<Vec<u8>>,
     /// Connections open at a time, at least 1.
     pub connections: u32,
     /// Requests in a batch: they leave in one write, and the next batch when all of them are answered; with a rate, requests
@@ -85,6 +87,7 @@ impl Plan {
             method: None,
             headers: Vec::new(),
             upload: 0,
+            body: None,
             connections: 64,
             depth: 1,
             rate: None,

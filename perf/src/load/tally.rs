@@ -106,7 +106,7 @@ impl Tally {
 
     /// Counts an answer. `status` is from 100 to 599.
     #[inline]
-    pub(super) fn answered(&mut self, status: u16, after: Duration) {
+    pub(crate) fn answered(&mut self, status: u16, after: Duration) {
         self.statuses[usize::from(status / 100).min(5)] += 1;
         if (200..400).contains(&status) {
             self.answers += 1;
@@ -116,7 +116,7 @@ impl Tally {
         }
     }
 
-    pub(super) fn fault(&mut self, fault: Fault, count: u64) {
+    pub(crate) fn fault(&mut self, fault: Fault, count: u64) {
         self.faults[fault as usize] += count;
     }
 
