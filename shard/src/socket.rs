@@ -79,6 +79,14 @@ pub(crate) mod flag {
     pub(crate) const WRITE_CANCELLED: u32 = 1 << 26;
     /// Came from outside: others may hold descriptors of the same file.
     pub(crate) const SHARED: u32 = 1 << 27;
+    /// Its close waits for nothing from the peer.
+    pub(crate) const PLAIN: u32 = 1 << 28;
+    /// Bytes were received or sent: it can be given to nobody else.
+    pub(crate) const USED: u32 = 1 << 29;
+    /// The outstanding receive completes again and again, until it is told to end.
+    pub(crate) const READ_REPEATS: u32 = 1 << 30;
+    /// More than requests came, or may come: its receives end one by one.
+    pub(crate) const ONE_BY_ONE: u32 = 1 << 31;
 }
 
 /// One socket. Everything the kernel may write belongs to the slot, never to a future.
