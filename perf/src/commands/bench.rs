@@ -101,8 +101,10 @@ pub(crate) fn run(args: &Bench) -> Result<bool, String> {
     say(&mut io::stdout(), &report.text());
     if let Some(folder) = &args.out {
         let name = format!("{}-{}.json", report.date, report.time.replace(':', ""));
-        write(&folder.join(RAW).join(name), &report::write(&report)?)?;
-        draw(&report, folder, &folder.join(NOTES))?;
+        let raw = folder.join(RAW).join(name);
+        write(&raw, &report::write(&report)?)?;
+        // From what is kept, so that the same report comes from it again.
+        draw(&report::read(&raw)?, folder, &folder.join(NOTES))?;
     }
     Ok(report.holds() && !failed)
 }

@@ -1,6 +1,6 @@
 //! What a scenario came to, as tables and drawings.
 
-use super::plots::{self, Bar};
+use super::plots::{self, Bar, Title};
 use super::{Align, Table, number, spread};
 use crate::scenario::{Idle, Kind, Outcome, Rounds, Scenario, Shares, Turns};
 use crate::stat::Spread;
@@ -17,36 +17,30 @@ pub(super) fn table(scenario: Option<&Scenario>, outcome: &Outcome) -> Table {
 
 /// The drawing of an outcome.
 pub(super) fn drawing(name: &str, scenario: Option<&Scenario>, outcome: &Outcome) -> String {
+    let title = |unit| Title { name, about: scenario.map_or("", |scenario| scenario.about), unit };
+    let bar = |name: &str, figure: Option<Spread>| Some(Bar { name: name.to_owned(), figure: figure? });
     match outcome {
-        Outcome::Rounds(rounds) if is_open(rounds) => plots::percentiles(&title(name, scenario), rounds),
+        Outcome::Rounds(rounds) if is_open(rounds) => plots::percentiles(title(LATENCY), rounds),
         Outcome::Rounds(rounds) => {
-            let bar = |turns: &Turns| {
-                let figure = Spread::of(&turns.series(|turn| turn.cpu_us))?;
-                Some(Bar { name: turns.name.clone(), figure })
-            };
-            let bars: Vec<Bar> = rounds.entrants.iter().filter_map(bar).collect();
-            plots::bars(&title(name, scenario), "microseconds of the server's processor time a request", &bars)
+            let cost = |turns: &Turns| bar(&turns.name, Spread::of(&turns.series(|turn| turn.cpu_us)));
+            plots::bars(title(COST), &rounds.entrants.iter().filter_map(cost).collect::<Vec<_>>())
         }
         Outcome::Idle(idle) => {
-            let bar = |name: &str| Some(Bar { name: name.to_owned(), figure: Spread::of(&[idle.each(name)?])? });
-            let bars: Vec<Bar> = idle.subjects.iter().filter_map(|resting| bar(&resting.name)).collect();
-            plots::bars(&title(name, scenario), "bytes of the server's own memory a connection", &bars)
+            let each = |name: &str| bar(name, Spread::of(&[idle.each(name)?]));
+            let names = idle.subjects.iter().map(|resting| resting.name.as_str());
+            plots::bars(title(MEMORY), &names.filter_map(each).collect::<Vec<_>>())
         }
         Outcome::Balance(all) => {
-            let bar = |shares: &Shares| Some(Bar { name: shares.name.clone(), figure: ratio(shares)? });
-            let bars: Vec<Bar> = all.iter().filter_map(bar).collect();
-            plots::bars(&title(name, scenario), "the busiest thread's processor time by the lightest's", &bars)
+            let uneven = |shares: &Shares| bar(&shares.name, ratio(shares));
+            plots::bars(title(BALANCE), &all.iter().filter_map(uneven).collect::<Vec<_>>())
         }
     }
 }
 
-/// The name, and where it is short enough, what it is.
-fn title(name: &str, scenario: Option<&Scenario>) -> String {
-    match scenario {
-        Some(scenario) if scenario.about.chars().count() <= 76 => format!("{name}: {}", scenario.about),
-        _ => name.to_owned(),
-    }
-}
+const LATENCY: &str = "latency by percentile, medians over the rounds; less is better";
+const COST: &str = "microseconds of the server's processor time a request; less is better; the line is the middle half";
+const MEMORY: &str = "bytes of the server's own memory a connection; less is better";
+const BALANCE: &str = "the busiest thread's processor time by the lightest's; 1 is even; the line is the middle half";
 
 fn is_routes(scenario: Option<&Scenario>) -> bool {
     matches!(scenario.map(|scenario| scenario.kind), Some(Kind::Routes { .. }))

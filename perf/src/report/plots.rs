@@ -7,7 +7,7 @@ use crate::stat::Spread;
 const WIDTH: f64 = 760.0;
 /// Where drawings begin and end from left to right.
 const RIGHT: f64 = 40.0;
-const TOP: f64 = 56.0;
+const TOP: f64 = 72.0;
 
 /// One bar.
 #[derive(Clone, Debug)]
@@ -16,8 +16,24 @@ pub(super) struct Bar {
     pub(super) figure: Spread,
 }
 
+/// What stands above a drawing: its name, what it is about, and what is drawn.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Title<'a> {
+    pub(super) name: &'a str,
+    pub(super) about: &'a str,
+    pub(super) unit: &'a str,
+}
+
+impl Title<'_> {
+    fn write(&self, drawing: &mut Drawing) {
+        drawing.words((16.0, 24.0), Anchor::Start, "title", self.name);
+        drawing.words((16.0, 42.0), Anchor::Start, "", self.about);
+        drawing.words((16.0, 58.0), Anchor::Start, "quiet", self.unit);
+    }
+}
+
 /// Bars from left to right, one below the other, with their figures.
-pub(super) fn bars(title: &str, unit: &str, bars: &[Bar]) -> String {
+pub(super) fn bars(title: Title<'_>, bars: &[Bar]) -> String {
     const ROW: f64 = 26.0;
     const THICK: f64 = 16.0;
     let longest = bars.iter().map(|bar| bar.name.chars().count()).max().unwrap_or(0);
@@ -29,13 +45,7 @@ pub(super) fn bars(title: &str, unit: &str, bars: &[Bar]) -> String {
     let x = |figure: f64| left + figure / end * room;
     let bottom = TOP + bars.len() as f64 * ROW;
     let mut drawing = Drawing::new(WIDTH, bottom + 28.0);
-    drawing.words((16.0, 24.0), Anchor::Start, "title", title);
-    drawing.words(
-        (16.0, 42.0),
-        Anchor::Start,
-        "quiet",
-        &format!("{unit}; less is better; the line is the middle half"),
-    );
+    title.write(&mut drawing);
     for &tick in &ticks {
         drawing.rule((x(tick), TOP - 4.0), (x(tick), bottom), "grid");
         drawing.words((x(tick), bottom + 16.0), Anchor::Middle, "quiet", &short(tick));
@@ -53,14 +63,14 @@ pub(super) fn bars(title: &str, unit: &str, bars: &[Bar]) -> String {
                 drawing.rule((x(edge), middle - 4.0), (x(edge), middle + 4.0), "whisker");
             }
         }
-        drawing.words((x(median.max(high)) + 7.0, middle + 4.0), Anchor::Start, ours, &short(median));
+        drawing.words((x(median.max(high)) + 7.0, middle + 4.0), Anchor::Start, ours, &figure(median));
     }
     drawing.rule((left, TOP - 4.0), (left, bottom), "axis");
-    drawing.finish(title)
+    drawing.finish(title.name)
 }
 
 /// Latency by percentile: each nine has as much room as the one before.
-pub(super) fn percentiles(title: &str, rounds: &Rounds) -> String {
+pub(super) fn percentiles(title: Title<'_>, rounds: &Rounds) -> String {
     const LEFT: f64 = 70.0;
     const HEIGHT: f64 = 300.0;
     const LEGEND: f64 = 130.0;
@@ -75,13 +85,7 @@ pub(super) fn percentiles(title: &str, rounds: &Rounds) -> String {
     let (low, high) = (least.log10(), (most * 1.1).log10());
     let y = |latency: f64| TOP + HEIGHT - (latency.max(least).log10() - low) / (high - low).max(0.1) * HEIGHT;
     let mut drawing = Drawing::new(WIDTH, TOP + HEIGHT + 50.0);
-    drawing.words((16.0, 24.0), Anchor::Start, "title", title);
-    drawing.words(
-        (16.0, 42.0),
-        Anchor::Start,
-        "quiet",
-        "latency by percentile, medians over the rounds; less is better",
-    );
+    title.write(&mut drawing);
     for latency in logarithmic(least, most * 1.1) {
         drawing.rule((LEFT, y(latency)), (LEFT + room, y(latency)), "grid");
         drawing.words((LEFT - 8.0, y(latency) + 4.0), Anchor::End, "quiet", &time(latency));
@@ -103,7 +107,7 @@ pub(super) fn percentiles(title: &str, rounds: &Rounds) -> String {
         }
     }
     legend(&mut drawing, LEFT + room + 14.0, TOP + HEIGHT, ends);
-    drawing.finish(title)
+    drawing.finish(title.name)
 }
 
 /// The points of a curve: part of all answers, and microseconds.
@@ -121,7 +125,7 @@ pub(super) struct Line {
 }
 
 /// How figures went over runs, oldest first; 1 is emphasised.
-pub(super) fn trend(title: &str, unit: &str, runs: &[String], lines: &[Line]) -> String {
+pub(super) fn trend(title: Title<'_>, runs: &[String], lines: &[Line]) -> String {
     const LEFT: f64 = 60.0;
     const HEIGHT: f64 = 320.0;
     const LEGEND: f64 = 150.0;
@@ -132,8 +136,7 @@ pub(super) fn trend(title: &str, unit: &str, runs: &[String], lines: &[Line]) ->
     let x = |run: usize| LEFT + room * (run as f64 + 0.5) / runs.len().max(1) as f64;
     let y = |figure: f64| TOP + HEIGHT - figure / end * HEIGHT;
     let mut drawing = Drawing::new(WIDTH, TOP + HEIGHT + 50.0);
-    drawing.words((16.0, 24.0), Anchor::Start, "title", title);
-    drawing.words((16.0, 42.0), Anchor::Start, "quiet", unit);
+    title.write(&mut drawing);
     for &tick in &ticks {
         let class = if (tick - 1.0).abs() < 1e-9 { "axis" } else { "grid" };
         drawing.rule((LEFT, y(tick)), (LEFT + room, y(tick)), class);
@@ -160,7 +163,7 @@ pub(super) fn trend(title: &str, unit: &str, runs: &[String], lines: &[Line]) ->
         }
     }
     legend(&mut drawing, LEFT + room + 14.0, TOP + HEIGHT, ends);
-    drawing.finish(title)
+    drawing.finish(title.name)
 }
 
 /// Names at the heights where their curves end, moved apart where they would meet.
@@ -216,18 +219,25 @@ fn time(us: f64) -> String {
 }
 
 /// A number with about three digits.
-fn short(figure: f64) -> String {
-    let text = match figure.abs() {
+fn figure(figure: f64) -> String {
+    match figure.abs() {
         size if size >= 100.0 => format!("{figure:.0}"),
         size if size >= 10.0 => format!("{figure:.1}"),
         _ => format!("{figure:.2}"),
-    };
+    }
+}
+
+/// The same without what says nothing.
+fn short(round: f64) -> String {
+    let text = figure(round);
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const TITLE: Title<'_> = Title { name: "fixed", about: "what it is", unit: "µs" };
 
     #[test]
     fn numbers_are_short() {
@@ -250,13 +260,13 @@ mod tests {
     fn every_entrant_is_in_the_drawing_even_without_figures() {
         let turns = |name: &str| Turns { name: name.to_owned(), ..Turns::default() };
         let rounds = Rounds { entrants: vec![turns("nginx"), turns("h2o")] };
-        assert!(percentiles("x", &rounds).ends_with("</svg>\n"));
+        assert!(percentiles(TITLE, &rounds).ends_with("</svg>\n"));
         let spread = Spread { median: 1.0, low: 0.9, high: 1.2 };
-        let drawn = bars("fixed", "µs", &[Bar { name: "nginx".to_owned(), figure: spread }]);
+        let drawn = bars(TITLE, &[Bar { name: "nginx".to_owned(), figure: spread }]);
         assert!(drawn.contains(">nginx</text>") && drawn.contains("whisker"));
         let line = Line { name: "fixed".to_owned(), figures: vec![None, Some(0.8)] };
-        assert!(trend("t", "u", &["a b".to_owned(), "c d".to_owned()], &[line]).contains(">fixed</text>"));
-        assert!(trend("t", "u", &[], &[]).ends_with("</svg>\n"));
+        assert!(trend(TITLE, &["a b".to_owned(), "c d".to_owned()], &[line]).contains(">fixed</text>"));
+        assert!(trend(TITLE, &[], &[]).ends_with("</svg>\n"));
     }
 
     #[test]

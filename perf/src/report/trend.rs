@@ -1,6 +1,6 @@
 //! How figures went over the runs that were kept.
 
-use super::plots::{self, Line};
+use super::plots::{self, Line, Title};
 use super::{Align, Report, Table};
 use crate::scenario::Outcome;
 use crate::stat::Spread;
@@ -30,8 +30,13 @@ pub(super) fn of(reports: &[Report]) -> Option<(String, Table)> {
             format!("{} {}", run.date, run.commit.as_deref().map_or("", |commit| commit.get(..7).unwrap_or(commit)))
         })
         .collect();
-    let title = format!("{SUBJECT}: processor time a request over the runs kept");
-    let drawing = plots::trend(&title, &format!("by {AGAINST} of the same run; less is better"), &labels, &lines);
+    let about = format!("Processor time a request of {SUBJECT} by {AGAINST} of the same run");
+    let title = Title {
+        name: "Over the runs kept",
+        about: &about,
+        unit: "less is better; each point is a run, the newest on the right",
+    };
+    let drawing = plots::trend(title, &labels, &lines);
     let mut table = Table::new(&[("run", Align::Left)]);
     for line in &lines {
         table.column(&line.name, Align::Right);

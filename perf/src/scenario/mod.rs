@@ -150,6 +150,8 @@ pub struct Method {
 
 /// The most connections of a quick look.
 const QUICK_CONNECTIONS: u32 = 256;
+/// The longest upload of a quick look.
+const QUICK_UPLOAD: u64 = 1 << 20;
 /// The most routes of a quick look.
 const QUICK_ROUTES: usize = 1_000;
 
@@ -164,6 +166,10 @@ impl Method {
 
     fn connections(&self, wanted: u32) -> u32 {
         if self.quick { wanted.min(QUICK_CONNECTIONS) } else { wanted }
+    }
+
+    fn upload(&self, wanted: u64) -> u64 {
+        if self.quick { wanted.min(QUICK_UPLOAD) } else { wanted }
     }
 
     fn routes(&self, wanted: usize) -> usize {

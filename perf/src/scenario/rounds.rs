@@ -24,6 +24,7 @@ pub(super) fn run(stage: &Stage<'_>, progress: &mut dyn FnMut(&str)) -> Result<O
         }
         Kind::Idle { .. } | Kind::Imbalance { .. } => return Ok(None),
     };
+    let ask = Ask { upload: stage.method.upload(ask.upload), ..ask };
     let entrants = stage.start(&ask, &counts)?;
     let entrants = &entrants.all;
     if entrants.is_empty() {

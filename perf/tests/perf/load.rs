@@ -1,5 +1,4 @@
 //! The load and the floors over real sockets, on both drivers.
-#![allow(missing_docs, reason = "tests")]
 
 use std::net::SocketAddr;
 use std::sync::mpsc;
