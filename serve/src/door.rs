@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anygate_shard::{Service, SocketId};
 
-use crate::connection::{accept, short};
+use crate::connection::{accept, relay, short};
 use crate::control::{Order, Report};
 use crate::server::{Row, Server};
 
@@ -63,12 +63,14 @@ impl Service for Door {
             Client,
             Listener(SocketId, u32),
             Leaving,
+            Relay,
             Upstream,
         }
         let kind = match self.server.rows.borrow().get(row as usize) {
             Some(Row::Client(_)) => Kind::Client,
             Some(Row::Listener(listener)) if listener.leaving.is_some() => Kind::Leaving,
             Some(Row::Listener(listener)) => Kind::Listener(listener.socket, listener.number),
+            Some(Row::Relay(_)) => Kind::Relay,
             Some(Row::Upstream(_)) => Kind::Upstream,
             Some(Row::Busy) | None => return,
         };
@@ -76,6 +78,7 @@ impl Service for Door {
             Kind::Client => short::arrive(&self.server, row),
             Kind::Listener(socket, number) => accept::accept(&self.server, row, socket, number),
             Kind::Leaving => accept::leave(&self.server, row),
+            Kind::Relay => relay::ready(&self.server, row),
             Kind::Upstream => self.server.upstreams.row_ready(&self.server, row),
         }
     }

@@ -8,6 +8,7 @@ use anygate_route::Scratch;
 use anygate_shard::Bytes;
 use anygate_shard::net::Address;
 
+use crate::action::proxy::Begun;
 use crate::body::Body;
 use crate::connection::Informer;
 use crate::server::{Live, Server};
@@ -33,6 +34,8 @@ pub struct Exchange {
     pub tls: Option<Rc<TlsInfo>>,
     /// Upstream tries so far.
     pub attempts: u32,
+    /// What of it is on its way already.
+    pub begun: Option<Begun>,
     /// The way for 1xx answers.
     pub informer: Informer,
 }

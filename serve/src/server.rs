@@ -14,6 +14,7 @@ use anygate_shard::{Bytes, Class, LaneId, Shard, Wake};
 use slab::Slab;
 
 use crate::action::files::Cache;
+use crate::connection::relay::Relay;
 use crate::connection::row::{ClientRow, ListenerRow, PerAddress};
 use crate::control::Report;
 use crate::peers::Neighbours;
@@ -37,6 +38,8 @@ pub enum Row {
     Listener(ListenerRow),
     /// A client between requests.
     Client(ClientRow),
+    /// A client whose request waits for its answer from a server behind.
+    Relay(Box<Relay>),
     /// A client whose task runs; the row keeps its place.
     Busy,
     /// An idle connection to a server behind.
@@ -81,6 +84,7 @@ pub struct Server {
 pub(crate) struct Bench {
     pub(crate) fields: Fields,
     pub(crate) scratch: Scratch,
+    pub(crate) target: Vec<u8>,
 }
 
 /// What a server is made of.

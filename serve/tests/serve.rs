@@ -15,6 +15,8 @@ mod costs;
 mod exchange;
 #[path = "serve/files.rs"]
 mod files;
+#[path = "serve/kept.rs"]
+mod kept;
 #[path = "serve/proxy.rs"]
 mod proxy;
 #[path = "serve/reviewed.rs"]

@@ -3,7 +3,7 @@
 //! A head is edited, never rebuilt: neighbouring lines that stay are one range of the bytes that came.
 
 use super::hop::{CLAIMS, HOP_BY_HOP, Named, is_alias, is_claim, names};
-use super::sink::{Decimal, Sink};
+use super::sink::{AddressText, Decimal, Sink};
 use super::write::Persistence;
 use crate::date;
 use crate::error::Reject;
@@ -336,8 +336,9 @@ fn put_connection(view: RequestView<'_>, upgrade: Option<&str>, sink: &mut impl 
 }
 
 fn put_x_forwarded(view: RequestView<'_>, to: &ForwardTo<'_>, named: &Named<'_>, sink: &mut impl Sink) {
-    let client = to.client.map(|address| address.to_canonical().to_string());
-    put_continued(b"X-Forwarded-For", Known::XForwardedFor, view, to, named, client.as_deref(), sink);
+    let client = to.client.map(|address| AddressText::of(address.to_canonical()));
+    let client = client.as_ref().map(AddressText::as_bytes);
+    put_continued(b"X-Forwarded-For", Known::XForwardedFor, view, to, named, client, sink);
     let kept = |known: Known| {
         to.trusted
             && view.fields.has(known)
@@ -361,7 +362,7 @@ fn put_x_forwarded(view: RequestView<'_>, to: &ForwardTo<'_>, named: &Named<'_>,
 
 fn put_forwarded(view: RequestView<'_>, to: &ForwardTo<'_>, named: &Named<'_>, sink: &mut impl Sink) {
     let element = forwarded::element(to.client, view.authority(), to.scheme);
-    put_continued(b"Forwarded", Known::Forwarded, view, to, named, Some(&element), sink);
+    put_continued(b"Forwarded", Known::Forwarded, view, to, named, Some(element.as_bytes()), sink);
 }
 
 /// One line: what a trusted peer said, then what we saw.
@@ -371,7 +372,7 @@ fn put_continued(
     view: RequestView<'_>,
     to: &ForwardTo<'_>,
     named: &Named<'_>,
-    own: Option<&str>,
+    own: Option<&[u8]>,
     sink: &mut impl Sink,
 ) {
     let continued = to.trusted && !named.has(name) && !names(to.edits.drop, name);
@@ -392,7 +393,7 @@ fn put_continued(
     }
     if let Some(own) = own {
         begin(sink);
-        sink.put(own.as_bytes());
+        sink.put(own);
     }
     if !separator.is_empty() {
         sink.put(b"\r\n");

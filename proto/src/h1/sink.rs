@@ -1,5 +1,8 @@
 //! Where a head that is written goes: ranges of the head that came are kept, the rest is put between them.
 
+use std::io::Write as _;
+use std::net::IpAddr;
+
 use crate::fields::Span;
 
 /// Takes the parts of an outgoing head, in order.
@@ -59,5 +62,42 @@ impl Decimal {
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.digits[self.start as usize..]
+    }
+}
+
+/// An address in its usual form, without allocation.
+pub(crate) struct AddressText {
+    text: [u8; Self::LONGEST],
+    len: usize,
+}
+
+impl AddressText {
+    /// An IPv6 address of eight groups that ends in an IPv4 address.
+    const LONGEST: usize = 45;
+
+    pub(crate) fn of(address: IpAddr) -> Self {
+        let mut text = [0; Self::LONGEST];
+        let mut room = &mut text[..];
+        // There is room for every address.
+        let _ = write!(room, "{address}");
+        let left = room.len();
+        Self { text, len: Self::LONGEST - left }
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.text[..self.len]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_address_has_room() {
+        for text in ["1.2.3.4", "::", "2001:db8:1111:2222:3333:4444:5555:6666", "::ffff:255.255.255.255"] {
+            let address: IpAddr = text.parse().expect("an address");
+            assert_eq!(AddressText::of(address).as_bytes(), text.as_bytes());
+        }
     }
 }

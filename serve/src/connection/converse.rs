@@ -13,8 +13,9 @@ use anygate_proto::h1::request::parse_request;
 use anygate_proto::head::{BodyLength, Fields, Head, Request, TargetForm};
 use anygate_route::{Found, Lookup, Scratch, Table};
 use anygate_shard::net::Address;
-use anygate_shard::{Bytes, Close, Deadline, Lease, SocketId};
+use anygate_shard::{Bytes, Close, Deadline, Lease, SocketId, Wake};
 
+use crate::action::proxy::Begun;
 use crate::body::Body;
 use crate::connection::inform::Informer;
 use crate::connection::outlet::Outlet;
@@ -31,14 +32,24 @@ use crate::wire::Wire;
 
 /// Spawns the task of a connection whose next request needs one; `left` holds its beginning.
 pub(crate) fn begin(server: &Rc<Server>, row: u32, client: ClientRow, left: Lease) {
+    let held = if left.is_empty() { Bytes::empty() } else { left.freeze() };
+    spawn(server, row, client, held, None);
+}
+
+/// Spawns the task of a connection whose next request, with which `held` begins, is on its way to a server already, served
+/// by the table `live`.
+pub(crate) fn take_over(server: &Rc<Server>, row: u32, client: ClientRow, held: Bytes, live: Rc<Live>, begun: Begun) {
+    spawn(server, row, client, held, Some((live, begun)));
+}
+
+fn spawn(server: &Rc<Server>, row: u32, client: ClientRow, held: Bytes, begun: Option<(Rc<Live>, Begun)>) {
     let ClientRow { wire, peer, listener, counted, served, .. } = client;
     let seat = Seat { server: Rc::clone(server), row, socket: wire.socket(), peer, listener, counted, taken: true };
-    let held = if left.is_empty() { Bytes::empty() } else { left.freeze() };
     let shard = server.shard.clone();
     let reader = Rc::new(RefCell::new(Reader::new(shard.clone(), wire, Side::Downstream, held)));
     let patience = server.live().plan.client.write_timeout;
     let outlet = Outlet::new(shard.clone(), Rc::clone(&reader), Side::Downstream, patience);
-    let conversation = Conversation { head_deadline: shard.deadline_unset(), reader, outlet, served, seat };
+    let conversation = Conversation { head_deadline: shard.deadline_unset(), reader, outlet, served, begun, seat };
     server.shard.spawn(conversation.run());
 }
 
@@ -86,6 +97,8 @@ pub(super) struct Conversation {
     pub(super) reader: Rc<RefCell<Reader>>,
     pub(super) outlet: Outlet,
     pub(super) served: u64,
+    /// The first request, where it is on its way to a server already, and the table it is served by.
+    begun: Option<(Rc<Live>, Begun)>,
     head_deadline: Deadline,
     seat: Seat,
 }
@@ -114,7 +127,10 @@ impl Conversation {
             if self.outlet.sent(PIPELINE_QUEUED).await.is_err() {
                 break Close::Abort;
             }
-            let live = self.server().live();
+            let (live, begun) = match self.begun.take() {
+                Some((live, begun)) => (live, Some(begun)),
+                None => (self.server().live(), None),
+            };
             match self.next(&live).await {
                 Next::Nothing => return self.rest(),
                 Next::Gone => break Close::Graceful,
@@ -131,7 +147,7 @@ impl Conversation {
                 Next::Request(request, fields) => {
                     self.served += 1;
                     self.server().cells.requests.add(1);
-                    let then = self.serve(live, request, fields).await;
+                    let then = self.serve(live, request, fields, begun).await;
                     let arrived = self.reader.borrow_mut().take_arrived();
                     self.server().cells.bytes_in.add(arrived);
                     if let Then::End(how) = then {
@@ -205,14 +221,14 @@ impl Conversation {
 
     /// More bytes, or `None` when the head's time is over.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<bool, Error>>> {
-        if let Poll::Ready(more) = self.reader.borrow_mut().poll_more(cx) {
+        if let Poll::Ready(more) = self.reader.borrow_mut().poll_more(Wake::of(cx)) {
             return Poll::Ready(Some(more));
         }
         self.head_deadline.poll_expired(cx).map(|()| None)
     }
 
     /// Serves one request whose head lies complete at the start of what is held.
-    async fn serve(&mut self, live: Rc<Live>, request: Request, fields: Fields) -> Then {
+    async fn serve(&mut self, live: Rc<Live>, request: Request, fields: Fields, begun: Option<Begun>) -> Then {
         let bytes = self.reader.borrow_mut().take(request.head_len as usize);
         let head = request.into_head(bytes, fields);
         let mut matched = Scratch::new();
@@ -241,6 +257,7 @@ impl Conversation {
             _ if too_large => refusal(413).into(),
             Found::Rule(rule) => {
                 let mut exchange = self.exchange(Rc::clone(&live), rule, head, matched);
+                exchange.begun = begun;
                 let outcome = pipeline::run(&mut exchange).await;
                 drop(exchange);
                 outcome
@@ -272,6 +289,7 @@ impl Conversation {
             peer: Peer { raw, effective },
             tls: None,
             attempts: 0,
+            begun: None,
             informer,
         }
     }
@@ -296,6 +314,7 @@ impl Conversation {
 }
 
 /// What of a request its response depends on.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Asked {
     pub(super) version: anygate_proto::head::Version,
     pub(super) is_head: bool,

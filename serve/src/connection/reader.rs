@@ -149,7 +149,7 @@ impl Reader {
     ///
     /// # Errors
     /// The socket failed.
-    pub fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
+    pub fn poll_more(&mut self, wake: Wake) -> Poll<Result<bool, Error>> {
         if self.ended {
             return Poll::Ready(Ok(false));
         }
@@ -160,7 +160,7 @@ impl Reader {
         }
         // Most answers of servers behind come whole in one such buffer; most requests are small.
         let want = if self.side == Side::Upstream { Class::Tls } else { Class::Head };
-        let Poll::Ready(lease) = self.wire.poll_recv(&self.shard, want, Wake::of(cx)) else {
+        let Poll::Ready(lease) = self.wire.poll_recv(&self.shard, want, wake) else {
             return Poll::Pending;
         };
         let lease = lease.map_err(|error| self.fail(Error::from_io(&error, self.side, Phase::BeforeHead)))?;
@@ -176,6 +176,19 @@ impl Reader {
         Poll::Ready(Ok(true))
     }
 
+    /// The peer's time for its next head begins; none: it has all the time there is.
+    pub fn expect_head(&mut self, patience: Option<Duration>) {
+        match patience {
+            Some(patience) => self.deadline.reset(patience),
+            None => self.deadline.clear(),
+        }
+    }
+
+    /// Ready when that time is over.
+    pub fn poll_late(&mut self, wake: Wake) -> Poll<()> {
+        self.deadline.poll_expired_wake(wake)
+    }
+
     /// Ready when the peer is gone: its stream ended or broke while nothing more of it was awaited. A client that merely
     /// closes its sending half cannot be told from one that left. What comes instead, the next request, is kept, out of
     /// the arena; behind it the end goes unnoticed.
@@ -183,7 +196,7 @@ impl Reader {
         if !self.body_done() || !self.held().is_empty() {
             return Poll::Pending;
         }
-        match self.poll_more(cx) {
+        match self.poll_more(Wake::of(cx)) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(true)) => {
                 self.held = Held::Growing(self.held().to_vec());

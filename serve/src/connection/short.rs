@@ -8,14 +8,16 @@ use anygate_core::limits::PIPELINE_QUEUED;
 use anygate_proto::h1::Parsed;
 use anygate_proto::h1::request::parse_request;
 use anygate_proto::h1::write::{Image, Persistence};
-use anygate_proto::head::{TargetForm, Version};
+use anygate_proto::head::{Request, Scheme, TargetForm, Version};
 use anygate_route::{Found, Lookup};
 use anygate_shard::{Class, Close, Lease, Wake};
 
 use crate::action::Action;
 use crate::action::files::Quick;
+use crate::action::proxy::{Asking, Begun, For};
+use crate::connection::relay::Relay;
 use crate::connection::row::ClientRow;
-use crate::connection::{accept, converse};
+use crate::connection::{accept, converse, relay};
 use crate::server::{Bench, Live, Row, Server};
 
 /// Something happened on a resting client's socket.
@@ -27,10 +29,11 @@ pub(crate) fn arrive(server: &Rc<Server>, row: u32) {
             Poll::Pending => return place.rest(),
             Poll::Ready(Ok(lease)) if !lease.is_empty() => {
                 server.cells.bytes_in.add(lease.len() as u64);
-                match answer(server, client, lease) {
+                match answer(server, row, client, lease) {
                     Next::Stay => {}
                     Next::Close => return place.leave(Close::Graceful),
                     Next::Converse(left) => return place.converse(left),
+                    Next::Relay(sent) => return place.relay(sent),
                 }
             }
             Poll::Ready(Ok(_)) => return place.leave(Close::Graceful),
@@ -59,6 +62,16 @@ impl Place<'_> {
                 self.server.shard.lane_remove(idle);
             }
             converse::begin(self.server, self.row, client, left);
+        }
+    }
+
+    fn relay(mut self, Sent { request, live, rule, to, begun }: Sent) {
+        if let Some(mut client) = self.client.take() {
+            if let Some(idle) = client.idle.take() {
+                self.server.shard.lane_remove(idle);
+            }
+            let relay = Relay { client, request, live, rule, to, begun };
+            relay::go_on(self.server, self.row, Box::new(relay));
         }
     }
 
@@ -120,10 +133,21 @@ enum Next {
     Close,
     /// What is left begins with a request for the long way.
     Converse(Lease),
+    /// What is left is a request that is on its way to a server behind.
+    Relay(Sent),
+}
+
+/// A request on its way to a server behind.
+struct Sent {
+    request: Lease,
+    live: Rc<Live>,
+    rule: u32,
+    to: For,
+    begun: Begun,
 }
 
 /// Answers every complete request in the lease that the short way can.
-fn answer(server: &Rc<Server>, client: &mut ClientRow, mut lease: Lease) -> Next {
+fn answer(server: &Rc<Server>, row: u32, client: &mut ClientRow, mut lease: Lease) -> Next {
     let live = server.live();
     let mut bench = server.bench.borrow_mut();
     let mut out = None;
@@ -131,9 +155,21 @@ fn answer(server: &Rc<Server>, client: &mut ClientRow, mut lease: Lease) -> Next
     let short = !server.draining();
     let date = server.date();
     let mut last = false;
+    let mut sent = None;
     while short && !last && used < lease.len() {
-        let Some((ready, head_len)) = lookup(server, &live, &lease.filled()[used..], &mut bench) else { break };
-        if client.served + 1 >= live.plan.client.max_requests || !copy(server, client, &ready, &date, &mut out) {
+        if client.served + 1 >= live.plan.client.max_requests {
+            break;
+        }
+        let bytes = &lease.filled()[used..];
+        let (ready, head_len) = match lookup(server, &live, bytes, &mut bench) {
+            Some(Served::Ready(ready, head_len)) => (ready, head_len),
+            Some(Served::Proxy(rule, request)) => {
+                sent = forward(server, row, client, &live, (rule, &request), bytes, &mut bench);
+                break;
+            }
+            None => break,
+        };
+        if !copy(server, client, &ready, &date, &mut out) {
             break;
         }
         used += head_len;
@@ -153,7 +189,45 @@ fn answer(server: &Rc<Server>, client: &mut ClientRow, mut lease: Lease) -> Next
         return Next::Stay;
     }
     drop(lease.split_to(used));
-    Next::Converse(lease)
+    match sent {
+        Some((rule, to, begun)) => Next::Relay(Sent { request: lease, live, rule, to, begun }),
+        None => Next::Converse(lease),
+    }
+}
+
+/// Sends a request on to a server behind, if that is all there is to do: nothing came after it, and not much is queued.
+fn forward(
+    server: &Rc<Server>,
+    row: u32,
+    client: &ClientRow,
+    live: &Live,
+    (rule, request): (u32, &Request),
+    bytes: &[u8],
+    bench: &mut Bench,
+) -> Option<(u32, For, Begun)> {
+    let Action::Proxy(proxy) = &live.plan.routes[rule as usize].action else { return None };
+    let alone = request.head_len as usize == bytes.len() && client.wire.queued(&server.shard) <= PIPELINE_QUEUED;
+    if !alone || !request.keep_alive {
+        return None;
+    }
+    let asking = Asking {
+        view: request.view(bytes, &bench.fields),
+        live,
+        rule,
+        matched: &bench.scratch,
+        peer: &client.peer,
+        scheme: Scheme::Http,
+    };
+    let begun = proxy.begin(server, &asking, &mut bench.target, Wake::row(row))?;
+    Some((rule, For { version: request.version, is_head: request.is_head }, begun))
+}
+
+/// What the request at the start of what came is served by.
+enum Served<'l> {
+    /// An answer that is ready, and the length of the request's head.
+    Ready(Ready<'l>, usize),
+    /// A server behind, by this rule.
+    Proxy(u32, Request),
 }
 
 /// An answer that only wants its date.
@@ -195,7 +269,7 @@ impl Ready<'_> {
 
 /// The answer to the request at the start of `bytes`, if it is ready.
 #[inline]
-fn lookup<'l>(server: &Server, live: &'l Live, bytes: &[u8], bench: &mut Bench) -> Option<(Ready<'l>, usize)> {
+fn lookup<'l>(server: &Server, live: &'l Live, bytes: &[u8], bench: &mut Bench) -> Option<Served<'l>> {
     let Ok(Parsed::Complete(request)) = parse_request(bytes, &live.plan.client.limits, &mut bench.fields) else {
         return None;
     };
@@ -218,9 +292,10 @@ fn lookup<'l>(server: &Server, live: &'l Live, bytes: &[u8], bench: &mut Bench) 
             let captures = live.plan.table.captures(rule, view.path(), &bench.scratch);
             Ready::File(files.quick(&server.files, view, captures.tail(), server.shard.now())?)
         }
+        Action::Proxy(_) => return Some(Served::Proxy(rule, request)),
         _ => return None,
     };
-    Some((ready, request.head_len as usize))
+    Some(Served::Ready(ready, request.head_len as usize))
 }
 
 /// Copies an answer into the output lease and puts the date in; false when there is no room for more.

@@ -30,7 +30,7 @@ pub(crate) async fn acquire(
     fresh: bool,
     timeout: Duration,
 ) -> Result<Checkout, Error> {
-    if !fresh && let Some(link) = poll_fn(|cx| Poll::Ready(pool.take(server, cx))).await {
+    if !fresh && let Some(link) = poll_fn(|cx| Poll::Ready(pool.take(server, Wake::of(cx)))).await {
         server.cells.upstream_reuses.add(1);
         return Ok(Checkout::new(server, pool, link, true));
     }

@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
 use anygate_shard::net::Address;
@@ -187,13 +187,13 @@ impl Pool {
     }
 
     /// The connection that was used last, if it still lives.
-    pub(crate) fn take(&self, server: &Server, cx: &mut Context<'_>) -> Option<Link> {
+    pub(crate) fn take(&self, server: &Server, wake: Wake) -> Option<Link> {
         loop {
             let row = self.idle.borrow_mut().pop()?;
             let Some(Row::Upstream(idle)) = server.remove_row(row) else { continue };
             server.shard.lane_remove(idle.expiry);
             // What arrived since, and its row was not told yet, is its end.
-            match server.shard.poll_recv(idle.link.socket(), READS, Wake::of(cx)) {
+            match server.shard.poll_recv(idle.link.socket(), READS, wake) {
                 Poll::Pending if self.leads_here(&idle.link) => return Some(idle.link),
                 _ => server.shard.close(idle.link.socket(), Close::Graceful),
             }

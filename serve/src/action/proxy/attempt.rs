@@ -14,7 +14,7 @@ use anygate_proto::{BodyLength, ResponseHead};
 use anygate_shard::{Bytes, Deadline};
 
 use super::waiting::Waiting;
-use super::{Proxy, head};
+use super::{Asking, Begun, Proxy, head};
 use crate::body::Body;
 use crate::connection::Informer;
 use crate::connection::outlet::{Framing, Outlet};
@@ -47,9 +47,14 @@ pub(super) struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// Makes the try; `total` is what is left of the whole exchange's time.
-    pub(super) async fn run(&self, exchange: &mut Exchange, total: &mut Option<Deadline>) -> Result<Outcome, Error> {
-        let result = self.exchange(exchange, total).await;
+    /// Makes the try, or goes on with one that was `begun`; `total` is what is left of the whole exchange's time.
+    pub(super) async fn run(
+        &self,
+        exchange: &mut Exchange,
+        begun: Option<Begun>,
+        total: &mut Option<Deadline>,
+    ) -> Result<Outcome, Error> {
+        let result = self.exchange(exchange, begun, total).await;
         if let Err(error) = &result
             && error.side == Side::Upstream
             && error.retry != Retry::Safe
@@ -61,25 +66,31 @@ impl Attempt<'_> {
         result
     }
 
-    async fn exchange(&self, exchange: &mut Exchange, total: &mut Option<Deadline>) -> Result<Outcome, Error> {
-        let settings = &self.proxy.settings;
-        let checkout = self.acquire(&exchange.informer, total).await?;
+    async fn exchange(
+        &self,
+        exchange: &mut Exchange,
+        begun: Option<Begun>,
+        total: &mut Option<Deadline>,
+    ) -> Result<Outcome, Error> {
+        let patience = self.proxy.settings.first_byte_timeout;
+        let (checkout, upload) = match begun {
+            Some(begun) => (begun.upstream, None),
+            None => {
+                let checkout = self.acquire(&exchange.informer, total).await?;
+                let upload = self.send(&checkout, exchange)?;
+                if let Some(reader) = checkout.reader() {
+                    reader.borrow_mut().expect_head(upload.is_none().then_some(patience));
+                }
+                (checkout, upload)
+            }
+        };
         let Some(reader) = checkout.reader().map(Rc::clone) else {
             return Err(Error::new(Kind::Internal, Side::Internal, Phase::BeforeHead));
-        };
-        let request = self.proxy.write_head(self.at, exchange, self.upgrade)?;
-        let shard = &self.server.shard;
-        reader.borrow().wire().queue(shard, request);
-        let upload = if exchange.body.is_empty() {
-            None
-        } else {
-            let outlet = Outlet::new(shard.clone(), Rc::clone(&reader), Side::Upstream, settings.write_timeout);
-            Some(send(outlet, exchange))
         };
         let again = checkout.is_reused() && upload.is_none();
         let asked = Asked::by(exchange.head.view().method());
         let client = &exchange.informer;
-        let mut waiting = Waiting::new(self.server, &reader, client, asked, upload, settings.first_byte_timeout, total);
+        let mut waiting = Waiting::new(self.server, &reader, client, asked, upload, patience, total);
         if again {
             waiting = waiting.retriable();
         }
@@ -97,6 +108,22 @@ impl Attempt<'_> {
             return Ok(self.response(checkout, head, client, sent, upload, total).into());
         }
         Err(malformed())
+    }
+
+    /// Sends the request's head, and returns what sends its body.
+    fn send(&self, checkout: &Checkout, exchange: &mut Exchange) -> Result<Option<Upload>, Error> {
+        let Some(reader) = checkout.reader() else { return Ok(None) };
+        let mut target = Vec::with_capacity(exchange.head.request.target.len as usize + 64);
+        let asking = Asking::of(exchange);
+        let head = self.proxy.write_head(self.at, self.server, &asking, self.upgrade, &mut target)?;
+        let shard = &self.server.shard;
+        reader.borrow().wire().queue(shard, head);
+        if exchange.body.is_empty() {
+            return Ok(None);
+        }
+        let timeout = self.proxy.settings.write_timeout;
+        let outlet = Outlet::new(shard.clone(), Rc::clone(reader), Side::Upstream, timeout);
+        Ok(Some(send(outlet, exchange)))
     }
 
     async fn acquire(&self, client: &Informer, total: &mut Option<Deadline>) -> Result<Checkout, Error> {

@@ -3,48 +3,81 @@
 use anygate_core::config::HostHeader;
 use anygate_proto::forwarded::is_trusted;
 use anygate_proto::h1::forward::{Edits, ForwardTo, HostRule, forward_request};
-use anygate_proto::h1::sink::Sink;
 use anygate_proto::websocket::{self, Handshake};
-use anygate_proto::{Known, RequestView, ResponseView, Scheme, Span};
-use anygate_shard::{Bytes, Class, Lease};
+use anygate_proto::{Known, RequestView, ResponseView, Scheme};
+use anygate_route::Scratch;
+use anygate_shard::net::Address;
+use anygate_shard::{Bytes, Class};
 
 use super::Proxy;
+use crate::connection::outgoing::Outgoing;
 use crate::error::{Error, Kind, Phase, Side};
 use crate::exchange::Exchange;
+use crate::server::{Live, Server};
 
 /// Longest protocol name an `Upgrade` may ask for.
 const MAX_PROTOCOL: usize = 64;
 
+/// What of a request its head for a server behind is made of.
+pub(crate) struct Asking<'a> {
+    pub(crate) view: RequestView<'a>,
+    pub(crate) live: &'a Live,
+    pub(crate) rule: u32,
+    pub(crate) matched: &'a Scratch,
+    /// The other end of the client's socket.
+    pub(crate) peer: &'a Address,
+    pub(crate) scheme: Scheme,
+}
+
+impl<'a> Asking<'a> {
+    pub(super) fn of(exchange: &'a Exchange) -> Self {
+        Self {
+            view: exchange.head.view(),
+            live: &exchange.live,
+            rule: exchange.rule as u32,
+            matched: &exchange.matched,
+            peer: &exchange.peer.raw,
+            scheme: if exchange.tls.is_some() { Scheme::Https } else { Scheme::Http },
+        }
+    }
+}
+
 impl Proxy {
-    /// Writes the request's head for the server `at`.
-    pub(super) fn write_head(&self, at: usize, exchange: &Exchange, upgrade: Option<&str>) -> Result<Bytes, Error> {
-        let view = exchange.head.view();
-        let table = &exchange.live.plan.table;
-        let captures = table.captures(exchange.rule as u32, view.path(), &exchange.matched);
-        let mut target = Vec::with_capacity(view.target().len() + 64);
-        self.path.render(&captures, view.query(), &mut target);
+    /// Writes the request's head for the server `at`; `target` is room to write in.
+    pub(super) fn write_head(
+        &self,
+        at: usize,
+        server: &Server,
+        asking: &Asking<'_>,
+        upgrade: Option<&str>,
+        target: &mut Vec<u8>,
+    ) -> Result<Bytes, Error> {
+        let view = asking.view;
+        let plan = &asking.live.plan;
+        target.clear();
+        self.path.render(&plan.table.captures(asking.rule, view.path(), asking.matched), view.query(), target);
         let own = self.hosts[at].as_bytes();
-        let client = exchange.peer.raw.ip().map(|address| address.ip());
+        let client = asking.peer.ip().map(|address| address.ip());
         let to = ForwardTo {
-            target: &target,
+            target,
             host: match &self.settings.host {
                 HostHeader::Keep => HostRule::Keep { or: own },
                 HostHeader::Target => HostRule::Value(own),
                 HostHeader::Value(host) => HostRule::Value(host.as_bytes()),
             },
             client,
-            trusted: client.is_some_and(|client| is_trusted(client, &exchange.live.plan.client.trust)),
-            scheme: if exchange.tls.is_some() { Scheme::Https } else { Scheme::Http },
+            trusted: client.is_some_and(|client| is_trusted(client, &plan.client.trust)),
+            scheme: asking.scheme,
             port: None,
             x_forwarded: self.settings.x_forwarded,
             forwarded: self.settings.forwarded,
-            via: self.settings.via.then_some(&*exchange.server.id),
+            via: self.settings.via.then_some(&*server.id),
             upgrade,
-            body: exchange.head.request.body,
+            body: view.request.body,
             expect: false,
             edits: Edits::default(),
         };
-        let mut out = Outgoing::new(view.bytes, exchange.server.shard.try_lease(Class::Head));
+        let mut out = Outgoing::new(view.bytes, server.shard.try_lease(Class::Head));
         forward_request(view, &to, &mut out).map_err(|reject| {
             Error::new(Kind::Malformed { status: reject.status }, Side::Downstream, Phase::AfterHead)
         })?;
@@ -82,44 +115,6 @@ pub(super) fn switches_to(view: ResponseView<'_>, asked: &str) -> bool {
         && protocols.next().is_none()
 }
 
-/// A head on its way out: in one lease, or in memory of its own where that does not hold it.
-struct Outgoing<'a> {
-    source: &'a [u8],
-    lease: Option<Lease>,
-    spill: Vec<u8>,
-}
-
-impl<'a> Outgoing<'a> {
-    fn new(source: &'a [u8], lease: Option<Lease>) -> Self {
-        Self { source, lease, spill: Vec::new() }
-    }
-
-    fn into_bytes(self) -> Bytes {
-        match self.lease {
-            Some(lease) => lease.freeze(),
-            None => Bytes::from(self.spill),
-        }
-    }
-}
-
-impl Sink for Outgoing<'_> {
-    fn keep(&mut self, span: Span) {
-        self.put(span.of(self.source));
-    }
-
-    fn put(&mut self, bytes: &[u8]) {
-        if let Some(lease) = &mut self.lease {
-            if bytes.len() <= lease.spare() {
-                lease.extend_from_slice(bytes);
-                return;
-            }
-            self.spill = lease.filled().to_vec();
-            self.lease = None;
-        }
-        self.spill.extend_from_slice(bytes);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use anygate_proto::h1::request::parse_request;
@@ -151,14 +146,5 @@ mod tests {
         assert_eq!(asked("Connection: Upgrade\r\nUpgrade: tcp\r\n"), Ok(Some("tcp".into())));
         assert_eq!(asked("Connection: Upgrade\r\nUpgrade: h2c\r\n"), Ok(None));
         assert_eq!(asked(""), Ok(None));
-    }
-
-    #[test]
-    fn a_head_that_outgrows_its_lease_stays_whole() {
-        let mut out = Outgoing::new(b"abcdef", Some(Lease::with_capacity(4)));
-        out.put(b"12");
-        out.keep(Span::between(1, 4));
-        out.put(b"3");
-        assert_eq!(&out.into_bytes()[..], b"12bcd3");
     }
 }

@@ -22,10 +22,14 @@ use crate::upstream::pool::Pool;
 mod attempt;
 mod compile;
 mod head;
+mod kept;
 mod local;
 mod waiting;
 
 use attempt::Attempt;
+pub(crate) use head::Asking;
+pub use kept::Begun;
+pub(crate) use kept::{Answer, For};
 
 /// A compiled proxy route.
 #[derive(Debug, Clone)]
@@ -67,11 +71,13 @@ impl Proxy {
         let mut failure = Error::new(Kind::Unavailable, Side::Upstream, Phase::BeforeHead);
         let mut retries = self.settings.retries;
         let mut fresh = false;
-        let mut servers = self.servers(&server).into_iter().peekable();
+        let mut begun = exchange.begun.take();
+        let turn = begun.as_ref().map_or_else(|| self.next_turn(), |begun| begun.turn);
+        let mut servers = self.servers(&server, turn).into_iter().peekable();
         while let Some((at, pool)) = servers.peek() {
             exchange.attempts += 1;
             let attempt = Attempt { proxy: self, server: &server, at: *at, pool, upgrade: upgrade.as_deref(), fresh };
-            failure = match attempt.run(exchange, &mut total).await {
+            failure = match attempt.run(exchange, begun.take(), &mut total).await {
                 Ok(outcome) => return Ok(outcome),
                 Err(error) => error,
             };
@@ -92,9 +98,13 @@ impl Proxy {
         Err(failure)
     }
 
-    /// The servers to try, in this order: those that answer take turns, those that could not be reached lately come last,
+    fn next_turn(&self) -> usize {
+        self.turn.replace(self.turn.get().wrapping_add(1))
+    }
+
+    /// The servers to try in this turn, in this order: those that answer take turns, those that could not be reached lately come last,
     /// those without an address not at all.
-    fn servers(&self, server: &Server) -> SmallVec<[(usize, Rc<Pool>); 4]> {
+    fn servers(&self, server: &Server, turn: usize) -> SmallVec<[(usize, Rc<Pool>); 4]> {
         let now = server.shard.now();
         let usable = |(at, endpoint): (usize, &Endpoint)| {
             let pool = server.upstreams.pool(&endpoint.key).filter(|pool| pool.is_usable())?;
@@ -103,12 +113,10 @@ impl Proxy {
         let mut order: SmallVec<[_; 4]> = self.endpoints.iter().enumerate().filter_map(usable).collect();
         order.sort_by_key(|(_, pool)| pool.is_resting(now));
         let well = order.iter().take_while(|(_, pool)| !pool.is_resting(now)).count();
-        let first = self.turn.get();
-        self.turn.set(first.wrapping_add(1));
         // Turns are taken by those alone that are well: else who comes behind one that is not would serve for two.
         let turning = if well > 0 { &mut order[..well] } else { &mut order[..] };
         if !turning.is_empty() {
-            let first = first % turning.len();
+            let first = turn % turning.len();
             turning.rotate_left(first);
         }
         order

@@ -8,7 +8,7 @@ use anygate_core::limits::LINGER_TIME;
 use anygate_core::metrics::ShardCells;
 use anygate_proto::h1::response::{Asked, parse_response};
 use anygate_proto::{Fields, Limits, Parsed, ResponseHead};
-use anygate_shard::{Bytes, Deadline};
+use anygate_shard::{Bytes, Deadline, Wake};
 
 use super::attempt::gone;
 use crate::connection::Informer;
@@ -18,7 +18,7 @@ use crate::server::Server;
 use crate::upstream::content::Upload;
 
 /// Bounds of a response's head. Servers behind are more talkative than clients may be.
-const LIMITS: Limits = Limits { max_uri: 0, max_header_size: 64 * 1024, max_headers: Limits::MOST_HEADERS };
+pub(super) const LIMITS: Limits = Limits { max_uri: 0, max_header_size: 64 * 1024, max_headers: Limits::MOST_HEADERS };
 
 /// Waits for one response.
 pub(super) struct Waiting<'a> {
@@ -33,7 +33,6 @@ pub(super) struct Waiting<'a> {
     retry: Retry,
     /// From the request's last byte to the head.
     patience: Duration,
-    deadline: Deadline,
     total: &'a mut Option<Deadline>,
     fields: Fields,
     /// How much of what is held was looked at.
@@ -54,22 +53,8 @@ impl<'a> Waiting<'a> {
         total: &'a mut Option<Deadline>,
     ) -> Self {
         let sent = upload.is_none();
-        let deadline = if sent { server.shard.deadline(patience) } else { server.shard.deadline_unset() };
         let (cells, fields) = (&*server.cells, Fields::with_capacity(16));
-        Self {
-            cells,
-            reader,
-            client,
-            asked,
-            upload,
-            retry: Retry::Never,
-            patience,
-            deadline,
-            total,
-            fields,
-            seen: 0,
-            sent,
-        }
+        Self { cells, reader, client, asked, upload, retry: Retry::Never, patience, total, fields, seen: 0, sent }
     }
 
     /// Until something is heard, another try may be made where the method allows it.
@@ -93,7 +78,7 @@ impl<'a> Waiting<'a> {
             if let Some(head) = self.parse()? {
                 return Poll::Ready(Ok(head));
             }
-            let more = self.reader.borrow_mut().poll_more(cx);
+            let more = self.reader.borrow_mut().poll_more(Wake::of(cx));
             match more {
                 Poll::Ready(Ok(true)) => {}
                 Poll::Ready(Ok(false)) => return Poll::Ready(Err(self.lost(Kind::Truncated))),
@@ -106,7 +91,7 @@ impl<'a> Waiting<'a> {
         }
         if self.total.as_mut().is_some_and(|total| total.poll_expired(cx).is_ready()) {
             self.cells.timeouts_upstream.add(1);
-        } else if self.deadline.poll_expired(cx).is_ready() {
+        } else if self.reader.borrow_mut().poll_late(Wake::of(cx)).is_ready() {
             self.cells.timeouts_upstream_first_byte.add(1);
         } else {
             return Poll::Pending;
@@ -118,8 +103,12 @@ impl<'a> Waiting<'a> {
     pub(super) fn encouraged(&mut self) {
         self.retry = Retry::Never;
         if self.sent {
-            self.deadline.reset(self.patience);
+            self.expect(self.patience);
         }
+    }
+
+    fn expect(&self, patience: Duration) {
+        self.reader.borrow_mut().expect_head(Some(patience));
     }
 
     fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
@@ -129,12 +118,12 @@ impl<'a> Waiting<'a> {
         match done {
             Ok(()) => {
                 self.sent = true;
-                self.deadline.reset(self.patience);
+                self.expect(self.patience);
                 Ok(())
             }
             // It takes nothing more, but may have said why before it stopped listening.
             Err(error) if error.side == Side::Upstream && error.kind != Kind::Timeout => {
-                self.deadline.reset(LINGER_TIME.min(self.patience));
+                self.expect(LINGER_TIME.min(self.patience));
                 Ok(())
             }
             Err(error) => {

@@ -1,0 +1,162 @@
+//! What a request without content meets on a connection that is kept: the short way through a proxy, and where it ends.
+
+use std::time::Duration;
+
+use crate::backend::Backend;
+use crate::harness::{Client, Gate, both};
+
+const OK: &str = "HTTP/1.1 200 OK\r\nDate: Tue, 01 Jan 2030 00:00:00 GMT\r\nContent-Length: 2\r\n\r\nok";
+
+/// Asks once more on a client's connection, and returns what came.
+fn ask_again(client: &mut Client, path: &str) -> String {
+    client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+    client.response()
+}
+
+#[test]
+fn a_kept_connection_that_closes_in_answer_costs_the_client_nothing() {
+    both(|io| {
+        // Each connection serves one request, and closes when it has read the second.
+        let backend = Backend::start(|served| {
+            served.request();
+            served.send(OK.as_bytes());
+            served.request();
+        });
+        let gate = Gate::start(io, &backend.config_with("retries: 0"));
+        let mut client = gate.client();
+        for at in 0..4 {
+            assert!(ask_again(&mut client, &format!("/{at}")).ends_with("ok"), "{io:?}: {at}");
+        }
+        assert_eq!(gate.cells.upstream_retries.get(), 3, "{io:?}: all but the first met a closing one");
+        assert_eq!(gate.cells.upstream_connects.get(), 4, "{io:?}");
+        assert_eq!(gate.cells.requests.get(), 4, "{io:?}: each is counted once");
+    });
+}
+
+#[test]
+fn what_a_kept_connection_answers_comes_back_whatever_its_form() {
+    const FORMS: &[(&str, &str)] = &[
+        ("/whole", OK),
+        ("/none", "HTTP/1.1 204 No Content\r\nDate: Tue, 01 Jan 2030 00:00:00 GMT\r\n\r\n"),
+        ("/early", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
+        ("/chunks", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"),
+        ("/last", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"),
+        ("/whole", OK),
+        ("/bad", "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"),
+        ("/whole", OK),
+        ("/more", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\n"),
+        ("/whole", OK),
+    ];
+    both(|io| {
+        for pieces in [usize::MAX, 7] {
+            let backend = Backend::start(move |served| {
+                while let Some(request) = served.request() {
+                    let form = FORMS.iter().find(|(path, _)| request.split(' ').nth(1) == Some(path));
+                    for piece in form.map_or("", |(_, answer)| answer).as_bytes().chunks(pieces) {
+                        served.send(piece);
+                        if pieces < usize::MAX {
+                            std::thread::sleep(Duration::from_millis(1));
+                        }
+                    }
+                }
+            });
+            let gate = Gate::start(io, &backend.config());
+            let mut client = gate.client();
+            // What comes late after an answer cannot be told from the next one.
+            for (path, _) in FORMS.iter().filter(|(path, _)| pieces == usize::MAX || *path != "/more") {
+                let mut answer = ask_again(&mut client, path);
+                if *path == "/early" {
+                    assert!(
+                        answer.starts_with("HTTP/1.1 103 ") && answer.contains("Link: </a>\r\n"),
+                        "{io:?}: {answer}"
+                    );
+                    answer = client.response();
+                }
+                match *path {
+                    "/chunks" => {
+                        let mut chunks = Vec::new();
+                        while !chunks.ends_with(b"0\r\n\r\n") {
+                            chunks.extend(client.bytes(1));
+                        }
+                        assert!(answer.contains("\r\nTransfer-Encoding: chunked\r\n"), "{io:?}: {answer}");
+                    }
+                    "/none" => assert!(answer.starts_with("HTTP/1.1 204 "), "{io:?}: {answer}"),
+                    "/bad" => assert!(answer.starts_with("HTTP/1.1 502 "), "{io:?}: {answer}"),
+                    _ => assert!(
+                        answer.starts_with("HTTP/1.1 200 ") && answer.contains("ok"),
+                        "{io:?}: {path}: {answer}"
+                    ),
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_kept_connection_that_says_nothing_is_504_in_time() {
+    both(|io| {
+        let backend = Backend::start(|served| {
+            served.request();
+            served.send(OK.as_bytes());
+            served.request();
+            std::thread::sleep(Duration::from_secs(3));
+        });
+        let gate = Gate::start(io, &backend.config_with("first_byte_timeout: 100ms"));
+        let mut client = gate.client();
+        assert!(ask_again(&mut client, "/").ends_with("ok"), "{io:?}");
+        let began = std::time::Instant::now();
+        let answer = ask_again(&mut client, "/");
+        assert!(answer.starts_with("HTTP/1.1 504 "), "{io:?}: {answer}");
+        assert!(began.elapsed() < Duration::from_secs(2), "{io:?}");
+        assert_eq!(gate.cells.timeouts_upstream_first_byte.get(), 1, "{io:?}");
+    });
+}
+
+#[test]
+fn a_client_that_leaves_takes_the_request_on_a_kept_connection_along() {
+    both(|io| {
+        let (left, hear) = std::sync::mpsc::channel();
+        let left = std::sync::Mutex::new(left);
+        let backend = Backend::start(move |served| {
+            served.request();
+            served.send(OK.as_bytes());
+            served.request();
+            // Not answered: the gate gives it up when its client does.
+            let _ = left.lock().map(|left| left.send(served.rest().0.is_empty()));
+        });
+        let gate = Gate::start(io, &backend.config());
+        let mut client = gate.client();
+        assert!(ask_again(&mut client, "/").ends_with("ok"), "{io:?}");
+        client.send(b"GET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert!(backend.request().starts_with("GET / "), "{io:?}");
+        assert!(backend.request().starts_with("GET /2 "), "{io:?}");
+        drop(client);
+        assert_eq!(hear.recv_timeout(Duration::from_secs(2)), Ok(true), "{io:?}");
+        assert_eq!(gate.cells.clients_gone.get(), 1, "{io:?}");
+    });
+}
+
+#[test]
+fn servers_take_turns_on_kept_connections_too_whatever_they_answer() {
+    both(|io| {
+        let long = format!("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n{}", "x".repeat(100_000));
+        for answer in [OK.to_owned(), long] {
+            let start = |answer: String| {
+                Backend::start(move |served| {
+                    while served.request().is_some() {
+                        served.send(answer.as_bytes());
+                    }
+                })
+            };
+            let (one, two) = (start(answer.clone()), start(answer));
+            let gate = Gate::start(io, &format!("routes: {{/: \"http://{} http://{}\"}}\n", one.address, two.address));
+            let mut client = gate.client();
+            for _ in 0..10 {
+                assert!(ask_again(&mut client, "/").starts_with("HTTP/1.1 200 "), "{io:?}");
+            }
+            let count = |backend: &Backend| std::iter::from_fn(|| (!backend.is_quiet()).then_some(())).count();
+            assert_eq!((count(&one), count(&two)), (5, 5), "{io:?}");
+            assert_eq!((one.connections(), two.connections()), (1, 1), "{io:?}");
+        }
+    });
+}
