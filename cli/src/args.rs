@@ -45,6 +45,7 @@ pub(crate) enum Command {
     Routes(Routes),
     Explain(Explain),
     Doctor(Doctor),
+    Bench(crate::bench::Bench),
     /// Print the JSON Schema of the configuration file, for editors.
     #[command(after_help = EXAMPLE_SCHEMA)]
     Schema,

@@ -10,6 +10,7 @@ use crate::args::{Command, CommandLine};
 use crate::source::Source;
 
 mod args;
+mod bench;
 mod check;
 mod doctor;
 mod explain;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
             arguments.source.config = arguments.file.take().or(arguments.source.config);
             doctor::run(&arguments, &Source::choose(arguments.source.clone(), here))
         }
+        Command::Bench(arguments) => bench::run(arguments),
         Command::Schema => generate::schema(),
         Command::Completions(arguments) => generate::completions(&arguments),
         Command::Man(arguments) => generate::man(&arguments),

@@ -6,6 +6,7 @@ mod anygate {
     mod machine;
     mod rig;
 
+    mod bench;
     mod browser;
     mod check;
     mod docs;

@@ -5,7 +5,7 @@ use super::rig::Folder;
 #[test]
 fn every_command_has_help_with_the_exit_codes() {
     let folder = Folder::new();
-    for command in ["serve", "check", "routes", "explain", "doctor"] {
+    for command in ["serve", "check", "routes", "explain", "doctor", "bench"] {
         let ran = folder.run(&[command, "--help"]);
         assert_eq!(ran.code, 0, "{command}");
         assert!(ran.out.contains("Exit codes:\n  0  "), "{command}: {}", ran.out);
@@ -14,7 +14,9 @@ fn every_command_has_help_with_the_exit_codes() {
     let ran = folder.run(&["--help"]);
     assert_eq!(ran.code, 0);
     assert_eq!(folder.run(&["help"]).out, ran.out);
-    for word in ["serve", "check", "routes", "explain", "doctor", "schema", "completions", "man", "Exit codes:"] {
+    for word in
+        ["serve", "check", "routes", "explain", "doctor", "bench", "schema", "completions", "man", "Exit codes:"]
+    {
         assert!(ran.out.contains(word), "{word}: {}", ran.out);
     }
 }
