@@ -144,7 +144,7 @@ pub(super) fn trend(title: Title<'_>, runs: &[String], lines: &[Line]) -> String
     }
     // As many names below as there is room for; the last is always there.
     let every = runs.len().div_ceil(5).max(1);
-    for (at, run) in runs.iter().enumerate().filter(|(at, _)| (runs.len() - 1 - at) % every == 0) {
+    for (at, run) in runs.iter().enumerate().filter(|(at, _)| (runs.len() - 1 - at).is_multiple_of(every)) {
         for (row, words) in run.split(' ').enumerate() {
             drawing.words((x(at), TOP + HEIGHT + 18.0 + 15.0 * row as f64), Anchor::Middle, "quiet", words);
         }
