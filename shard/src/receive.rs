@@ -98,6 +98,9 @@ impl Shard {
             return Poll::Ready(Ok(end.unwrap_or_else(|| Lease::with_capacity(0))));
         }
         slot.read_wake.set(wake);
+        if want != Class::Head || !wake.is_row() {
+            shard.receive_one_by_one(slot, id.index);
+        }
         if slot.has(flag::CONNECTING | flag::READ_ARMED | flag::STARVED) {
             return Poll::Pending;
         }
@@ -158,6 +161,7 @@ impl Shard {
             return Poll::Ready(slot.held.take().ok_or_else(gone));
         }
         slot.read_wake.set(wake);
+        shard.receive_one_by_one(slot, id.index);
         if slot.has(flag::CONNECTING | flag::READ_ARMED) {
             return Poll::Pending;
         }
@@ -310,6 +314,20 @@ impl Inner {
             }
         }
         Some(Ok(()))
+    }
+
+    /// From now on each receive brings what one buffer of the wanted size holds, and then ends: for who may leave bytes
+    /// where they are, or wants other buffers.
+    fn receive_one_by_one(&self, slot: &Slot, index: u32) {
+        slot.set(flag::ONE_BY_ONE);
+        self.stop_repeating(slot, index);
+    }
+
+    /// Lets a receive that completes again and again end; its last completion wakes who waits.
+    pub(crate) fn stop_repeating(&self, slot: &Slot, index: u32) {
+        if slot.has(flag::READ_REPEATS) {
+            self.driver.cancel(slot, index, Side::Read);
+        }
     }
 
     /// Puts a socket in the line of those that wait for a buffer.

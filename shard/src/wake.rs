@@ -99,6 +99,10 @@ impl Wake {
         Wake(TAG_TASK | task.word())
     }
 
+    pub(crate) fn is_row(self) -> bool {
+        self.0 & TAG_ROW != 0
+    }
+
     pub(crate) fn target(self) -> Target {
         if self.0 & TAG_ROW != 0 {
             Target::Row(self.0 as u32)

@@ -6,8 +6,9 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use anygate_shard::{ArenaLimits, Class, Side, SocketId, Wake};
+use anygate_shard::{ArenaLimits, Bytes, Class, Close, Side, SocketId, Wake};
 
+use crate::peer::Peer;
 use crate::rig::{Bench, Done, Rig, pattern};
 
 scripts!(
@@ -25,6 +26,12 @@ scripts!(
     dropping_interest_loses_no_data,
     dropping_a_future_loses_no_data,
     a_row_is_woken_by_bytes,
+    a_row_receives_request_after_request_and_a_task_takes_over,
+    a_row_that_rests_gives_way_to_a_splice,
+    a_row_that_rests_gives_way_to_a_receive_into_a_lease,
+    a_row_that_stops_reading_is_not_read_on_for,
+    a_row_that_rests_is_closed_however_much_still_comes,
+    a_row_that_rests_can_be_given_away,
     readable_is_said_without_taking_bytes,
     many_sockets_receive_at_once,
     a_large_class_takes_more_at_once,
@@ -214,6 +221,130 @@ fn a_row_is_woken_by_bytes(rig: &Rig) {
     assert_eq!(bytes, b"x");
 }
 
+/// Answers requests as a row, which then rests.
+fn answer_as_row(rig: &Rig, bench: &Bench, socket: SocketId, peer: &mut Peer, requests: usize) {
+    for _ in 0..requests {
+        rig.write(peer, b"request");
+        let mut request = Vec::new();
+        rig.until("a request", || {
+            while let Poll::Ready(lease) = bench.shard.poll_recv(socket, Class::Head, Wake::row(41)) {
+                request.extend_from_slice(lease.expect("receives").filled());
+            }
+            request.len() >= 7
+        });
+        assert_eq!(request, b"request");
+        bench.shard.queue(socket, Bytes::from_static(b"response"));
+        assert_eq!(rig.read(peer, 8), b"response");
+    }
+    assert!(bench.shard.poll_recv(socket, Class::Head, Wake::row(41)).is_pending(), "it rests");
+    rig.turn();
+}
+
+fn a_row_receives_request_after_request_and_a_task_takes_over(rig: &Rig) {
+    let bench = rig.bench();
+    let (socket, mut peer) = rig.pair(&bench);
+    for class in [Class::Bulk, Class::Head, Class::Tls] {
+        answer_as_row(rig, &bench, socket, &mut peer, 5);
+        let shard = bench.shard.clone();
+        let task = rig.run(&bench.shard, async move {
+            let mut all = Vec::new();
+            while all.len() < 100_000 {
+                all.extend_from_slice(shard.recv(socket, class).await.expect("receives").filled());
+            }
+            all
+        });
+        rig.write(&mut peer, &pattern(100_000));
+        assert!(rig.wait(task) == pattern(100_000), "the bytes differ");
+    }
+    answer_as_row(rig, &bench, socket, &mut peer, 3);
+}
+
+fn a_row_that_rests_gives_way_to_a_splice(rig: &Rig) {
+    rig.roomy();
+    let bench = rig.bench();
+    let (from, mut source) = rig.pair(&bench);
+    let (to, mut sink) = rig.pair(&bench);
+    for _ in 0..2 {
+        answer_as_row(rig, &bench, from, &mut source, 4);
+        let shard = bench.shard.clone();
+        let task = rig.run(&bench.shard, async move {
+            let mut left = 50_000;
+            while left > 0 {
+                left -= shard.splice(from, to, left).await.expect("relays");
+            }
+        });
+        rig.turn();
+        rig.write(&mut source, &pattern(50_000));
+        assert!(rig.read(&mut sink, 50_000) == pattern(50_000), "the bytes differ");
+        rig.wait(task);
+    }
+}
+
+fn a_row_that_rests_gives_way_to_a_receive_into_a_lease(rig: &Rig) {
+    let bench = rig.bench();
+    let (socket, mut peer) = rig.pair(&bench);
+    answer_as_row(rig, &bench, socket, &mut peer, 4);
+    let shard = bench.shard.clone();
+    let task = rig.run(&bench.shard, async move {
+        let mut lease = shard.lease(Class::Large);
+        while lease.len() < 60_000 {
+            lease = shard.recv_into(socket, lease).await.expect("receives");
+        }
+        lease.filled().to_vec()
+    });
+    rig.turn();
+    rig.write(&mut peer, &pattern(60_000));
+    assert!(rig.wait(task) == pattern(60_000), "the bytes differ");
+}
+
+fn a_row_that_stops_reading_is_not_read_on_for(rig: &Rig) {
+    let bench = rig.bench();
+    let (socket, mut peer) = rig.pair(&bench);
+    answer_as_row(rig, &bench, socket, &mut peer, 4);
+    let mut written = 0;
+    for _ in 0..200 {
+        if let Ok(count) = peer.write(&pattern(40_000)) {
+            written += count;
+        }
+        rig.turn();
+    }
+    let held = match bench.shard.poll_recv(socket, Class::Head, Wake::row(41)) {
+        Poll::Ready(lease) => lease.expect("receives").len(),
+        Poll::Pending => 0,
+    };
+    assert!(held <= 256 << 10, "{held} of {written} bytes were received for nobody");
+}
+
+fn a_row_that_rests_is_closed_however_much_still_comes(rig: &Rig) {
+    let bench = rig.bench();
+    let (socket, mut peer) = rig.pair(&bench);
+    answer_as_row(rig, &bench, socket, &mut peer, 4);
+    bench.shard.close(socket, Close::Graceful);
+    let begun = bench.shard.now();
+    rig.until("the socket to be gone", || {
+        let _ = peer.write(&pattern(20_000));
+        bench.shard.cells().sockets.get() == 0
+    });
+    let took = bench.shard.now().since(begun);
+    assert!(rig.is_sim() || took < Duration::from_millis(1900), "64 KiB are enough");
+}
+
+fn a_row_that_rests_can_be_given_away(rig: &Rig) {
+    let bench = rig.bench();
+    let (socket, mut peer) = rig.pair(&bench);
+    answer_as_row(rig, &bench, socket, &mut peer, 4);
+    let mut given = None;
+    rig.until("the socket to be released", || match bench.shard.poll_release(socket, Wake::row(41)) {
+        Poll::Ready(socket) => {
+            given = socket;
+            true
+        }
+        Poll::Pending => false,
+    });
+    let socket = bench.shard.adopt(given.expect("nothing was received that nobody took")).expect("adopts");
+    answer_as_row(rig, &bench, socket, &mut peer, 4);
+}
+
 fn readable_is_said_without_taking_bytes(rig: &Rig) {
     let bench = rig.bench();
     let (socket, mut peer) = rig.pair(&bench);
@@ -361,7 +492,7 @@ fn a_socket_that_closes_while_it_waits_for_a_buffer_passes_its_turn_on(rig: &Rig
     let (bench, held) = one_buffer_taken(rig);
     let (closed, _) = waiter(rig, &bench, Class::Head);
     let (_, next) = waiter(rig, &bench, Class::Head);
-    bench.shard.close(closed, anygate_shard::Close::Abort);
+    bench.shard.close(closed, Close::Abort);
     rig.turn();
     assert!(!next.is_done());
     drop(held);

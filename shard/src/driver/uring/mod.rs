@@ -30,6 +30,8 @@ const GROUPS: usize = RINGED * 2;
 const QUIESCE_LIMIT: Duration = Duration::from_secs(5);
 /// `IORING_RECVSEND_POLL_FIRST`: wait for data before a buffer is taken.
 const POLL_FIRST: u16 = 1;
+/// `IORING_RECV_MULTISHOT`: go on after a completion.
+const MULTISHOT: u16 = 1 << 1;
 
 /// What an entry was, in the first byte of its user data; then 24 bits of generation, 32 of the slot's index.
 mod op {
@@ -93,12 +95,15 @@ impl Uring {
             }
             Some(class) => {
                 let Some(buffers) = self.made(class, slot.has(flag::FAVOURED)) else { return };
+                // Who asked before asks again: one entry brings what comes until the owner turns to something else.
+                let repeats =
+                    class == Class::Head && slot.has(flag::USED) && !slot.has(flag::FAVOURED | flag::ONE_BY_ONE);
                 let entry = opcode::Recv::new(fd, std::ptr::null_mut(), 0)
-                    .ioprio(POLL_FIRST)
+                    .ioprio(if repeats { POLL_FIRST | MULTISHOT } else { POLL_FIRST })
                     .buf_group(buffers.group())
                     .build()
                     .flags(squeue::Flags::BUFFER_SELECT);
-                slot.set(flag::READ_ARMED);
+                slot.set(flag::READ_ARMED | if repeats { flag::READ_REPEATS } else { 0 });
                 // SAFETY: the kernel writes to a block in the buffer ring, which the ring owns until the completion.
                 unsafe { self.arm_read(entry, op::RECV + buffers.group() as u8, slot, index) };
             }
@@ -176,7 +181,7 @@ impl Uring {
         slot.set(cancelled);
         let entry = opcode::AsyncCancel::new(user_data(op, slot, index)).build();
         // SAFETY: a cancel points to no memory.
-        unsafe { self.ring.push(entry.user_data(u64::from(op::CANCEL) << 56)) };
+        unsafe { self.ring.push(entry.user_data(user_data(op::CANCEL, slot, index))) };
     }
 
     pub(super) fn park(&self, timeout: Option<Duration>) {
@@ -213,7 +218,10 @@ impl Uring {
             }
             return;
         }
-        self.ring.outstanding.set(self.ring.outstanding.get() - 1);
+        let more = cqueue::more(completion.flags());
+        if !more {
+            self.ring.outstanding.set(self.ring.outstanding.get() - 1);
+        }
         let group = op.checked_sub(op::RECV).and_then(|group| self.groups.get(usize::from(group)));
         let buffers = group.and_then(|group| group.get()?.as_ref());
         let mut lease = None;
@@ -228,7 +236,14 @@ impl Uring {
         };
         let result = completion.result();
         match op {
-            op::CANCEL => return,
+            op::CANCEL => {
+                // What ends by itself needs no second try; what repeats was between two completions.
+                if result < 0 && slot.has(flag::READ_REPEATS) && slot.has(flag::READ_CANCELLED) {
+                    slot.clear(flag::READ_CANCELLED);
+                    self.cancel(slot, index, Side::Read);
+                }
+                return;
+            }
             op::POLL_READ => {
                 slot.clear(flag::READ_ARMED | flag::READ_POLLS | flag::READ_CANCELLED);
                 polled(shard, slot, index, generation, Side::Read, result);
@@ -238,7 +253,12 @@ impl Uring {
                 polled(shard, slot, index, generation, Side::Write, result);
             }
             op::SEND => sent(shard, slot, index, result),
-            _ => received(shard, slot, index, result, lease, buffers),
+            _ => {
+                if !more {
+                    slot.clear(flag::READ_ARMED | flag::READ_REPEATS | flag::READ_CANCELLED);
+                }
+                received(shard, slot, index, result, lease, buffers);
+            }
         }
         if slot.has(flag::ZOMBIE) && slot.has(flag::OPEN) {
             shard.bury(slot, index);
@@ -295,11 +315,12 @@ impl Uring {
 /// A receive completed.
 fn received(shard: &Inner, slot: &Slot, index: u32, result: i32, lease: Option<Lease>, buffers: Option<&Buffers>) {
     let into = if slot.has(flag::READ_INTO) { slot.into.take() } else { None };
-    slot.clear(flag::READ_ARMED | flag::READ_INTO | flag::READ_CANCELLED);
+    slot.clear(flag::READ_INTO);
     if slot.has(flag::ZOMBIE) {
         return;
     }
     if slot.has(flag::CLOSING) {
+        shard.stop_repeating(slot, index);
         match result {
             0 => slot.set(flag::ENDED),
             bytes if bytes > 0 => slot.tally.set(slot.tally.get().saturating_add(bytes as u32)),
@@ -322,6 +343,11 @@ fn received(shard: &Inner, slot: &Slot, index: u32, result: i32, lease: Option<L
         }
         (1.., Some(mut lease), _) => {
             lease.advance(result as usize);
+            slot.set(flag::USED);
+            if slot.with_held(|held| held.is_some()) {
+                // It comes faster than it is taken.
+                shard.stop_repeating(slot, index);
+            }
             hold(slot, lease);
         }
         (1.., None, Some(mut into)) => {
