@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::repo;
 
 /// Debian's packages of the peers.
-const PEERS: &[&str] = &["nginx-light"];
+const PEERS: &[&str] = &["caddy", "h2o", "haproxy", "nginx-light"];
 
 /// Arguments of `cargo xtask bench`.
 #[derive(Debug, clap::Args)]
@@ -50,11 +50,12 @@ fn install_peers() -> Result<(), String> {
     let who = Command::new("id").arg("-u").output().map_err(|e| format!("id: {e}"))?;
     let root = who.stdout.trim_ascii() == b"0";
     for words in [&["update", "-qq"][..], &["install", "-y", "-qq", "--no-install-recommends"][..]] {
-        let mut apt = if root { Command::new("apt-get") } else { Command::new("sudo") };
+        let mut apt = Command::new(if root { "env" } else { "sudo" });
         if !root {
-            apt.arg("apt-get");
+            apt.arg("env");
         }
-        apt.args(words);
+        // In single-user mode no package starts its server: peers are started by the instrument, and only by it.
+        apt.args(["DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1", "apt-get"]).args(words);
         if words[0] == "install" {
             apt.args(PEERS);
         }

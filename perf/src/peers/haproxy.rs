@@ -32,8 +32,8 @@ pub(super) fn launch(job: &Job<'_>) -> Launch {
         let lines: String = (0..job.duty.routes).map(|at| route(at) + "\n").collect();
         files.push(("routes.lst", lines));
     }
-    // -db: in the foreground, one process. -q: says only what is wrong.
-    let arguments = ["-db", "-q", "-f", &job.file("haproxy.cfg")].map(str::to_owned).to_vec();
+    // -db: in the foreground, one process.
+    let arguments = ["-db", "-f", &job.file("haproxy.cfg")].map(str::to_owned).to_vec();
     Launch { arguments, files, ..Launch::default() }
 }
 

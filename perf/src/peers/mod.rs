@@ -4,6 +4,8 @@ mod caddy;
 mod h2o;
 mod haproxy;
 mod nginx;
+#[cfg(test)]
+mod testing;
 
 use std::env;
 use std::net::SocketAddr;
