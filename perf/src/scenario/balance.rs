@@ -12,6 +12,9 @@ use crate::load::{self, Edge, Group, Pace, Plan};
 use crate::server::Server;
 use crate::subject::Duty;
 
+/// How long connections are open before it counts: a server needs a while to see which of them are heavy.
+const SETTLE: Duration = Duration::from_secs(2);
+
 pub(super) fn run(stage: &Stage<'_>, progress: &mut dyn FnMut(&str)) -> Result<Option<Outcome>, String> {
     let Kind::Imbalance { heavy, heavy_rate, light, light_rate, shards } = stage.scenario.kind else { return Ok(None) };
     let method = stage.method;
@@ -37,7 +40,7 @@ pub(super) fn run(stage: &Stage<'_>, progress: &mut dyn FnMut(&str)) -> Result<O
                 connections: light,
                 rate: Some(f64::from(light) * light_rate),
                 beside: vec![heavy],
-                warm_up: method.warm_up,
+                warm_up: if method.quick { method.warm_up } else { SETTLE },
                 duration: method.duration(stage.scenario.pace),
                 core: Some(method.load_core),
                 ..Plan::new(server.address, method.load_io)

@@ -172,7 +172,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "imbalance",
-        about: "8 heavy connections, 5,000 requests a second each, and 500 light ones, 10 a second each, over 2 threads",
+        about: "8 heavy connections, 5,000 requests a second each, and 500 light ones, 10 a second each, over 2 threads, 2 s after they were opened",
         kind: Kind::Imbalance { heavy: 8, heavy_rate: 5_000.0, light: 500, light_rate: 10.0, shards: 2 },
         pace: pace(7, 1.0),
         without: NO_FLOORS,
