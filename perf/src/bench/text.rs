@@ -16,7 +16,11 @@ impl fmt::Display for Measured {
         writeln!(f, "{}  ({})", order.url, self.address)?;
         writeln!(f, "  load      {}", load(order))?;
         let cores: Vec<_> = order.cores.iter().take(self.threads).map(usize::to_string).collect();
-        let place = if cores.is_empty() { "1 thread".to_owned() } else { format!("cores {}", cores.join(",")) };
+        let place = match &cores[..] {
+            [] => "1 thread".to_owned(),
+            [core] => format!("core {core}"),
+            cores => format!("cores {}", cores.join(",")),
+        };
         let early = if self.interrupted { ", ended early" } else { "" };
         writeln!(f, "  counted   {}{early} on {place}, {}", span(tally.elapsed), self.io)?;
         f.write_char('\n')?;
