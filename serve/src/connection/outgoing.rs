@@ -38,12 +38,13 @@ impl Sink for Outgoing<'_> {
 
     fn put(&mut self, bytes: &[u8]) {
         if let Some(lease) = &mut self.lease {
-            if bytes.len() <= lease.spare() {
-                lease.extend_from_slice(bytes);
+            let written = lease.extend_from_slice(bytes);
+            if written == bytes.len() {
                 return;
             }
             self.spill = lease.filled().to_vec();
             self.lease = None;
+            return self.spill.extend_from_slice(&bytes[written..]);
         }
         self.spill.extend_from_slice(bytes);
     }

@@ -160,3 +160,19 @@ fn servers_take_turns_on_kept_connections_too_whatever_they_answer() {
         }
     });
 }
+
+#[test]
+fn an_answer_in_time_gives_a_resting_client_no_more_time() {
+    both(|io| {
+        let backend = Backend::answering(OK);
+        let config = backend.config_with("first_byte_timeout: 800ms");
+        let gate = Gate::start(io, &format!("server: {{idle_timeout: 1s}}\n{config}"));
+        let mut client = gate.client();
+        for _ in 0..2 {
+            assert!(ask_again(&mut client, "/").ends_with("ok"), "{io:?}");
+        }
+        let began = std::time::Instant::now();
+        assert_eq!(client.rest(), "", "{io:?}");
+        assert!(began.elapsed() < Duration::from_millis(1600), "{io:?}: {:?}", began.elapsed());
+    });
+}
