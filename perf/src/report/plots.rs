@@ -1,6 +1,6 @@
 //! What is drawn: bars of what a request costs, curves of latency, lines of how a figure went over runs.
 
-use super::svg::{Anchor, Drawing, colour};
+use super::svg::{Anchor, Drawing, OTHERS, colour};
 use crate::scenario::{QUANTILES, Rounds, Turns};
 use crate::stat::Spread;
 
@@ -153,7 +153,7 @@ pub(super) fn trend(title: Title<'_>, runs: &[String], lines: &[Line]) -> String
     for (at, line) in lines.iter().enumerate() {
         let figures = line.figures.iter().enumerate();
         let points: Vec<(f64, f64)> = figures.filter_map(|(run, figure)| Some((x(run), y((*figure)?)))).collect();
-        let colour = format!("other-{}", at % 6);
+        let colour = format!("other-{}", at % OTHERS);
         drawing.curve(&points, &colour, false);
         for &point in &points {
             drawing.dot(point, &colour);

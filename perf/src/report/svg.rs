@@ -25,7 +25,7 @@ const COLOURS: &[(&str, &str, &str)] = &[
 ];
 
 /// Colours for what has no name of its own there.
-const OTHERS: usize = 6;
+pub(super) const OTHERS: usize = 8;
 
 /// A drawing under way.
 #[derive(Debug)]
@@ -167,8 +167,8 @@ mod tests {
     #[test]
     fn a_name_has_its_colour_and_a_stranger_has_one_too() {
         assert_eq!(colour("anygate-uring, 10 routes", 3), "anygate-uring");
-        assert_eq!(colour("unheard-of", 7), "other-1");
+        assert_eq!(colour("unheard-of", 9), "other-1");
         let text = Drawing::new(1.0, 1.0).finish("");
-        assert!(text.contains(".other-5{") && text.contains("prefers-color-scheme: dark"));
+        assert!(text.contains(".other-7{") && text.contains("prefers-color-scheme: dark"));
     }
 }
