@@ -7,6 +7,7 @@
 mod bench;
 mod ci;
 mod deny;
+mod gate;
 mod install;
 mod repo;
 mod tidy;
@@ -32,6 +33,8 @@ enum Command {
     Ci(ci::Args),
     /// Licences, bans and sources of the dependencies, as deny.toml says (needs `cargo xtask install` once)
     Deny(deny::Args),
+    /// Whether a request takes more instructions than perf/instructions.toml says (needs valgrind and cc)
+    Gate(gate::Args),
     /// Install the tools the other commands call, each at its pinned version; what is there is left alone
     Install(install::Args),
     /// The house rules that no compiler knows: where clocks, prints, unwraps and unsafe may stand, dead files, links
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Ci(args) => ci::run(&args),
         Command::Deny(args) => deny::run(&args),
+        Command::Gate(args) => gate::run(&args),
         Command::Install(args) => install::run(&args),
         Command::Tidy(args) => tidy::run(&args),
     };
