@@ -72,6 +72,12 @@ cells! {
     connections_closed,
     /// Client connections refused because a limit was reached.
     connections_refused,
+    /// Fresh client connections given to another shard, which accepted them.
+    connections_handed_over,
+    /// Client connections in use given to another shard, to even out the load.
+    connections_rebalanced,
+    /// Client connections in use taken over from another shard.
+    connections_resumed,
     /// Request heads read in full.
     requests,
     /// Final answers 1xx, that is 101.
@@ -147,10 +153,11 @@ impl ShardCells {
 }
 
 impl Snapshot {
-    /// Client connections open now: accepted and not yet closed.
+    /// Client connections open now: accepted or taken over, and neither closed nor given away.
     #[must_use]
     pub fn connections_active(&self) -> u64 {
-        self.connections_accepted.saturating_sub(self.connections_closed)
+        let came = self.connections_accepted.wrapping_add(self.connections_resumed);
+        came.saturating_sub(self.connections_closed.wrapping_add(self.connections_rebalanced))
     }
 
     /// Final answers of every class.
@@ -179,6 +186,19 @@ mod tests {
         assert_eq!(seen.bytes_out, 15);
         assert_eq!((seen.responses_1xx, seen.responses_2xx, seen.responses_5xx), (1, 2, 2));
         assert_eq!(seen.responses(), 7);
+    }
+
+    #[test]
+    fn a_connection_that_changes_shards_is_open_on_one_of_them() {
+        let (one, two) = (ShardCells::new(), ShardCells::new());
+        one.connections_accepted.add(2);
+        one.connections_rebalanced.add(1);
+        two.connections_resumed.add(1);
+        assert_eq!((one.snapshot().connections_active(), two.snapshot().connections_active()), (1, 1));
+        two.connections_closed.add(1);
+        let mut all = one.snapshot();
+        all += two.snapshot();
+        assert_eq!(all.connections_active(), 1);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anygate_shard::{Service, SocketId};
 
-use crate::connection::{accept, relay, short};
+use crate::connection::{accept, moving, relay, short};
 use crate::control::{Order, Report};
 use crate::server::{Row, Server};
 
@@ -107,6 +107,7 @@ impl Service for Door {
             }
             Order::Install(plan) => self.server.install(plan),
             Order::Adopt { socket, peer, listener } => accept::adopt(&self.server, socket, peer, listener),
+            Order::Resume(moved) => moving::resume(&self.server, *moved),
             Order::Resolved { key, addresses } => self.server.upstreams.resolved(&key, &addresses),
             Order::Drain => self.drain(),
             Order::Stop => self.server.shard.stop(),
@@ -114,6 +115,7 @@ impl Service for Door {
     }
 
     fn turn_ended(&self) {
+        self.server.balance();
         let (shard, cells) = (self.server.shard.cells(), &self.server.cells);
         let more = |seen: &Cell<u64>, now: u64| now.wrapping_sub(seen.replace(now));
         cells.descriptors_exhausted.add(more(&self.descriptors, shard.out_of_descriptors.get()));

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod action;
+mod balance;
 pub mod body;
 pub mod compile;
 pub mod connection;

@@ -10,7 +10,7 @@ use anygate_proto::date;
 use anygate_proto::head::Fields;
 use anygate_route::Scratch;
 use anygate_shard::mailbox::Sender;
-use anygate_shard::{Bytes, Class, LaneId, Shard, Wake};
+use anygate_shard::{Bytes, Class, LaneId, Shard, Tick, Wake};
 use slab::Slab;
 
 use crate::action::files::Cache;
@@ -214,6 +214,19 @@ impl Server {
         self.count_clients(self.clients.get() + 1);
     }
 
+    /// A client came from another shard that served it.
+    pub(crate) fn client_resumed(&self) {
+        self.cells.connections_resumed.add(1);
+        self.drained.set(false);
+        self.count_clients(self.clients.get() + 1);
+    }
+
+    /// A client went to another shard, which counts it there.
+    pub(crate) fn client_moved(&self) {
+        self.count_clients(self.clients.get() - 1);
+        self.use_room();
+    }
+
     fn count_clients(&self, clients: usize) {
         self.clients.set(clients);
         self.publish_load();
@@ -224,6 +237,32 @@ impl Server {
         if let Some(neighbours) = &self.neighbours {
             neighbours.publish(self.clients.get());
         }
+    }
+
+    /// After a turn: looks whether other shards have less to do.
+    #[inline]
+    pub(crate) fn balance(&self) {
+        if let Some(neighbours) = &self.neighbours
+            && !self.draining.get()
+        {
+            neighbours.turn_ended(&self.shard, || self.live.borrow().plan.client.max_connections);
+        }
+    }
+
+    /// Counts what a client asked for, while that matters. The unit is an answer that was ready.
+    #[inline]
+    pub(crate) fn worked(&self, row: u32, work: u64, stays: Tick) {
+        if let Some(neighbours) = &self.neighbours
+            && neighbours.balance.is_counting()
+        {
+            neighbours.balance.count(row, work, stays <= self.shard.now());
+        }
+    }
+
+    /// The shard that a client is to go to, if it is.
+    #[inline]
+    pub(crate) fn leaves_to(&self, row: u32) -> Option<usize> {
+        self.neighbours.as_ref()?.balance.leaves(row)
     }
 
     /// True when there are as many clients as there may be.
@@ -271,6 +310,7 @@ impl Server {
     /// Starts draining: who rests from now on rests briefly. Listeners and those who rest already are the caller's.
     pub(crate) fn begin_drain(&self) {
         self.draining.set(true);
+        self.neighbours.iter().for_each(|neighbours| neighbours.balance.nobody_leaves());
         self.idle_lane.set(self.shard.lane(GRACE.min(self.live.borrow().plan.client.idle_timeout)));
     }
 

@@ -7,6 +7,8 @@ mod harness;
 
 #[path = "serve/answers.rs"]
 mod answers;
+#[path = "serve/balance.rs"]
+mod balance;
 #[path = "serve/connections.rs"]
 mod connections;
 #[path = "serve/costs.rs"]

@@ -50,7 +50,7 @@ pub use lease::Lease;
 pub use net::Address;
 pub use pool::{Blocking, Gone, Pool};
 pub use receive::Accepted;
-pub use shard::{Options, Park, Progress, Service, Shard};
+pub use shard::{Effort, Options, Park, Progress, Service, Shard};
 pub use socket::Side;
 pub use time::{Tick, wall_clock};
 pub use timer::{Deadline, LaneEntry, LaneId};

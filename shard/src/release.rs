@@ -34,24 +34,30 @@ impl Shard {
             return Poll::Ready(None);
         }
         shard.sockets.reclaim_pipe(slot);
+        let mut waits = false;
+        if slot.has(flag::READ_ARMED) {
+            slot.read_wake.set(wake);
+            // It may find bytes all the same: then the socket stays until they are taken.
+            shard.driver.cancel(slot, id.index, Side::Read);
+            waits = true;
+        }
         match self.poll_sent(id, 0, wake) {
-            Poll::Pending => return Poll::Pending,
+            Poll::Pending => waits = true,
             Poll::Ready(Err(_)) => return Poll::Ready(None),
+            Poll::Ready(Ok(())) if slot.has(flag::WRITE_ARMED) => {
+                slot.write_wake.set(wake);
+                shard.driver.cancel(slot, id.index, Side::Write);
+                waits = true;
+            }
+            Poll::Ready(Ok(())) if slot.has(flag::DIRTY) => {
+                // It is on the list of this turn's flush.
+                shard.wake_later(wake);
+                waits = true;
+            }
             Poll::Ready(Ok(())) => {}
         }
-        if slot.has(flag::DIRTY) {
-            // It is on the list of this turn's flush.
-            shard.wake_later(wake);
+        if waits {
             return Poll::Pending;
-        }
-        for (armed, side) in [(flag::READ_ARMED, Side::Read), (flag::WRITE_ARMED, Side::Write)] {
-            if slot.has(armed) {
-                let waits = if side == Side::Read { &slot.read_wake } else { &slot.write_wake };
-                waits.set(wake);
-                // It may find bytes all the same: then the socket stays until they are taken.
-                shard.driver.cancel(slot, id.index, side);
-                return Poll::Pending;
-            }
         }
         shard.driver.unwatch(slot);
         let fd = shard.sockets.remove(id.index);

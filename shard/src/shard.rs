@@ -1,7 +1,7 @@
 //! What one core does, turn by turn.
 
 use std::any::Any;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
@@ -103,6 +103,15 @@ pub trait Service {
     fn turn_ended(&self) {}
 }
 
+/// What a thread has used of its core.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effort {
+    /// Processor time, the kernel's share included.
+    pub used: Duration,
+    /// Time it could have run but others did; zero where the kernel does not tell.
+    pub waited: Duration,
+}
+
 /// How long a turn may sleep when there is nothing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Park {
@@ -160,6 +169,8 @@ pub(crate) struct Inner {
     stopping: Cell<bool>,
     finished: Cell<bool>,
     pool: Option<Pool>,
+    /// Where the kernel tells how long this thread waited for its core; opened when it is first asked.
+    delays: OnceCell<Option<std::fs::File>>,
     on_panic: fn(&str),
     pub(crate) counters: Arc<ShardCounters>,
 }
@@ -214,6 +225,7 @@ impl Shard {
             stopping: Cell::new(false),
             finished: Cell::new(false),
             pool: options.pool.clone(),
+            delays: OnceCell::new(),
             on_panic: options.on_panic,
             counters: Arc::default(),
             driver,
@@ -267,11 +279,16 @@ impl Shard {
         self.0.unix.get()
     }
 
-    /// Processor time this thread has used, the kernel's share included. A system call: for measuring, not for every turn.
-    /// A simulated shard has used 100 µs for each row and each poll of a task.
-    pub fn cpu_time(&self) -> Duration {
+    /// What this thread has used of its core, and how long it waited for it. Two system calls: for measuring, not for every
+    /// turn. A simulated shard has used 100 µs for each row and each poll of a task, and never waits.
+    pub fn effort(&self) -> Effort {
         let counters = &self.0.counters;
-        self.0.driver.cpu_time().unwrap_or_else(|| SIMULATED_COST * (counters.rows.get() + counters.polls.get()) as u32)
+        let Some(used) = self.0.driver.cpu_time() else {
+            let calls = u32::try_from(counters.rows.get() + counters.polls.get()).unwrap_or(u32::MAX);
+            return Effort { used: SIMULATED_COST * calls, waited: Duration::ZERO };
+        };
+        let delays = self.0.delays.get_or_init(|| std::fs::File::open("/proc/thread-self/schedstat").ok());
+        Effort { used, waited: delays.as_ref().and_then(sys::run_delay).unwrap_or_default() }
     }
 
     /// The driver.

@@ -28,6 +28,15 @@ impl Drop for Pipe {
     }
 }
 
+/// How long the thread whose `schedstat` this is waited for a processor.
+pub(crate) fn run_delay(schedstat: &std::fs::File) -> Option<std::time::Duration> {
+    use std::os::unix::fs::FileExt;
+    let mut line = [0; 64];
+    let length = schedstat.read_at(&mut line, 0).ok()?;
+    let second = std::str::from_utf8(&line[..length]).ok()?.split_ascii_whitespace().nth(1)?;
+    second.parse().ok().map(std::time::Duration::from_nanos)
+}
+
 /// The result of a system call: negative is `errno`.
 pub(crate) fn check(result: libc::c_int) -> io::Result<i32> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use anygate_core::limits::{ACCEPT_BATCH, ACCEPT_PAUSE};
 use anygate_shard::net::Address;
-use anygate_shard::{Close, Side, Socket, SocketId, Wake};
+use anygate_shard::{Close, Side, Socket, SocketId, Tick, Wake};
 
 use crate::connection::row::{ClientRow, ListenerRow};
+use crate::control::Order;
 use crate::server::{Row, Server};
 use crate::wire::Wire;
 
@@ -101,7 +102,9 @@ pub(crate) fn welcome(server: &Rc<Server>, socket: SocketId, peer: Address, list
     }
     server.client_came();
     let wire = Wire::Plain(socket);
-    let row = server.add_row(Row::Client(ClientRow { wire, peer, listener, counted, served: 0, idle: None }));
+    let stays = Tick::ZERO;
+    let client = ClientRow { wire, peer, listener, counted, served: 0, idle: None, stays, moves: 0 };
+    let row = server.add_row(Row::Client(client));
     super::short::arrive(server, row);
 }
 
@@ -118,8 +121,10 @@ fn place(server: &Rc<Server>, socket: SocketId, peer: Address, listener: u32) {
     let lighter = server.neighbours.as_ref().and_then(|others| Some((others, others.lighter(server.clients())?)));
     let Some((others, to)) = lighter else { return welcome(server, socket, peer, listener) };
     let Some(given) = server.shard.release(socket) else { return welcome(server, socket, peer, listener) };
-    if let Err((socket, peer)) = others.hand_over(to, given, peer, listener) {
-        take_in(server, socket, peer, listener);
+    match others.hand_over(to, Order::Adopt { socket: given, peer, listener }) {
+        Ok(()) => server.cells.connections_handed_over.add(1),
+        Err(Order::Adopt { socket, peer, listener }) => take_in(server, socket, peer, listener),
+        Err(_) => unreachable!("a mailbox gives back what it was given"),
     }
 }
 
@@ -143,13 +148,21 @@ fn take_in(server: &Rc<Server>, socket: Socket, peer: Address, listener: u32) {
 
 /// A client is gone; its row is free.
 pub(crate) fn farewell(server: &Server, client: ClientRow, row: u32, how: Close) {
+    leave_row(server, &client, row);
+    client.wire.close(&server.shard, how);
+    server.client_went();
+}
+
+/// Gives back everything that a client has here but its socket.
+pub(super) fn leave_row(server: &Server, client: &ClientRow, row: u32) {
     if let Some(idle) = client.idle {
         server.shard.lane_remove(idle);
     }
     if let Some(at) = client.peer.ip().filter(|_| client.counted) {
         server.per_address.leave(at.ip());
     }
-    client.wire.close(&server.shard, how);
     server.remove_row(row);
-    server.client_went();
+    if let Some(neighbours) = &server.neighbours {
+        neighbours.balance.forget(row);
+    }
 }

@@ -13,7 +13,7 @@ use anygate_proto::h1::request::parse_request;
 use anygate_proto::head::{BodyLength, Fields, Head, Request, TargetForm};
 use anygate_route::{Found, Lookup, Scratch, Table};
 use anygate_shard::net::Address;
-use anygate_shard::{Bytes, Close, Deadline, Lease, SocketId, Wake};
+use anygate_shard::{Bytes, Close, Deadline, Lease, SocketId, Tick, Wake};
 
 use crate::action::proxy::Begun;
 use crate::body::Body;
@@ -30,6 +30,9 @@ use crate::server::{Live, Row, Server};
 use crate::upstream::tunnel;
 use crate::wire::Wire;
 
+/// What a request weighs that needs a task, where an answer that is ready weighs 1.
+const TASK_WORK: u64 = 4;
+
 /// Spawns the task of a connection whose next request needs one; `left` holds its beginning.
 pub(crate) fn begin(server: &Rc<Server>, row: u32, client: ClientRow, left: Lease) {
     let held = if left.is_empty() { Bytes::empty() } else { left.freeze() };
@@ -43,8 +46,9 @@ pub(crate) fn take_over(server: &Rc<Server>, row: u32, client: ClientRow, held: 
 }
 
 fn spawn(server: &Rc<Server>, row: u32, client: ClientRow, held: Bytes, begun: Option<(Rc<Live>, Begun)>) {
-    let ClientRow { wire, peer, listener, counted, served, .. } = client;
-    let seat = Seat { server: Rc::clone(server), row, socket: wire.socket(), peer, listener, counted, taken: true };
+    let ClientRow { wire, peer, listener, counted, served, stays, moves, .. } = client;
+    let (owner, socket) = (Rc::clone(server), wire.socket());
+    let seat = Seat { server: owner, row, socket, peer, listener, counted, stays, moves, taken: true };
     let shard = server.shard.clone();
     let reader = Rc::new(RefCell::new(Reader::new(shard.clone(), wire, Side::Downstream, held)));
     let patience = server.live().plan.client.write_timeout;
@@ -61,6 +65,8 @@ struct Seat {
     peer: Address,
     listener: u32,
     counted: bool,
+    stays: Tick,
+    moves: u8,
     taken: bool,
 }
 
@@ -78,8 +84,8 @@ impl Seat {
     }
 
     fn client(&self, wire: Wire, served: u64) -> ClientRow {
-        let Self { listener, counted, .. } = *self;
-        ClientRow { wire, peer: self.peer.clone(), listener, counted, served, idle: None }
+        let Self { listener, counted, stays, moves, .. } = *self;
+        ClientRow { wire, peer: self.peer.clone(), listener, counted, served, idle: None, stays, moves }
     }
 }
 
@@ -150,6 +156,7 @@ impl Conversation {
                     let then = self.serve(live, request, fields, begun).await;
                     let arrived = self.reader.borrow_mut().take_arrived();
                     self.server().cells.bytes_in.add(arrived);
+                    self.worked(TASK_WORK);
                     if let Then::End(how) = then {
                         break how;
                     }
@@ -166,6 +173,11 @@ impl Conversation {
 
     pub(super) fn server(&self) -> &Rc<Server> {
         &self.seat.server
+    }
+
+    /// Counts what this client asked for.
+    pub(super) fn worked(&self, work: u64) {
+        self.server().worked(self.seat.row, work, self.seat.stays);
     }
 
     /// Hands the connection back to its row.

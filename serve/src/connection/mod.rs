@@ -7,6 +7,7 @@ pub mod accept;
 mod converse;
 mod drain;
 pub mod inform;
+pub(crate) mod moving;
 pub(crate) mod outgoing;
 pub mod outlet;
 pub mod reader;

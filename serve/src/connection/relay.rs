@@ -12,6 +12,9 @@ use crate::connection::row::ClientRow;
 use crate::connection::{accept, converse, short};
 use crate::server::{Live, Row, Server};
 
+/// What a request weighs that a server behind answers, where an answer that is ready weighs 1.
+const RELAY_WORK: u64 = 2;
+
 /// A client whose request is on its way to a server behind.
 #[derive(Debug)]
 pub struct Relay {
@@ -103,6 +106,7 @@ impl Place<'_> {
         client.wire.queue(&server.shard, answer.head);
         client.wire.queue(&server.shard, answer.content);
         server.retire(live);
+        server.worked(self.row, RELAY_WORK, client.stays);
         server.swap_row(self.row, Row::Client(client));
         short::arrive(server, self.row);
     }

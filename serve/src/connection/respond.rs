@@ -17,6 +17,9 @@ use crate::error::{Error, Kind, Phase, Side};
 use crate::response::{Edit, FieldSource, Response};
 use crate::server::{Live, Server};
 
+/// Bytes of a body that weigh as much as an answer that is ready.
+const BYTES_OF_WORK: u64 = 16 << 10;
+
 impl Conversation {
     /// Sends a response, and says what becomes of the connection.
     pub(super) async fn respond(&mut self, live: &Rc<Live>, asked: &Asked, mut response: Response) -> Then {
@@ -48,6 +51,7 @@ impl Conversation {
             let sent = self.outlet.send_body(&mut response.body, framing).await;
             let moved = self.outlet.take_moved();
             self.server().cells.bytes_out.add(moved);
+            self.worked(moved / BYTES_OF_WORK);
             if let Err(error) = sent {
                 self.count(error);
                 // The announced length or the final chunk is missing: only a cut says so.

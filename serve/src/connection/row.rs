@@ -36,6 +36,10 @@ pub struct ClientRow {
     pub served: u64,
     /// Its place in the queue of those who are idle.
     pub idle: Option<LaneEntry>,
+    /// Until then it stays on this shard.
+    pub stays: Tick,
+    /// Times it changed shards.
+    pub moves: u8,
 }
 
 const _: () = assert!(size_of::<ClientRow>() <= 96, "a resting client must stay small");

@@ -15,6 +15,7 @@ use anygate_shard::{Class, Close, Lease, Wake};
 use crate::action::Action;
 use crate::action::files::Quick;
 use crate::action::proxy::{Asking, Begun, For};
+use crate::connection::moving::{self, Went};
 use crate::connection::relay::Relay;
 use crate::connection::row::ClientRow;
 use crate::connection::{accept, converse, relay};
@@ -25,11 +26,22 @@ pub(crate) fn arrive(server: &Rc<Server>, row: u32) {
     let Some(Row::Client(client)) = server.swap_row(row, Row::Busy) else { return };
     let mut place = Place { server, row, client: Some(client) };
     while let Some(client) = &mut place.client {
+        if let Some(to) = server.leaves_to(row) {
+            match moving::go(server, row, client, to) {
+                Went::Away => return place.gone(),
+                Went::Waits => return place.rest(),
+                Went::Lost => return place.leave(Close::Abort),
+                Went::Stays => {}
+            }
+        }
         match client.wire.poll_recv(&server.shard, Class::Head, Wake::row(row)) {
             Poll::Pending => return place.rest(),
             Poll::Ready(Ok(lease)) if !lease.is_empty() => {
                 server.cells.bytes_in.add(lease.len() as u64);
-                match answer(server, row, client, lease) {
+                let served = client.served;
+                let next = answer(server, row, client, lease);
+                server.worked(row, client.served - served, client.stays);
+                match next {
                     Next::Stay => {}
                     Next::Close => return place.leave(Close::Graceful),
                     Next::Converse(left) => return place.converse(left),
@@ -72,6 +84,12 @@ impl Place<'_> {
             }
             let relay = Relay { client, request, live, rule, to, begun };
             relay::go_on(self.server, self.row, Box::new(relay));
+        }
+    }
+
+    fn gone(mut self) {
+        if let Some(client) = self.client.take() {
+            moving::gone(self.server, client, self.row);
         }
     }
 

@@ -18,6 +18,7 @@ use anygate_shard::signals::{Signal, Signals};
 use anygate_shard::{Service, Shard, Side, Socket, SocketId, Tick, Wake};
 
 use crate::compile::{CompileEnv, compile};
+use crate::connection::moving::Moved;
 use crate::observe::log::Log;
 use crate::plan::Plan;
 use crate::upstream::endpoint::Key;
@@ -59,6 +60,8 @@ pub enum Order {
         /// The listener it came by.
         listener: u32,
     },
+    /// Go on serving a client that another shard served.
+    Resume(Box<Moved>),
     /// An upstream's name has these addresses now.
     Resolved {
         /// Which endpoint.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use anygate_core::metrics::ShardCells;
+use anygate_core::metrics::{ShardCells, Snapshot};
 use anygate_serve::control::{Order, Report};
 use anygate_serve::door::Door;
 use anygate_serve::peers::Peers;
@@ -233,12 +233,12 @@ enum Got {
     Wrong(String),
 }
 
-async fn client(shard: Shard, to: Address, client: usize, log: Rc<RefCell<Vec<Got>>>) {
+async fn client(shard: Shard, to: Address, client: usize, requests: usize, log: Rc<RefCell<Vec<Got>>>) {
     let result: io::Result<()> = async {
         let mut number = 0;
-        while number < REQUESTS {
+        while number < requests {
             let socket = shard.connect(&to)?;
-            let out = talk(&shard, socket, client, &mut number, &log).await;
+            let out = talk(&shard, socket, (client, requests), &mut number, &log).await;
             shard.close(socket, if out.is_ok() { Close::Graceful } else { Close::Abort });
             out?;
         }
@@ -253,15 +253,15 @@ async fn client(shard: Shard, to: Address, client: usize, log: Rc<RefCell<Vec<Go
 async fn talk(
     shard: &Shard,
     socket: SocketId,
-    client: usize,
+    (client, requests): (usize, usize),
     number: &mut usize,
     log: &RefCell<Vec<Got>>,
 ) -> io::Result<()> {
     shard.connected(socket).await?;
     let depth = 1 + client % 3;
     let mut inbox = Inbox { shard: shard.clone(), socket, bytes: Vec::new() };
-    while *number < REQUESTS {
-        let until = (*number + depth).min(REQUESTS);
+    while *number < requests {
+        let until = (*number + depth).min(requests);
         for ahead in *number..until {
             for part in request(client, ahead).0.chunks(1 + client * 997) {
                 shard.queue(socket, Bytes::from(part.to_vec()));
@@ -292,6 +292,8 @@ async fn talk(
 
 struct Seen {
     logs: Vec<Vec<Got>>,
+    /// Clients that went from shard to shard between two requests.
+    moved: u64,
     trace: u64,
 }
 
@@ -305,7 +307,26 @@ fn folder() -> PathBuf {
     path
 }
 
-fn run(seed: u64, personality: Personality, faults: Faults, dies: bool) -> Seen {
+/// What happens in a run.
+#[derive(Clone, Copy)]
+struct Scene {
+    faults: Faults,
+    /// The server behind dies now and then.
+    dies: bool,
+    /// Requests of each client.
+    requests: usize,
+    /// Everybody knocks at the first shard's door.
+    one_door: bool,
+}
+
+impl Scene {
+    fn new(faults: Faults, dies: bool) -> Self {
+        Self { faults, dies, requests: REQUESTS, one_door: false }
+    }
+}
+
+fn run(seed: u64, personality: Personality, scene: Scene) -> Seen {
+    let Scene { faults, dies, requests, one_door } = scene;
     let _replay = Replay(seed, personality);
     let world = World::new(seed, personality);
     world.set_faults(faults);
@@ -320,7 +341,8 @@ fn run(seed: u64, personality: Personality, faults: Faults, dies: bool) -> Seen 
     let (orders, mut mailboxes): (Vec<Sender<Order>>, Vec<Receiver<Order>>) =
         (0..SHARDS).map(|_| mailbox::channel(64)).unzip();
     let (control, reports) = mailbox::channel::<Report>(1024);
-    let peers = Peers::new(orders.clone());
+    // Compared often, so that clients move while they are served.
+    let peers = Peers::with_period(orders.clone(), Duration::from_millis(2));
     let mut doors = Vec::new();
     for (index, orders) in orders.iter().enumerate() {
         let shard = Shard::simulated(&world, &options(index as u16)).unwrap();
@@ -334,6 +356,9 @@ fn run(seed: u64, personality: Personality, faults: Faults, dies: bool) -> Seen 
             peers: peers.around(index),
         });
         doors.push((shard, Door::new(Rc::clone(&server)), mailboxes.remove(0), server));
+        if one_door && index > 0 {
+            continue;
+        }
         orders.send(Order::Listen { fd: listener.try_clone().unwrap(), number: 0 }).ok().unwrap();
     }
     drop(listener);
@@ -347,7 +372,7 @@ fn run(seed: u64, personality: Personality, faults: Faults, dies: bool) -> Seen 
         let (shard, to, log, left) = (clients.clone(), front_address.clone(), Rc::clone(log), left.clone());
         clients.spawn(async move {
             let mut deadline = shard.deadline(Duration::from_secs(3600));
-            let mut work = Box::pin(client(shard.clone(), to, number, log.clone()));
+            let mut work = Box::pin(client(shard.clone(), to, number, requests, log.clone()));
             std::future::poll_fn(|cx| {
                 if deadline.poll_expired(cx).is_ready() {
                     log.borrow_mut().push(Got::Failed(io::ErrorKind::TimedOut));
@@ -425,14 +450,19 @@ fn run(seed: u64, personality: Personality, faults: Faults, dies: bool) -> Seen 
     }
     clients.shutdown();
     back.shutdown();
-    Seen { logs: logs.iter().map(|log| log.borrow().clone()).collect(), trace: world.trace() }
+    let counts: Vec<_> = doors.iter().map(|(.., server)| server.cells.snapshot()).collect();
+    let sum = |count: fn(&Snapshot) -> u64| counts.iter().map(count).sum::<u64>();
+    let moved = sum(|seen| seen.connections_rebalanced);
+    assert_eq!(sum(|seen| seen.connections_resumed), moved, "a client was lost on its way");
+    assert!(counts.iter().all(|seen| seen.connections_active() == 0), "clients are counted that are gone");
+    Seen { moved, logs: logs.iter().map(|log| log.borrow().clone()).collect(), trace: world.trace() }
 }
 
 #[test]
 fn without_losses_every_request_gets_its_one_right_answer() {
     for seed in seeds() {
         for personality in BOTH {
-            let seen = run(seed, personality, Faults::without_losses(seed), false);
+            let seen = run(seed, personality, Scene::new(Faults::without_losses(seed), false));
             for (number, log) in seen.logs.iter().enumerate() {
                 assert!(
                     log.len() == REQUESTS && log.iter().all(|got| *got == Got::Right),
@@ -448,7 +478,7 @@ fn with_every_fault_an_answer_is_right_or_an_error() {
     let mut count = [0; 3];
     for seed in seeds() {
         for personality in BOTH {
-            let seen = run(seed, personality, Faults::all(seed), true);
+            let seen = run(seed, personality, Scene::new(Faults::all(seed), true));
             for (number, log) in seen.logs.iter().enumerate() {
                 for got in log {
                     let _replay = Replay(seed, personality);
@@ -466,12 +496,32 @@ fn with_every_fault_an_answer_is_right_or_an_error() {
 }
 
 #[test]
+fn clients_that_change_shards_while_they_are_served_get_every_answer_once() {
+    let mut moved = [0; 2];
+    for seed in seeds() {
+        for personality in BOTH {
+            let mut scene = Scene::new(Faults::without_losses(seed), false);
+            (scene.requests, scene.one_door) = (60, true);
+            let seen = run(seed, personality, scene);
+            let right = |log: &Vec<Got>| log.len() == scene.requests && log.iter().all(|got| *got == Got::Right);
+            if let Some(wrong) = seen.logs.iter().find(|log| !right(log)) {
+                panic!("seed {seed} {personality:?}: {wrong:?}");
+            }
+            scene.faults = Faults::all(seed);
+            moved = [moved[0] + seen.moved, moved[1] + run(seed, personality, scene).moved];
+        }
+    }
+    eprintln!("changed shards without and with losses: {moved:?}");
+    assert!(moved[0] > 0 && moved[1] > 0 || seeds().len() < 8, "nobody changed shards");
+}
+
+#[test]
 fn the_same_seed_is_the_same_run() {
     for seed in seeds().into_iter().take(4) {
         for personality in BOTH {
             assert_eq!(
-                run(seed, personality, Faults::all(seed), true).trace,
-                run(seed, personality, Faults::all(seed), true).trace,
+                run(seed, personality, Scene::new(Faults::all(seed), true)).trace,
+                run(seed, personality, Scene::new(Faults::all(seed), true)).trace,
                 "seed {seed}"
             );
         }
