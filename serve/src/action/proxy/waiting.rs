@@ -103,11 +103,11 @@ impl<'a> Waiting<'a> {
     pub(super) fn encouraged(&mut self) {
         self.retry = Retry::Never;
         if self.sent {
-            self.expect(self.patience);
+            self.allow(self.patience);
         }
     }
 
-    fn expect(&self, patience: Duration) {
+    fn allow(&self, patience: Duration) {
         self.reader.borrow_mut().expect_head(Some(patience));
     }
 
@@ -118,12 +118,12 @@ impl<'a> Waiting<'a> {
         match done {
             Ok(()) => {
                 self.sent = true;
-                self.expect(self.patience);
+                self.allow(self.patience);
                 Ok(())
             }
             // It takes nothing more, but may have said why before it stopped listening.
             Err(error) if error.side == Side::Upstream && error.kind != Kind::Timeout => {
-                self.expect(LINGER_TIME.min(self.patience));
+                self.allow(LINGER_TIME.min(self.patience));
                 Ok(())
             }
             Err(error) => {
