@@ -35,7 +35,7 @@ pub(super) enum Went {
     Away,
     /// The row is woken when it can go on.
     Waits,
-    /// It goes on here, for now or for good.
+    /// It goes on here, until it is asked again or for good.
     Stays,
     /// It could neither go nor stay.
     Lost,
