@@ -105,7 +105,10 @@ impl Service for Door {
                     accept::unlisten(&self.server, row);
                 }
             }
-            Order::Install(plan) => self.server.install(plan),
+            Order::Install(plan) => {
+                self.server.install(plan);
+                accept::tune_all(&self.server);
+            }
             Order::Adopt { socket, peer, listener } => accept::adopt(&self.server, socket, peer, listener),
             Order::Resume(moved) => moving::resume(&self.server, *moved),
             Order::Resolved { key, addresses } => self.server.upstreams.resolved(&key, &addresses),

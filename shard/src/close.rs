@@ -28,6 +28,10 @@ const DISCARD_BYTES: u32 = 64 << 10;
 pub enum Close {
     /// What is queued leaves first (30 s at most), then a FIN; what the peer sends is discarded for up to 2 s or 64 KiB.
     Graceful,
+    /// What is queued leaves first (30 s at most), then the socket is closed without waiting for the peer. For a peer that
+    /// said it sends nothing more: what it sends all the same is answered by a reset. Where bytes of the peer's are known
+    /// to be unread, this is `Graceful`.
+    Plain,
     /// At once and by a reset: what is queued is dropped.
     Abort,
 }
@@ -46,7 +50,7 @@ impl Shard {
     /// # Errors
     /// The shard has no slot left (EMFILE).
     pub fn adopt(&self, socket: impl Into<Socket>) -> io::Result<SocketId> {
-        self.0.take_in(socket.into(), flag::WRITABLE | flag::SHARED)
+        self.0.take_in(socket.into(), flag::READABLE | flag::WRITABLE | flag::SHARED)
     }
 
     /// Sockets whose close has something left to do: bytes that must leave, or a peer that goes on sending and whose
@@ -69,40 +73,47 @@ impl Shard {
         slot.set(flag::CLOSING);
         slot.read_wake.set(Wake::NONE);
         slot.write_wake.set(Wake::NONE);
-        drop(slot.held.take());
+        let unread = slot.held.take().is_some() || slot.has(flag::READABLE | flag::READ_ARMED);
         slot.tally.set(0);
         let connected = !slot.has(flag::LISTENER | flag::CONNECTING);
-        if how == Close::Graceful && connected && slot.write_error.get() == 0 && slot.read_error.get() == 0 {
+        if how != Close::Abort && connected && slot.write_error.get() == 0 && slot.read_error.get() == 0 {
             if slot.has(flag::ENDED) && slot.queued() == 0 && !slot.has(flag::WRITE_ARMED) {
                 // Both are done: the descriptor's end is the FIN.
                 return shard.finish(slot, id.index, false);
             }
             slot.set(flag::FIN_WANTED);
-            shard.set_close_timer(slot, id.index, FLUSH_LIMIT);
+            if how == Close::Plain && !unread {
+                slot.set(flag::PLAIN);
+            }
+            if slot.has(flag::WRITE_ARMED) || !slot.has(flag::PLAIN) {
+                shard.set_close_timer(slot, id.index, FLUSH_LIMIT);
+            }
             shard.sockets.mark_dirty(id.index);
         } else {
             shard.finish(slot, id.index, how == Close::Abort && connected);
         }
     }
 
-    /// Lets a connected TCP socket send small segments at once.
+    /// Whether a TCP socket sends small segments at once. What a listener accepts does as the listener is told.
     ///
     /// # Errors
     /// Not a TCP socket, or closed (ENOTCONN).
-    pub fn set_nodelay(&self, id: SocketId) -> io::Result<()> {
+    pub fn set_nodelay(&self, id: SocketId, at_once: bool) -> io::Result<()> {
         let slot = self.0.sockets.get(id).ok_or_else(gone)?;
-        self.0.driver.set_option(slot.fd.get(), libc::IPPROTO_TCP, libc::TCP_NODELAY, 1i32)
+        self.0.driver.set_option(slot.fd.get(), libc::IPPROTO_TCP, libc::TCP_NODELAY, i32::from(at_once))
     }
 
-    /// Lets the kernel ask a silent peer whether it is there, first after `idle` (whole seconds, at least 1).
+    /// Lets the kernel ask a silent peer whether it is there, first after `idle` (whole seconds, at least 1), or never.
+    /// What a listener accepts does as the listener is told.
     ///
     /// # Errors
     /// Not a TCP socket, or closed (ENOTCONN).
-    pub fn set_keepalive(&self, id: SocketId, idle: Duration) -> io::Result<()> {
+    pub fn set_keepalive(&self, id: SocketId, idle: Option<Duration>) -> io::Result<()> {
         let slot = self.0.sockets.get(id).ok_or_else(gone)?;
-        let seconds = i32::try_from(idle.as_secs().max(1)).unwrap_or(i32::MAX);
         let driver = &self.0.driver;
-        driver.set_option(slot.fd.get(), libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1i32)?;
+        driver.set_option(slot.fd.get(), libc::SOL_SOCKET, libc::SO_KEEPALIVE, i32::from(idle.is_some()))?;
+        let Some(idle) = idle else { return Ok(()) };
+        let seconds = i32::try_from(idle.as_secs().max(1)).unwrap_or(i32::MAX);
         driver.set_option(slot.fd.get(), libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, seconds)
     }
 
@@ -166,6 +177,9 @@ impl Inner {
             return self.finish(slot, index, false);
         }
         if !slot.has(flag::FIN_SENT) {
+            if slot.close_timer.get() == LaneEntry::NONE {
+                self.set_close_timer(slot, index, FLUSH_LIMIT);
+            }
             return;
         }
         if !slot.has(flag::DRAINING) {

@@ -51,7 +51,7 @@ impl Shard {
             }
             match shard.driver.accept(slot.fd.get()) {
                 Ok((fd, peer)) => {
-                    let Some(index) = shard.sockets.insert(fd, flag::WRITABLE) else {
+                    let Some(index) = shard.sockets.insert(fd, flag::READABLE | flag::WRITABLE) else {
                         shard.driver.close(fd, true);
                         return shard.pause_accepting(slot, listener, true);
                     };
@@ -104,23 +104,24 @@ impl Shard {
         if slot.has(flag::CONNECTING | flag::READ_ARMED | flag::STARVED) {
             return Poll::Pending;
         }
-        shard.watch(slot, id.index)?;
         shard.sockets.reclaim_pipe(slot);
-        let favoured = slot.has(flag::FAVOURED);
-        if shard.driver.receives_ahead(shard, want, favoured) {
-            shard.driver.arm_receive(slot, id.index, Some(want));
-            return Poll::Pending;
-        }
-        if !slot.has(flag::READABLE) {
-            shard.driver.await_side(slot, id.index, Side::Read);
+        // Who connected has mostly sent its request by now: trying once costs less than being told.
+        let first = slot.has(flag::READABLE) && !slot.has(flag::ATTACHED);
+        if !first && shard.await_bytes(slot, id.index, want)? {
             return Poll::Pending;
         }
         if !shard.may_move(wake) {
             return Poll::Pending;
         }
         let refused = shard.driver.refuses_buffer();
-        let Some(mut lease) = (if refused { None } else { shard.arena.take(want, favoured) }) else {
-            shard.starve(slot, id, want);
+        let lease = if refused { None } else { shard.arena.take(want, slot.has(flag::FAVOURED)) };
+        let Some(mut lease) = lease else {
+            if first {
+                slot.clear(flag::READABLE);
+                shard.await_bytes(slot, id.index, want)?;
+            } else {
+                shard.starve(slot, id, want);
+            }
             return Poll::Pending;
         };
         match shard.receive_now(slot, &mut lease) {
@@ -129,7 +130,7 @@ impl Shard {
                 Poll::Ready(result.map(|()| lease))
             }
             None => {
-                shard.driver.await_side(slot, id.index, Side::Read);
+                shard.await_bytes(slot, id.index, want)?;
                 Poll::Pending
             }
         }
@@ -289,6 +290,20 @@ impl Inner {
         Ok(())
     }
 
+    /// Waits for bytes, with a receive under way where the driver can. False when a receive may find some now.
+    fn await_bytes(&self, slot: &Slot, index: u32, want: Class) -> io::Result<bool> {
+        self.watch(slot, index)?;
+        if self.driver.receives_ahead(self, want, slot.has(flag::FAVOURED)) {
+            self.driver.arm_receive(slot, index, Some(want));
+            return Ok(true);
+        }
+        if slot.has(flag::READABLE) {
+            return Ok(false);
+        }
+        self.driver.await_side(slot, index, Side::Read);
+        Ok(true)
+    }
+
     /// Receives into a lease's room. `None`: nothing is there yet.
     fn receive_now(&self, slot: &Slot, lease: &mut Lease) -> Option<io::Result<()>> {
         let room = lease.spare();
@@ -298,6 +313,7 @@ impl Inner {
                 return Some(slot.read_error().map_or(Ok(()), Err));
             }
             Ok(bytes) => {
+                slot.set(flag::USED);
                 lease.advance(bytes);
                 self.charge(bytes);
                 if bytes < room && !slot.has(flag::HANGUP) {

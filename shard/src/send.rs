@@ -10,6 +10,9 @@ use crate::shard::{Inner, Shard};
 use crate::socket::{Side, Slot, errno, flag, gone};
 use crate::wake::{SocketId, Wake};
 
+/// The most that leaves by a call of its own before a FIN: more is the driver's to send.
+const LAST_SEND: usize = 64 << 10;
+
 impl Shard {
     /// Begins a connection; [`poll_connected`](Self::poll_connected) tells how it ends. The socket is favoured: its
     /// receives may use the arena's reserve. TCP_NODELAY is set.
@@ -149,12 +152,16 @@ impl Inner {
                 return;
             }
         } else if slot.queued() > 0 && slot.write_error.get() == 0 {
-            if let Err(error) = self.watch(slot, index) {
-                self.send_failed(slot, errno(&error));
-            } else if self.driver.start_send(slot, index) {
-                return;
+            slot.set(flag::USED);
+            // The last bytes leave with the FIN that follows at once, in one segment.
+            let last = slot.has(flag::FIN_WANTED) && slot.queued() <= LAST_SEND;
+            if last || !self.driver.sends_ahead() {
+                self.send_now(slot, index, last);
             } else {
-                self.send_now(slot, index, false);
+                match self.watch(slot, index) {
+                    Ok(()) => return self.driver.start_send(slot, index),
+                    Err(error) => self.send_failed(slot, errno(&error)),
+                }
             }
         }
         self.sent(slot, index);
@@ -206,11 +213,17 @@ impl Inner {
                 self.sockets.recycle(out);
             }
             if slot.has(flag::FIN_WANTED) && !slot.has(flag::FIN_SENT | flag::CONNECTING) {
+                if slot.has(flag::PLAIN) {
+                    return self.finish(slot, index, false);
+                }
                 slot.set(flag::FIN_SENT);
                 self.driver.shutdown_write(slot.fd.get());
             }
         } else if !slot.has(flag::WRITE_ARMED) && !slot.has(flag::WRITABLE) {
-            self.driver.await_side(slot, index, Side::Write);
+            match self.watch(slot, index) {
+                Ok(()) => self.driver.await_side(slot, index, Side::Write),
+                Err(error) => self.send_failed(slot, errno(&error)),
+            }
         }
         if slot.has(flag::CLOSING) {
             self.advance_close(slot, index);

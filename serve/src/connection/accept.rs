@@ -19,8 +19,27 @@ const LEAVING: Duration = Duration::from_secs(1);
 
 /// Adds a listener and takes what it has.
 pub(crate) fn listen(server: &Rc<Server>, socket: SocketId, number: u32) {
+    tune(server, socket);
     let row = server.add_row(Row::Listener(ListenerRow { socket, number, leaving: None }));
     accept(server, row, socket, number);
+}
+
+/// Tells every listener what the plan says of its connections, which they take over from it: that costs a connection no
+/// call.
+pub(crate) fn tune_all(server: &Server) {
+    for (_, row) in server.rows.borrow().iter() {
+        if let Row::Listener(listener) = row {
+            tune(server, listener.socket);
+        }
+    }
+}
+
+fn tune(server: &Server, listener: SocketId) {
+    let live = server.live();
+    let client = &live.plan.client;
+    // Only TCP has these options.
+    let _ = server.shard.set_nodelay(listener, client.nodelay);
+    let _ = server.shard.set_keepalive(listener, client.keepalive);
 }
 
 /// Takes what a listener has, and waits for more.
@@ -90,15 +109,6 @@ pub(crate) fn welcome(server: &Rc<Server>, socket: SocketId, peer: Address, list
         // RFC 6585 §4: too many from one address.
         super::respond::refuse(server, &live, socket, 429);
         return server.shard.close(socket, Close::Graceful);
-    }
-    if peer.ip().is_some() {
-        // A socket that takes no option is broken; its first read says so.
-        if client.nodelay {
-            let _ = server.shard.set_nodelay(socket);
-        }
-        if let Some(idle) = client.keepalive {
-            let _ = server.shard.set_keepalive(socket, idle);
-        }
     }
     server.client_came();
     let wire = Wire::Plain(socket);

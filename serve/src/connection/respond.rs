@@ -17,6 +17,9 @@ use crate::error::{Error, Kind, Phase, Side};
 use crate::response::{Edit, FieldSource, Response};
 use crate::server::{Live, Server};
 
+/// What may be left to leave together with the connection's end: the kernel has room for it.
+const LAST: usize = 16 << 10;
+
 /// Bytes of a body that weigh as much as an answer that is ready.
 const BYTES_OF_WORK: u64 = 16 << 10;
 
@@ -62,8 +65,14 @@ impl Conversation {
         if stay {
             return self.discard_body().await;
         }
+        // Who asked for the end sends nothing more (RFC 9112 §9.6), unless it did already.
+        let heard = self.reader.borrow().body_done() && self.reader.borrow().held().is_empty();
+        let how = if heard && !asked.keep_alive && !asked.is_connect { Close::Plain } else { Close::Graceful };
+        if how == Close::Plain && self.outlet.queued() <= LAST {
+            return Then::End(how);
+        }
         match self.outlet.sent(0).await {
-            Ok(()) => Then::End(Close::Graceful),
+            Ok(()) => Then::End(how),
             Err(_) => Then::End(Close::Abort),
         }
     }

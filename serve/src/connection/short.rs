@@ -43,7 +43,7 @@ pub(crate) fn arrive(server: &Rc<Server>, row: u32) {
                 server.worked(row, client.served - served, client.stays);
                 match next {
                     Next::Stay => {}
-                    Next::Close => return place.leave(Close::Graceful),
+                    Next::Close(how) => return place.leave(how),
                     Next::Converse(left) => return place.converse(left),
                     Next::Relay(sent) => return place.relay(sent),
                 }
@@ -148,7 +148,7 @@ enum Next {
     /// Everything is answered.
     Stay,
     /// The last answer said that it is the last.
-    Close,
+    Close(Close),
     /// What is left begins with a request for the long way.
     Converse(Lease),
     /// What is left is a request that is on its way to a server behind.
@@ -201,7 +201,8 @@ fn answer(server: &Rc<Server>, row: u32, client: &mut ClientRow, mut lease: Leas
         client.wire.queue(&server.shard, out.freeze());
     }
     if last {
-        return Next::Close;
+        // It asked for the end, so it sends nothing more (RFC 9112 §9.6), unless it did already.
+        return Next::Close(if used == lease.len() { Close::Plain } else { Close::Graceful });
     }
     if used == lease.len() && client.wire.queued(&server.shard) <= PIPELINE_QUEUED {
         return Next::Stay;

@@ -162,14 +162,20 @@ impl Driver {
         }
     }
 
-    /// Starts to send what is queued, without waiting. False when this driver sends at once instead (`send`).
-    pub(crate) fn start_send(&self, slot: &Slot, index: u32) -> bool {
+    /// Whether sends are started, to end later ([`start_send`](Self::start_send)), or made at once (`send`).
+    pub(crate) fn sends_ahead(&self) -> bool {
         match self {
             Driver::Epoll(_) => false,
-            Driver::Uring(uring) => {
-                uring.start_send(slot, index);
-                true
-            }
+            Driver::Uring(_) => true,
+            Driver::Sim(sim) => sim.sends_ahead(),
+        }
+    }
+
+    /// Starts to send what is queued, without waiting.
+    pub(crate) fn start_send(&self, slot: &Slot, index: u32) {
+        match self {
+            Driver::Epoll(_) => unreachable!("only asked for when sends_ahead says so"),
+            Driver::Uring(uring) => uring.start_send(slot, index),
             Driver::Sim(sim) => sim.start_send(slot, index),
         }
     }

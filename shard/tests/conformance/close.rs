@@ -13,6 +13,11 @@ scripts!(
     a_graceful_close_delivers_a_response_though_the_peer_sent_more,
     a_graceful_close_ends_though_the_peer_never_does,
     a_graceful_close_of_a_peer_that_never_reads_ends,
+    a_plain_close_flushes_what_is_queued,
+    a_plain_close_does_not_wait_for_the_peer,
+    a_plain_close_is_graceful_where_bytes_are_unread,
+    a_plain_close_with_a_receive_under_way_sends_the_end,
+    a_plain_close_of_a_peer_that_never_reads_ends,
     an_abort_resets,
     an_abort_drops_what_is_queued,
     a_reset_by_the_peer_is_an_error_for_that_socket_only,
@@ -75,6 +80,88 @@ fn a_graceful_close_of_a_peer_that_never_reads_ends(rig: &Rig) {
     let (socket, peer) = rig.pair(&bench);
     bench.shard.queue(socket, Bytes::from(pattern(rig.much())));
     bench.shard.close(socket, Close::Graceful);
+    rig.until("the socket to be gone", || bench.shard.cells().sockets.get() == 0);
+    drop(peer);
+}
+
+fn a_plain_close_flushes_what_is_queued(rig: &Rig) {
+    let bench = rig.bench();
+    // What leaves with the end in one segment, and what is too much for that.
+    for length in [0, 1, 5000, 60_000, 3 << 20] {
+        let (socket, mut peer) = rig.pair(&bench);
+        rig.write(&mut peer, b"request");
+        assert_eq!(rig.recv(&bench, socket, 7), b"request");
+        let bytes = pattern(length);
+        bench.shard.queue(socket, Bytes::from(bytes.clone()));
+        bench.shard.close(socket, Close::Plain);
+        let (read, error) = rig.read_to_end(&mut peer);
+        assert_eq!(error, None);
+        assert!(read == bytes, "{} of {length} bytes", read.len());
+    }
+}
+
+fn a_plain_close_does_not_wait_for_the_peer(rig: &Rig) {
+    rig.calm();
+    let bench = rig.bench();
+    let (socket, mut peer) = rig.pair(&bench);
+    rig.write(&mut peer, b"request");
+    assert_eq!(rig.recv(&bench, socket, 7), b"request");
+    bench.shard.queue(socket, Bytes::from_static(b"response"));
+    bench.shard.close(socket, Close::Plain);
+    assert_eq!(bench.shard.closing(), 1);
+    rig.turn();
+    assert_eq!((bench.shard.closing(), bench.shard.cells().sockets.get()), (0, 0), "one turn, though the peer stays");
+    let (read, error) = rig.read_to_end(&mut peer);
+    assert_eq!((&read[..], error), (&b"response"[..], None));
+}
+
+fn a_plain_close_is_graceful_where_bytes_are_unread(rig: &Rig) {
+    // Bytes that come between the last receive and the close are known to nobody.
+    rig.calm();
+    let bench = rig.bench();
+    // More than a buffer, so that a receive tells that there is more; and bytes that were received but not taken.
+    for more in [100, 5000, 40_000] {
+        let (socket, mut peer) = rig.pair(&bench);
+        rig.write(&mut peer, b"head");
+        rig.write(&mut peer, &pattern(more));
+        rig.pass(Duration::from_millis(30));
+        let shard = bench.shard.clone();
+        let first = rig.run(&bench.shard, async move { shard.recv(socket, Class::Head).await });
+        let lease = rig.wait(first).expect("bytes");
+        if lease.len() == 4 + more {
+            bench.shard.unread(socket, lease);
+        }
+        bench.shard.queue(socket, Bytes::from_static(b"the last answer"));
+        bench.shard.close(socket, Close::Plain);
+        rig.pass(Duration::from_millis(30));
+        let (read, error) = rig.read_to_end(&mut peer);
+        assert_eq!((&read[..], error), (&b"the last answer"[..], None), "{more} bytes more");
+    }
+}
+
+fn a_plain_close_with_a_receive_under_way_sends_the_end(rig: &Rig) {
+    let bench = rig.bench();
+    let (socket, mut peer) = rig.pair(&bench);
+    assert!(bench.shard.poll_recv(socket, Class::Head, Wake::row(5)).is_pending());
+    rig.turn();
+    bench.shard.queue(socket, Bytes::from_static(b"bye"));
+    bench.shard.close(socket, Close::Plain);
+    let (read, error) = rig.read_to_end(&mut peer);
+    assert_eq!((&read[..], error), (&b"bye"[..], None));
+    assert!(!bench.probe.ready.borrow().contains(&5), "a closed socket wakes nobody");
+    drop(peer);
+    rig.until("the socket to be gone", || bench.shard.cells().sockets.get() == 0);
+}
+
+fn a_plain_close_of_a_peer_that_never_reads_ends(rig: &Rig) {
+    // Only virtual time is cheap enough to wait for the bound on a flush to a peer which takes nothing.
+    if !rig.is_sim() {
+        return;
+    }
+    let bench = rig.bench();
+    let (socket, peer) = rig.pair(&bench);
+    bench.shard.queue(socket, Bytes::from(pattern(rig.much())));
+    bench.shard.close(socket, Close::Plain);
     rig.until("the socket to be gone", || bench.shard.cells().sockets.get() == 0);
     drop(peer);
 }

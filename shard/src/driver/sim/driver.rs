@@ -126,10 +126,11 @@ impl Sim {
         self.start(index, Side::Read, want.map_or(Operation::Continue, Operation::Receive));
     }
 
-    pub(crate) fn start_send(&self, slot: &Slot, index: u32) -> bool {
-        if !self.completes {
-            return false;
-        }
+    pub(crate) fn sends_ahead(&self) -> bool {
+        self.completes
+    }
+
+    pub(crate) fn start_send(&self, slot: &Slot, index: u32) {
         debug_assert!(!slot.has(flag::WRITE_ARMED));
         let bytes = slot.with_out(|out| {
             out.map_or(0, |out| {
@@ -142,7 +143,6 @@ impl Sim {
         });
         slot.set(flag::WRITE_ARMED);
         self.start(index, Side::Write, Operation::Send(bytes));
-        true
     }
 
     fn start(&self, index: u32, side: Side, operation: Operation) {
@@ -242,8 +242,10 @@ impl Sim {
             }
             Operation::Receive(_) | Operation::Continue => {
                 slot.clear(flag::READ_ARMED | flag::READ_INTO);
-                // Its edge was used up by this operation, and a direct call may find more.
-                slot.set(flag::READABLE);
+                // Its edge was used up by this operation, and a direct call would find more.
+                if self.calls.is_readable(slot.fd.get()) {
+                    slot.set(flag::READABLE);
+                }
                 if slot.has(flag::CLOSING) {
                     drop(slot.held.take());
                     shard.advance_close(slot, index);

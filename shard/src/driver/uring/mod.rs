@@ -254,6 +254,10 @@ impl Uring {
             }
             op::SEND => sent(shard, slot, index, result),
             _ => {
+                slot.clear(flag::READABLE);
+                if cqueue::sock_nonempty(completion.flags()) {
+                    slot.set(flag::READABLE);
+                }
                 if !more {
                     slot.clear(flag::READ_ARMED | flag::READ_REPEATS | flag::READ_CANCELLED);
                 }
