@@ -86,6 +86,7 @@ impl Answering {
 
     fn answer(&self, clients: &mut Rows<Client>, place: usize) {
         let Some(client) = clients.get_mut(place) else { return };
+        let mut how = Close::Graceful;
         loop {
             match self.shard.poll_recv(client.socket, Class::Head, Wake::row(place as u32 + 1)) {
                 Poll::Pending => return,
@@ -98,13 +99,14 @@ impl Answering {
                         count -= now;
                     }
                     if self.close && answered {
+                        how = Close::Plain;
                         break;
                     }
                 }
                 Poll::Ready(_) => break,
             }
         }
-        self.shard.close(client.socket, Close::Graceful);
+        self.shard.close(client.socket, how);
         clients.remove(place);
     }
 }
