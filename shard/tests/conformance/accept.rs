@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use anygate_shard::net::Address;
 use anygate_shard::{Class, Close, Side, Wake};
@@ -19,6 +20,7 @@ scripts!(
     a_closed_listener_accepts_nobody,
     two_listeners_do_not_mix,
     a_listener_accepts_while_connections_live,
+    what_is_accepted_has_the_listeners_options,
 );
 
 fn accept_gives_a_socket_and_its_peer(rig: &Rig) {
@@ -160,4 +162,33 @@ fn a_listener_accepts_while_connections_live(rig: &Rig) {
         rig.write(peer, b"still");
         assert_eq!(rig.recv(&bench, *socket, 5), b"still");
     }
+}
+
+fn what_is_accepted_has_the_listeners_options(rig: &Rig) {
+    if rig.is_sim() {
+        return;
+    }
+    let bench = rig.bench();
+    let (listener, address) = rig.listen(&bench);
+    for idle in [None, Some(Duration::from_secs(70)), None] {
+        bench.shard.set_nodelay(listener, idle.is_some()).expect("a TCP listener");
+        bench.shard.set_keepalive(listener, idle).expect("a TCP listener");
+        let _peer = rig.peer(&address);
+        let socket = rig.accept(&bench, listener);
+        let fd = bench.shard.descriptor(socket).expect("open");
+        let is_on = |level, name| option(fd, level, name) != 0;
+        assert_eq!(is_on(libc::IPPROTO_TCP, libc::TCP_NODELAY), idle.is_some());
+        assert_eq!(is_on(libc::SOL_SOCKET, libc::SO_KEEPALIVE), idle.is_some());
+        if let Some(idle) = idle {
+            assert_eq!(option(fd, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE) as u64, idle.as_secs());
+        }
+    }
+}
+
+fn option(fd: i32, level: i32, name: i32) -> i32 {
+    let (mut value, mut length) = (0i32, size_of::<i32>() as libc::socklen_t);
+    // SAFETY: the kernel writes at most `length` bytes to `value`.
+    let result = unsafe { libc::getsockopt(fd, level, name, (&raw mut value).cast(), &raw mut length) };
+    assert_eq!(result, 0, "getsockopt");
+    value
 }
