@@ -57,6 +57,9 @@ pub const FILES_CACHED: usize = 4096;
 pub const FILES_CACHED_BYTES: usize = 32 * 1024 * 1024;
 /// Most large files a shard keeps open between requests.
 pub const FILES_HELD_OPEN: usize = 64;
+/// A file from here on begins in a segment of its own: behind a head no page of it would lie whole in a segment's fragments,
+/// which costs the sender more than a packet.
+pub const OWN_SEGMENT_FROM: u64 = 1024 * 1024;
 /// Largest step of one `sendfile`.
 pub const SENDFILE_STEP: usize = 2 * 1024 * 1024;
 /// Longest time bytes are discarded after an answer that closes a connection, so that a reset does not destroy it.

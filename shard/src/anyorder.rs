@@ -188,7 +188,7 @@ fn run(io: Io, seed: u64) {
             }
             16 => drop(shard.poll_sent(line.id, dice.roll(2) * 10_000, wake)),
             17 => drop(shard.poll_ready(line.id, [Side::Read, Side::Write][dice.roll(2)], wake)),
-            18 => shard.flush_more(line.id),
+            18 => shard.flush_now(line.id, true),
             19 => shard.forget(line.id, Side::Read),
             21 => {
                 if let Poll::Ready(Some(socket)) = shard.poll_release(line.id, wake) {
@@ -274,7 +274,7 @@ async fn echo_somehow(shard: Shard, id: SocketId, dice: Dice) {
                 }
                 2 => drop(shard.poll_splice(id, id, 1 + dice.roll(9000), wake)),
                 3 => drop(shard.poll_ready(id, [Side::Read, Side::Write][dice.roll(2)], wake)),
-                4 => shard.flush_more(id),
+                4 => shard.flush_now(id, true),
                 _ => {}
             }
             Poll::Ready(())

@@ -223,7 +223,7 @@ fn a_socket_that_still_has_to_send_is_not_given_away() {
             let (id, _peer) = bench.pair();
             bench.fill(id);
             bench.shard.queue(id, Bytes::from_static(b"late"));
-            bench.shard.flush_more(id);
+            bench.shard.flush_now(id, true);
             bench.turn();
             assert!(bench.shard.release(id).is_none());
             let (id, _peer) = bench.pair();

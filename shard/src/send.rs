@@ -98,14 +98,14 @@ impl Shard {
         Poll::Pending
     }
 
-    /// Lets what is queued leave now, and tells TCP that more follows: the head before a file.
-    pub fn flush_more(&self, id: SocketId) {
+    /// Lets what is queued leave now: the head before a file. `more` tells TCP that what follows belongs in the same segment.
+    pub fn flush_now(&self, id: SocketId, more: bool) {
         let shard = &*self.0;
         if let Some(slot) = shard.sockets.get(id)
             && !slot.has(flag::WRITE_ARMED | flag::CONNECTING)
             && shard.watch(slot, id.index).is_ok()
         {
-            shard.send_now(slot, id.index, true);
+            shard.send_now(slot, id.index, more);
             shard.sent(slot, id.index);
         }
     }

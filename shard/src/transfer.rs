@@ -142,7 +142,7 @@ impl Shard {
         let Some(slot) = shard.sockets.get(id) else { return Poll::Ready(Err(gone())) };
         shard.watch(slot, id.index)?;
         if slot.queued() > 0 {
-            self.flush_more(id);
+            self.flush_now(id, true);
         }
         if slot.queued() > 0 || slot.write_error.get() != 0 {
             match self.poll_sent(id, 0, wake) {

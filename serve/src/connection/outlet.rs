@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use anygate_core::limits::{BODY_QUEUED, SENDFILE_STEP};
+use anygate_core::limits::{BODY_QUEUED, OWN_SEGMENT_FROM, SENDFILE_STEP};
 use anygate_proto::h1::chunked;
 use anygate_proto::h1::sink::Copied;
 use anygate_shard::{Bytes, Deadline, Shard, Wake};
@@ -154,7 +154,7 @@ impl Outlet {
             return Err(Error::new(Kind::Internal, Side::Internal, Phase::InBody));
         };
         if self.queued() > 0 {
-            self.shard.flush_more(socket);
+            self.shard.flush_now(socket, range.len < OWN_SEGMENT_FROM);
         }
         let mut warm = 0;
         while range.len > 0 {

@@ -306,7 +306,7 @@ fn sendfile_sends_exactly_the_range_after_the_head(rig: &Rig) {
     let shard = bench.shard.clone();
     let task = rig.run(&bench.shard, async move {
         shard.queue(socket, Bytes::from_static(b"the head|"));
-        shard.flush_more(socket);
+        shard.flush_now(socket, true);
         let sent = send_range(shard.clone(), socket, file, 1234, 56_789).await;
         shard.queue(socket, Bytes::from_static(b"|the next head"));
         sent
