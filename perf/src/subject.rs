@@ -215,10 +215,10 @@ fn anygate(program: &Path, io: Io, listen: SocketAddr, cores: &[usize], duty: &D
         }
         Work::Files { root } => (["-r".to_owned(), format!("/: {}/", root.display())], Vec::new()),
         Work::Proxy { origin } => {
-            // Uploads of any length, and as many kept connections as the peers have.
+            // Uploads of any length, and as many kept connections as the peers have; like them it adds no field.
             let text = format!(
-                "server: {{max_body_size: 0}}\nupstreams:\n  origin: {{servers: [\"{origin}\"], keep_alive: {KEPT}}}\n\
-                 routes:\n  /: http://origin\n"
+                "server: {{max_body_size: 0}}\nproxy: {{x_forwarded: false, via: false}}\n\
+                 upstreams:\n  origin: {{servers: [\"{origin}\"], keep_alive: {KEPT}}}\nroutes:\n  /: http://origin\n"
             );
             (["-c".to_owned(), file], vec![("anygate.yml", text)])
         }
