@@ -108,6 +108,11 @@ impl Gate {
         false
     }
 
+    /// Whether the shard has given a table back since the last look.
+    pub(crate) fn retired(&self) -> bool {
+        std::iter::from_fn(|| self.reports.try_recv()).any(|report| matches!(report, Report::Retired(_)))
+    }
+
     /// Waits for the shard to report that it has no client left.
     pub(crate) fn drained(&self) -> bool {
         for _ in 0..500 {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use anygate_serve::control::Order;
+
 use crate::backend::Backend;
 use crate::harness::{Client, Gate, both};
 
@@ -174,5 +176,147 @@ fn an_answer_in_time_gives_a_resting_client_no_more_time() {
         let began = std::time::Instant::now();
         assert_eq!(client.rest(), "", "{io:?}");
         assert!(began.elapsed() < Duration::from_millis(1600), "{io:?}: {:?}", began.elapsed());
+    });
+}
+
+/// A server that answers its first request at once, and each later one when it is told to.
+fn hesitating(answer: &'static str) -> (Backend, std::sync::mpsc::Sender<()>) {
+    let (go, wait) = std::sync::mpsc::channel();
+    let wait = std::sync::Mutex::new(wait);
+    let backend = Backend::start(move |served| {
+        served.request();
+        served.send(OK.as_bytes());
+        while served.request().is_some() {
+            let told = wait.lock().map(|wait| wait.recv());
+            if !matches!(told, Ok(Ok(()))) || !served.send(answer.as_bytes()) {
+                return;
+            }
+        }
+    });
+    (backend, go)
+}
+
+#[test]
+fn a_request_that_waits_on_a_kept_connection_is_the_last_of_a_drain() {
+    both(|io| {
+        let (backend, go) = hesitating(OK);
+        let gate = Gate::start(io, &backend.config());
+        let mut client = gate.client();
+        assert!(ask_again(&mut client, "/").ends_with("ok"), "{io:?}");
+        client.send(b"GET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert!(backend.request().starts_with("GET / ") && backend.request().starts_with("GET /2 "), "{io:?}");
+        gate.order(Order::Drain);
+        std::thread::sleep(Duration::from_millis(400));
+        assert!(!gate.reported(), "{io:?}: its client is still there");
+        go.send(()).expect("the server waits");
+        let answer = client.rest();
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("ok"), "{io:?}: {answer}");
+        assert!(answer.to_ascii_lowercase().contains("\r\nconnection: close\r\n"), "{io:?}: {answer}");
+        assert!(gate.drained(), "{io:?}");
+        assert_eq!(gate.cells.requests.get(), 2, "{io:?}");
+    });
+}
+
+#[test]
+fn a_request_that_waits_on_a_kept_connection_holds_its_table_until_it_is_answered() {
+    both(|io| {
+        let (backend, go) = hesitating(OK);
+        let gate = Gate::start(io, &backend.config());
+        let mut client = gate.client();
+        assert!(ask_again(&mut client, "/").ends_with("ok"), "{io:?}");
+        client.send(b"GET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert!(backend.request().starts_with("GET / ") && backend.request().starts_with("GET /2 "), "{io:?}");
+        gate.install("routes: {/: OK new}");
+        let mut other = gate.client();
+        assert!(ask_again(&mut other, "/").ends_with("new"), "{io:?}");
+        assert!(!gate.retired(), "{io:?}: it is in use");
+        go.send(()).expect("the server waits");
+        assert!(client.response().ends_with("ok"), "{io:?}");
+        assert!(ask_again(&mut client, "/").ends_with("new"), "{io:?}");
+        assert!(gate.retired(), "{io:?}: nobody uses it");
+    });
+}
+
+#[test]
+fn an_answer_to_head_on_a_kept_connection_is_its_head_alone() {
+    both(|io| {
+        const HEAD: &str = "HTTP/1.1 200 OK\r\nDate: Tue, 01 Jan 2030 00:00:00 GMT\r\nContent-Length: 2000\r\n\
+            Keep-Alive: timeout=9\r\nConnection: X-Hop\r\nX-Hop: 1\r\n\r\n";
+        let (backend, go) = hesitating(HEAD);
+        let gate = Gate::start(io, &backend.config_with("retries: 0"));
+        let mut client = gate.client();
+        assert!(ask_again(&mut client, "/").ends_with("ok"), "{io:?}");
+        for _ in 0..2 {
+            client.send(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+            go.send(()).expect("the server waits");
+            let head = client.head();
+            assert!(head.starts_with("HTTP/1.1 200 ") && head.contains("Content-Length: 2000\r\n"), "{io:?}: {head}");
+            assert!(!head.contains("Hop") && !head.contains("Keep-Alive"), "{io:?}: {head}");
+        }
+        assert_eq!((backend.connections(), gate.cells.upstream_reuses.get()), (1, 2), "{io:?}");
+        assert!(client.silent_for(Duration::from_millis(50)), "{io:?}");
+    });
+}
+
+#[test]
+fn the_last_request_of_a_connection_says_so_on_the_way_by_a_kept_one_too() {
+    both(|io| {
+        let backend = Backend::answering(OK);
+        let gate = Gate::start(io, &format!("server: {{max_requests_per_connection: 3}}\n{}", backend.config()));
+        let mut client = gate.client();
+        for _ in 0..2 {
+            let answer = ask_again(&mut client, "/");
+            assert!(!answer.to_ascii_lowercase().contains("connection: close"), "{io:?}: {answer}");
+        }
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        let answer = client.rest();
+        assert!(answer.to_ascii_lowercase().contains("\r\nconnection: close\r\n"), "{io:?}: {answer}");
+        assert!(answer.ends_with("ok"), "{io:?}: {answer}");
+    });
+}
+
+#[test]
+fn a_request_that_comes_while_another_waits_on_a_kept_connection_is_served_after_it() {
+    both(|io| {
+        let (backend, go) = hesitating(OK);
+        let gate = Gate::start(io, &format!("routes: {{/: \"http://{}\", /own: OK own}}\n", backend.address));
+        let mut client = gate.client();
+        assert!(ask_again(&mut client, "/").ends_with("ok"), "{io:?}");
+        let requests = ["GET /2 HTTP/1.1\r\nHost: a\r\n\r\n", "GET /own HTTP/1.1\r\nHost: a\r\n\r\n"];
+        client.send(requests[0].as_bytes());
+        assert!(backend.request().starts_with("GET / ") && backend.request().starts_with("GET /2 "), "{io:?}");
+        client.send(requests[1].as_bytes());
+        assert!(client.silent_for(Duration::from_millis(50)), "{io:?}: answers keep their order");
+        go.send(()).expect("the server waits");
+        assert!(client.response().ends_with("ok"), "{io:?}");
+        assert!(client.response().ends_with("own"), "{io:?}");
+        assert_eq!(gate.cells.requests.get(), 3, "{io:?}");
+        let first = "GET / HTTP/1.1\r\nHost: a\r\n\r\n".len();
+        let sent = first + requests.concat().len();
+        assert_eq!(gate.cells.bytes_in.get(), sent as u64, "{io:?}: each byte is counted once");
+        assert_eq!(backend.connections(), 1, "{io:?}");
+    });
+}
+
+#[test]
+fn lengths_that_contradict_each_other_are_502_on_a_kept_connection_and_its_end() {
+    const TWO: [&str; 3] = [
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nokk",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2, 3\r\n\r\nokk",
+        "HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\nok",
+    ];
+    both(|io| {
+        for answer in TWO {
+            let (backend, go) = hesitating(answer);
+            let gate = Gate::start(io, &backend.config());
+            let mut client = gate.client();
+            assert!(ask_again(&mut client, "/").ends_with("ok"), "{io:?}");
+            go.send(()).expect("the server waits");
+            let got = ask_again(&mut client, "/");
+            assert!(got.starts_with("HTTP/1.1 502 "), "{io:?}: {got}");
+            let mut other = gate.client();
+            assert!(ask_again(&mut other, "/").ends_with("ok"), "{io:?}");
+            assert_eq!(backend.connections(), 2, "{io:?}: what follows a broken answer is not trusted");
+        }
     });
 }

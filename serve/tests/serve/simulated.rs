@@ -302,7 +302,14 @@ fn folder() -> PathBuf {
     let path = std::env::temp_dir().join("anygate-servesim");
     ONCE.call_once(|| {
         fs::create_dir_all(&path).unwrap();
-        fs::write(path.join("big.bin"), pattern(100_000)).unwrap();
+        let (file, bytes) = (path.join("big.bin"), pattern(100_000));
+        if fs::read(&file).is_ok_and(|there| there == bytes) {
+            return;
+        }
+        // Put in place whole: another run of these tests may be serving it.
+        let new = path.join(format!("big.{}", std::process::id()));
+        fs::write(&new, bytes).unwrap();
+        fs::rename(new, file).unwrap();
     });
     path
 }
