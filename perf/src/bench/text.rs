@@ -88,7 +88,7 @@ fn held(rate: f64, tally: &Tally) -> String {
     if tally.is_held() {
         return format!("held: {asked}/s were due");
     }
-    let part = tally.answers as f64 / tally.due.max(1) as f64 * 100.0;
+    let part = tally.answers_of_any_status() as f64 / tally.due.max(1) as f64 * 100.0;
     let waiting = count(tally.waiting);
     format!("NOT HELD: {asked}/s were due, {part:.1} % were answered; at the end {waiting} requests still waited")
 }

@@ -167,10 +167,16 @@ impl Tally {
         self.answers as f64 / self.elapsed.as_secs_f64()
     }
 
-    /// Whether an open loop was answered at its rate, up to a hundredth; a closed one always is.
+    /// Whole answers, whatever their status.
+    #[must_use]
+    pub fn answers_of_any_status(&self) -> u64 {
+        self.answers + self.faults(Fault::Status)
+    }
+
+    /// Whether an open loop was answered at its rate, up to a hundredth, with whatever status; a closed one always is.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        self.answers as f64 >= self.due as f64 * HELD
+        self.answers_of_any_status() as f64 >= self.due as f64 * HELD
     }
 
     /// The latency that this part of all answers stayed within, in microseconds; `part` is from 0 to 1.
@@ -237,5 +243,7 @@ mod tests {
         assert!(tally.is_held());
         tally.answers = 989;
         assert!(!tally.is_held());
+        tally.answered(404, Duration::from_micros(1));
+        assert!(tally.is_held(), "a bad status is an error, and an answer in time");
     }
 }
