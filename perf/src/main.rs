@@ -10,7 +10,7 @@ use anygate_perf::floor::{self, Driver};
 use anygate_shard::limits;
 use clap::{Parser, Subcommand};
 
-use commands::{bench, load, report};
+use commands::{bench, report};
 
 /// Measures AnyGate beside floors and peers.
 #[derive(Debug, Parser)]
@@ -25,7 +25,6 @@ struct CommandLine {
 enum Command {
     Bench(bench::Bench),
     Report(report::Again),
-    Load(load::Load),
     #[command(flatten)]
     Floor(floor::Command),
 }
@@ -40,7 +39,6 @@ fn main() -> ExitCode {
     let done = match CommandLine::parse().command {
         Command::Bench(args) => bench::run(&args),
         Command::Report(args) => report::run(&args),
-        Command::Load(args) => load::run(&args).map(|()| true),
         Command::Floor(floor) => {
             floor.run(|address| say(&mut io::stdout(), &format!("listening on {address}"))).map(|()| true)
         }

@@ -1,5 +1,4 @@
 //! What each command of the instrument does.
 
 pub(crate) mod bench;
-pub(crate) mod load;
 pub(crate) mod report;
