@@ -1,13 +1,13 @@
 //! How AnyGate is measured beside floors and peers: builds what is measured, then runs the instrument.
 
-use std::env;
-use std::path::PathBuf;
 use std::process::Command;
 
 use crate::repo;
 
 /// Debian's packages of the peers.
 const PEERS: &[&str] = &["caddy", "h2o", "haproxy", "nginx-light"];
+/// What installs them without starting them.
+const PACKAGES: &str = ".ci/packages";
 
 /// Arguments of `cargo xtask bench`.
 #[derive(Debug, clap::Args)]
@@ -29,7 +29,7 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
     build.args(["build", "--release", "--locked", "-p", "anygate", "-p", "anygate-perf"]);
     println!("{}", repo::shown(&build));
     repo::run(build)?;
-    let built = target().join("release");
+    let built = repo::target().join("release");
     let mut perf = Command::new(built.join("perf"));
     perf.current_dir(repo::root()).arg("bench").arg("--anygate").arg(built.join("anygate"));
     perf.arg("--out").arg("perf").arg("--said").arg(said(&args.rest)).args(&args.rest);
@@ -41,28 +41,12 @@ fn said(rest: &[String]) -> String {
     ["cargo", "xtask", "bench"].into_iter().chain(rest.iter().map(String::as_str)).collect::<Vec<_>>().join(" ")
 }
 
-/// Where cargo builds.
-fn target() -> PathBuf {
-    env::var_os("CARGO_TARGET_DIR").map_or_else(|| repo::root().join("target"), |path| repo::root().join(path))
-}
-
+/// Peers are started by the instrument, and only by it: their packages must start nothing.
 fn install_peers() -> Result<(), String> {
-    let who = Command::new("id").arg("-u").output().map_err(|e| format!("id: {e}"))?;
-    let root = who.stdout.trim_ascii() == b"0";
-    for words in [&["update", "-qq"][..], &["install", "-y", "-qq", "--no-install-recommends"][..]] {
-        let mut apt = Command::new(if root { "env" } else { "sudo" });
-        if !root {
-            apt.arg("env");
-        }
-        // In single-user mode no package starts its server: peers are started by the instrument, and only by it.
-        apt.args(["DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1", "apt-get"]).args(words);
-        if words[0] == "install" {
-            apt.args(PEERS);
-        }
-        println!("{}", repo::shown(&apt));
-        repo::run(apt)?;
-    }
-    Ok(())
+    let mut install = Command::new(repo::root().join(PACKAGES));
+    install.args(PEERS);
+    println!("{}", repo::shown(&install));
+    repo::run(install)
 }
 
 #[cfg(test)]

@@ -14,6 +14,9 @@ use crate::subject::{Duty, Subject, Work, route};
 /// Bytes of the longest upload: more than any buffer of a proxy here holds.
 const UPLOAD: u64 = 3 << 20;
 
+/// When this is in the environment, every peer must be there: else tests would pass that prove nothing.
+const DEMAND: &str = "ANYGATE_TEST_PEERS";
+
 /// Peers that are installed here; a line for each that is not.
 fn installed() -> Vec<Peer> {
     let found = Kind::ALL.map(|kind| (kind, Peer::find(kind, None)));
@@ -21,6 +24,7 @@ fn installed() -> Vec<Peer> {
     for (kind, peer) in found {
         match peer {
             Ok(peer) => peers.push(peer),
+            Err(why) if std::env::var_os(DEMAND).is_some() => panic!("{}: {why}", kind.name()),
             Err(why) => println!("{} is left out: {why}", kind.name()),
         }
     }
