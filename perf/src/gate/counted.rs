@@ -54,7 +54,7 @@ pub(crate) const COUNTED: [Counted; 10] = [
     },
     Counted {
         name: "connect",
-        means: "a connection with one request, its end seen on its own",
+        means: "a connection with one request",
         times: 1000,
         work: Work::Served(Talk { close: true, ..FIXED }),
     },
