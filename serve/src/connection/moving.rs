@@ -18,6 +18,9 @@ use crate::peers::Neighbours;
 use crate::server::{Row, Server};
 use crate::wire::Wire;
 
+/// So many requests served that the next is the last, whatever the limit.
+const ALL_BUT_ONE: u64 = u64::MAX - 1;
+
 /// A client between two shards.
 #[derive(Debug)]
 pub struct Moved {
@@ -71,17 +74,22 @@ pub(super) fn go(server: &Server, row: u32, client: &mut ClientRow, to: usize) -
     }
 }
 
-/// Takes over a client that another shard served. Limits do not turn it away: it was let in once.
+/// Takes over a client that another shard served. Limits do not turn it away, for it was let in once; but where its address
+/// has all that it may have here, its next answer is the last. Else an address got more by having its clients moved.
 pub(crate) fn resume(server: &Rc<Server>, moved: Moved) {
-    let Moved { socket, peer, listener, served, moves } = moved;
+    let Moved { socket, peer, listener, mut served, moves } = moved;
     server.client_resumed();
     match server.shard.adopt(socket) {
         Ok(socket) => {
             let max = server.live().plan.client.max_connections_per_ip;
-            let counted = match peer.ip().filter(|_| max.is_some()) {
-                Some(at) => server.per_address.enter(at.ip(), usize::MAX),
-                None => false,
-            };
+            let limited = max.zip(peer.ip().map(|at| at.ip()));
+            if let Some((max, at)) = limited
+                && !server.per_address.enter(at, max)
+            {
+                served = ALL_BUT_ONE;
+                let _ = server.per_address.enter(at, usize::MAX);
+            }
+            let counted = limited.is_some();
             let stay = server.neighbours.as_ref().map_or(Duration::ZERO, |others| others.balance.stay(moves));
             let stays = server.shard.now() + stay;
             let wire = Wire::Plain(socket);

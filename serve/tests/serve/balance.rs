@@ -135,3 +135,55 @@ fn one_busy_client_stays_where_it_is() {
         house.end();
     });
 }
+
+/// One request and its answer, whole.
+fn ask(stream: &mut TcpStream) -> String {
+    stream.write_all(b"GET /ok HTTP/1.1\r\nHost: a\r\n\r\n").expect("writes");
+    let mut bytes = Vec::new();
+    while !bytes.ends_with(b"fine") {
+        let mut part = [0; 4096];
+        let count = stream.read(&mut part).expect("an answer");
+        assert!(count > 0, "closed amid its requests: {}", String::from_utf8_lossy(&bytes));
+        bytes.extend_from_slice(&part[..count]);
+    }
+    String::from_utf8_lossy(&bytes).to_ascii_lowercase()
+}
+
+#[test]
+fn an_address_gets_no_more_connections_by_having_them_moved() {
+    both(|io| {
+        // Two of an address on each shard.
+        let house = House::start(io, 2, "server: {max_connections_per_ip: 4}\nroutes:\n  /ok: OK fine\n");
+        let come = || {
+            let stream = TcpStream::connect(house.address).expect("the listener is there");
+            stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
+            stream.set_nodelay(true).expect("a socket option");
+            stream
+        };
+        let (mut first, mut second, mut moved) = (come(), come(), Vec::new());
+        let ended = (1..=4).any(|round| {
+            let start = Instant::now();
+            let mut last = false;
+            while house.seen()[1].connections_resumed < round {
+                assert!(start.elapsed() < PATIENCE, "{io}: nobody moves in round {round}");
+                last |= ask(&mut first).contains("connection: close") || ask(&mut second).contains("connection: close");
+                if last {
+                    return true;
+                }
+            }
+            let before = house.seen()[1].requests;
+            let close = ask(&mut first).contains("connection: close");
+            if house.seen()[1].requests == before {
+                std::mem::swap(&mut first, &mut second);
+                last = ask(&mut first).contains("connection: close");
+            }
+            // The first is the other shard's now. Another takes its place.
+            moved.push(std::mem::replace(&mut first, come()));
+            close || last
+        });
+        let open: u64 = house.seen().iter().map(|seen| seen.connections_active()).sum();
+        assert!(ended, "{io}: {open} connections of one address, and none was told to end");
+        drop((first, second, moved));
+        house.end();
+    });
+}
