@@ -30,7 +30,7 @@ pub enum Close {
     Graceful,
     /// What is queued leaves first (30 s at most), then the socket is closed without waiting for the peer. For a peer that
     /// said it sends nothing more: what it sends all the same is answered by a reset. Where bytes of the peer's are known
-    /// to be unread, this is `Graceful`.
+    /// to be unread, or a receive is under way, or the FIN was sent before, this is `Graceful`.
     Plain,
     /// At once and by a reset: what is queued is dropped.
     Abort,

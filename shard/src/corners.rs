@@ -371,3 +371,45 @@ fn where_the_finer_wait_is_denied_epoll_waits_all_the_same() {
     .join()
     .unwrap();
 }
+
+#[test]
+fn an_urgent_byte_keeps_a_resting_row_no_busier() {
+    use std::os::fd::AsRawFd;
+
+    on_each(
+        |_| {},
+        |bench| {
+            let (id, mut peer) = bench.pair();
+            for round in 0..3 {
+                peer.write_all(b"request").unwrap();
+                let mut got = 0;
+                bench.until("a request", || {
+                    while let Poll::Ready(lease) = bench.shard.poll_recv(id, Class::Head, Wake::row(1)) {
+                        got += lease.unwrap().len();
+                    }
+                    got == 7
+                });
+                // SAFETY: one byte of a literal.
+                let sent = unsafe { libc::send(peer.as_raw_fd(), b"!".as_ptr().cast(), 1, libc::MSG_OOB) };
+                assert_eq!(sent, 1);
+                let before = bench.shard.effort().used;
+                bench.rows.borrow_mut().clear();
+                let start = Instant::now();
+                let mut turns = 0;
+                while start.elapsed() < Duration::from_millis(40) {
+                    bench.shard.turn(bench, &bench.mailbox, Park::AtMost(Duration::from_millis(5)));
+                    if !std::mem::take(&mut *bench.rows.borrow_mut()).is_empty() {
+                        assert!(bench.shard.poll_recv(id, Class::Head, Wake::row(1)).is_pending());
+                    }
+                    turns += 1;
+                }
+                let used = bench.shard.effort().used - before;
+                assert!(
+                    turns < 30 && used < Duration::from_millis(10),
+                    "{}: {turns} turns, {used:?} ({round})",
+                    bench.shard.io()
+                );
+            }
+        },
+    );
+}

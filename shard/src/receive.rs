@@ -259,10 +259,11 @@ impl Shard {
     }
 }
 
-/// `first` and then `second`, in the first's room if there is enough.
+/// `first` and then `second`, in the first's room if there is enough. Else with as much room again: one receive may bring
+/// dozens of buffers, and each joins the ones before.
 pub(crate) fn join(mut first: Lease, second: &Lease) -> Lease {
     if first.spare() < second.len() {
-        let mut larger = Lease::with_capacity(first.len() + second.len());
+        let mut larger = Lease::with_capacity((first.len() + second.len()).max(first.len() * 2));
         larger.extend_from_slice(first.filled());
         first = larger;
     }

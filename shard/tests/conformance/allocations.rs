@@ -2,16 +2,22 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::task::Poll;
 
 use anygate_shard::testing::CountingAllocator;
-use anygate_shard::{Bytes, Class, Shard, SocketId};
+use anygate_shard::{Bytes, Class, Shard, SocketId, Wake};
 
-use crate::rig::Rig;
+use crate::rig::{Rig, pattern};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 
-scripts!(an_echo_allocates_nothing, spawning_a_task_again_allocates_nothing, deadlines_and_lanes_allocate_nothing);
+scripts!(
+    an_echo_allocates_nothing,
+    a_flood_to_a_row_allocates_little,
+    spawning_a_task_again_allocates_nothing,
+    deadlines_and_lanes_allocate_nothing,
+);
 
 /// Rounds before counting starts: free lists and queues have their size then.
 const WARM_UP: u32 = 200;
@@ -60,6 +66,31 @@ fn an_echo_allocates_nothing(rig: &Rig) {
         });
     });
     assert_eq!(count, 0);
+}
+
+fn a_flood_to_a_row_allocates_little(rig: &Rig) {
+    if rig.is_sim() {
+        return;
+    }
+    let bench = rig.bench();
+    let (socket, mut peer) = rig.pair(&bench);
+    let flood = pattern(120_000);
+    let mut rounds = 0;
+    let count = allocations(|| {
+        rounds += 1;
+        let (mut written, mut received) = (0, 0);
+        rig.until("the flood", || {
+            written += peer.write(&flood[written..]).unwrap_or(0);
+            while let Poll::Ready(lease) = bench.shard.poll_recv(socket, Class::Head, Wake::row(1)) {
+                let lease = lease.expect("receives");
+                assert!(lease.filled() == &flood[received..received + lease.len()], "the bytes differ");
+                received += lease.len();
+            }
+            received == flood.len()
+        });
+    });
+    // One buffer after the other, each time with twice the room, is 5 steps to 128 KiB; a block and its bytes are two.
+    assert!(count / u64::from(ROUNDS) <= 12, "{count} allocations for {rounds} floods");
 }
 
 fn spawning_a_task_again_allocates_nothing(rig: &Rig) {
