@@ -8,6 +8,8 @@ const WIDTH: f64 = 760.0;
 /// Where drawings begin and end from left to right.
 const RIGHT: f64 = 40.0;
 const TOP: f64 = 72.0;
+/// The most characters that a line of words has room for.
+const LINE: usize = 108;
 
 /// One bar.
 #[derive(Clone, Debug)]
@@ -27,9 +29,16 @@ pub(super) struct Title<'a> {
 impl Title<'_> {
     fn write(&self, drawing: &mut Drawing) {
         drawing.words((16.0, 24.0), Anchor::Start, "title", self.name);
-        drawing.words((16.0, 42.0), Anchor::Start, "", self.about);
+        drawing.words((16.0, 42.0), Anchor::Start, "", &cut(self.about));
         drawing.words((16.0, 58.0), Anchor::Start, "quiet", self.unit);
     }
+}
+
+/// As much of it as a line has room for, in whole words.
+fn cut(text: &str) -> String {
+    let Some((end, _)) = text.char_indices().nth(LINE) else { return text.to_owned() };
+    let end = text[..end].rfind(' ').unwrap_or(end);
+    format!("{} …", text[..end].trim_end_matches([',', ' ']))
 }
 
 /// Bars from left to right, one below the other, with their figures.
@@ -267,6 +276,15 @@ mod tests {
         let line = Line { name: "fixed".to_owned(), figures: vec![None, Some(0.8)] };
         assert!(trend(TITLE, &["a b".to_owned(), "c d".to_owned()], &[line]).contains(">fixed</text>"));
         assert!(trend(TITLE, &[], &[]).ends_with("</svg>\n"));
+    }
+
+    #[test]
+    fn words_end_where_the_paper_does() {
+        assert_eq!(cut("short"), "short");
+        assert_eq!(cut(&"µ".repeat(LINE)), "µ".repeat(LINE));
+        let long = cut(&"eight ch, ".repeat(20));
+        assert!(long.ends_with("eight …") || long.ends_with("ch …"), "{long}");
+        assert!(long.chars().count() <= LINE + 2);
     }
 
     #[test]
