@@ -181,7 +181,7 @@ fn an_address_gets_no_more_connections_by_having_them_moved() {
             moved.push(std::mem::replace(&mut first, come()));
             close || last
         });
-        let open: u64 = house.seen().iter().map(|seen| seen.connections_active()).sum();
+        let open: u64 = house.seen().iter().map(Snapshot::connections_active).sum();
         assert!(ended, "{io}: {open} connections of one address, and none was told to end");
         drop((first, second, moved));
         house.end();
