@@ -218,7 +218,9 @@ impl Report {
                 None => ("not measured".to_owned(), String::new(), ""),
                 Some(figure) => {
                     let shown = match verdict.goal.measure {
-                        Measure::Tail => format!("{} of {}", number(figure.value, most), spread(figure.spread, most)),
+                        Measure::Tail => {
+                            format!("{}, median {}", number(figure.value, most), spread(figure.spread, most))
+                        }
                         _ => spread(figure.spread, most),
                     };
                     let against = figure.against.as_ref().map_or_else(String::new, |name| format!("by {name}"));
