@@ -1,6 +1,6 @@
 //! Do shards even out what they have to do? Several on threads of their own; everybody knocks at the first one's door.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -64,6 +64,16 @@ impl House {
     }
 }
 
+/// Some bytes; what a signal interrupts goes on.
+fn read(stream: &mut TcpStream, part: &mut [u8]) -> usize {
+    loop {
+        match stream.read(part) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            read => return read.expect("an answer"),
+        }
+    }
+}
+
 /// Clients that ask for `path` on one connection each, as fast as they are answered, until `done`; every answer must be `body`.
 fn hurry(house: &House, clients: usize, request: &str, body: &str, done: impl Fn() -> bool) {
     let over = AtomicBool::new(false);
@@ -79,7 +89,7 @@ fn hurry(house: &House, clients: usize, request: &str, body: &str, done: impl Fn
                     bytes.clear();
                     while !bytes.ends_with(body.as_bytes()) {
                         let mut part = [0; 4096];
-                        let count = stream.read(&mut part).expect("an answer");
+                        let count = read(&mut stream, &mut part);
                         assert!(count > 0, "closed amid its requests");
                         bytes.extend_from_slice(&part[..count]);
                     }
@@ -142,7 +152,7 @@ fn ask(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     while !bytes.ends_with(b"fine") {
         let mut part = [0; 4096];
-        let count = stream.read(&mut part).expect("an answer");
+        let count = read(stream, &mut part);
         assert!(count > 0, "closed amid its requests: {}", String::from_utf8_lossy(&bytes));
         bytes.extend_from_slice(&part[..count]);
     }

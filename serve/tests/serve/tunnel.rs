@@ -169,21 +169,25 @@ fn a_reset_of_one_side_ends_the_other() {
     });
 }
 
-/// Bytes sent on a connection that its peer's kernel has not got yet.
-fn on_the_way(stream: &TcpStream) -> u64 {
+/// Whether the gate has read all that was said on a connection of its, the end included.
+fn is_read(stream: &TcpStream) -> bool {
     let port = |at: std::io::Result<std::net::SocketAddr>| format!(":{:04X}", at.expect("it is connected").port());
-    let (local, peer) = (port(stream.local_addr()), port(stream.peer_addr()));
+    let (own, gate) = (port(stream.local_addr()), port(stream.peer_addr()));
     let table = std::fs::read_to_string("/proc/net/tcp").expect("the kernel's table");
-    let line = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).find(|line| {
-        line.get(1).is_some_and(|at| at.ends_with(&local)) && line.get(2).is_some_and(|at| at.ends_with(&peer))
-    });
-    let queues = line.as_ref().and_then(|line| line.get(4)?.split_once(':'));
-    queues.map_or(0, |(unsent, _)| u64::from_str_radix(unsent, 16).expect("a number"))
+    let queues = |local: &str, peer: &str| {
+        let lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let mut ours = lines.filter(|line| line.len() > 4 && line[1].ends_with(local) && line[2].ends_with(peer));
+        ours.next().and_then(|line| line[4].split_once(':').map(|(out, inward)| (out.to_owned(), inward.to_owned())))
+    };
+    let nothing = "00000000";
+    queues(&own, &gate).is_none_or(|(unsent, _)| unsent == nothing)
+        && queues(&gate, &own).is_none_or(|(_, unread)| unread == nothing)
 }
 
 #[test]
 fn the_last_words_of_a_server_reach_a_client_that_talks_on() {
-    const SIZE: usize = 3_000_000;
+    // More than the kernel's buffers on the way take.
+    const SIZE: usize = 16_000_000;
     both(|io| {
         let (over, is_over) = std::sync::mpsc::channel();
         let over = std::sync::Mutex::new(over);
@@ -192,11 +196,11 @@ fn the_last_words_of_a_server_reach_a_client_that_talks_on() {
             served.send(ANSWER.as_bytes());
             served.bytes(2);
             served.send(&vec![b'w'; SIZE]);
-            // Its reset would take along what the gate's kernel has not got.
-            while on_the_way(&served.stream) > 0 {
+            let _ = served.stream.shutdown(Shutdown::Both);
+            // A reset that comes before its end was read cuts the tunnel.
+            while !is_read(&served.stream) {
                 std::thread::sleep(Duration::from_millis(1));
             }
-            let _ = served.stream.shutdown(Shutdown::Both);
             let _ = over.lock().map(|over| over.send(()));
         });
         let gate = Gate::start(io, &backend.config());
@@ -206,8 +210,8 @@ fn the_last_words_of_a_server_reach_a_client_that_talks_on() {
         client.send(b"go");
         // As little as makes room for all the server says: the rest waits in the gate.
         let mut read = 0;
-        while is_over.recv_timeout(Duration::from_millis(20)).is_err() && read < SIZE {
-            read += client.bytes(60_000).len();
+        while is_over.recv_timeout(Duration::from_millis(2)).is_err() && read < SIZE {
+            read += client.bytes(100_000).len();
         }
         // What comes now the server answers with a reset.
         for _ in 0..10 {
