@@ -23,6 +23,8 @@ pub struct Reader {
     held: Held,
     ended: bool,
     framing: Framing,
+    /// The last body was long, and most of it was moved within the kernel.
+    was_long: bool,
     /// What is awaited from the peer before the body's first byte.
     expect: bool,
     received: u64,
@@ -92,6 +94,7 @@ impl Reader {
             held: Held::Lent(held),
             ended: false,
             framing: Framing::Done,
+            was_long: false,
             expect: false,
             received: 0,
             arrived: 0,
@@ -158,9 +161,7 @@ impl Reader {
         {
             self.held = Held::Growing(bytes.to_vec());
         }
-        // Most answers of servers behind come whole in one such buffer; most requests are small.
-        let want = if self.side == Side::Upstream { Class::Tls } else { Class::Head };
-        let Poll::Ready(lease) = self.wire.poll_recv(&self.shard, want, wake) else {
+        let Poll::Ready(lease) = self.wire.poll_recv(&self.shard, self.head_buffer(), wake) else {
             return Poll::Pending;
         };
         let lease = lease.map_err(|error| self.fail(Error::from_io(&error, self.side, Phase::BeforeHead)))?;
@@ -174,6 +175,13 @@ impl Reader {
             held => *held = Held::Lent(lease.freeze()),
         }
         Poll::Ready(Ok(true))
+    }
+
+    /// The buffer the next head is read into. Most answers of servers behind come whole in one of the larger kind, and most
+    /// requests are small; but who sent a long answer last will send another, and what of it comes with its head is copied.
+    #[must_use]
+    pub fn head_buffer(&self) -> Class {
+        if self.side == Side::Upstream && !self.was_long { Class::Tls } else { Class::Head }
     }
 
     /// The peer's time for its next head begins; none: it has all the time there is.
@@ -216,6 +224,7 @@ impl Reader {
             BodyLength::Chunked => Framing::Chunked(chunked::Decoder::new()),
             BodyLength::UntilClose => Framing::UntilClose,
         };
+        self.was_long = false;
         self.expect = expect && !self.body_done();
         self.received = 0;
         self.begun = false;
@@ -435,6 +444,7 @@ impl Reader {
                 self.framing = Framing::Done;
             }
         }
+        self.was_long = true;
         self.received += n;
         self.arrived += n;
         self.begin();

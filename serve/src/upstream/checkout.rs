@@ -3,9 +3,10 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::task::Poll;
 
 use anygate_shard::net::Address;
-use anygate_shard::{Close, SocketId};
+use anygate_shard::{Close, SocketId, Wake};
 
 use crate::connection::reader::Reader;
 use crate::server::Server;
@@ -34,6 +35,12 @@ pub struct Checkout {
 impl Link {
     pub(crate) fn socket(&self) -> SocketId {
         self.reader.borrow().wire().socket()
+    }
+
+    /// Whether something arrived, or the connection ended, while nobody uses it; else `wake` is told when.
+    pub(crate) fn poll_stirred(&self, server: &Server, wake: Wake) -> Poll<()> {
+        let reader = self.reader.borrow();
+        server.shard.poll_recv(reader.wire().socket(), reader.head_buffer(), wake).map(drop)
     }
 }
 

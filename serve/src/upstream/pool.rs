@@ -11,7 +11,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use anygate_shard::net::Address;
-use anygate_shard::{Class, Close, LaneEntry, SocketId, Tick, Wake};
+use anygate_shard::{Close, LaneEntry, SocketId, Tick, Wake};
 use foldhash::fast::FixedState;
 
 use crate::plan::Plan;
@@ -25,9 +25,6 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
 /// How long other servers are preferred to one that could not be reached.
 const REST: Duration = Duration::from_secs(5);
-
-/// The buffers upstream heads are read into: most answers come whole in one.
-const READS: Class = Class::Tls;
 
 /// One shard's pools, by endpoint. They outlive reloads.
 #[derive(Debug)]
@@ -109,17 +106,22 @@ impl Upstreams {
 
     /// An idle connection's socket has an event.
     pub fn row_ready(&self, server: &Server, row: u32) {
-        let socket = match server.rows.borrow().get(row as usize) {
-            Some(Row::Upstream(idle)) => idle.link.socket(),
-            _ => return,
-        };
-        if server.shard.poll_recv(socket, READS, Wake::row(row)).is_ready() {
-            discard(server, row);
-        }
+        watch(server, row);
     }
 
     /// An idle connection was idle for [`IDLE_TIMEOUT`].
     pub fn row_expired(&self, server: &Server, row: u32) {
+        discard(server, row);
+    }
+}
+
+/// Waits for anything to happen on an idle connection, which ends it.
+fn watch(server: &Server, row: u32) {
+    let stirred = match server.rows.borrow().get(row as usize) {
+        Some(Row::Upstream(idle)) => idle.link.poll_stirred(server, Wake::row(row)),
+        _ => return,
+    };
+    if stirred.is_ready() {
         discard(server, row);
     }
 }
@@ -193,7 +195,7 @@ impl Pool {
             let Some(Row::Upstream(idle)) = server.remove_row(row) else { continue };
             server.shard.lane_remove(idle.expiry);
             // What arrived since, and its row was not told yet, is its end.
-            match server.shard.poll_recv(idle.link.socket(), READS, wake) {
+            match idle.link.poll_stirred(server, wake) {
                 Poll::Pending if self.leads_here(&idle.link) => return Some(idle.link),
                 _ => server.shard.close(idle.link.socket(), Close::Graceful),
             }
@@ -202,18 +204,15 @@ impl Pool {
 
     /// Lets a connection rest here, or closes it: there are enough, it has ended, or it leads elsewhere by now.
     pub(crate) fn put(self: &Rc<Self>, server: &Server, link: Link) {
-        let socket = link.socket();
         if self.idle.borrow().len() >= self.keep.get() || !self.leads_here(&link) {
-            return server.shard.close(socket, Close::Graceful);
+            return server.shard.close(link.socket(), Close::Graceful);
         }
         let lane = server.shard.lane(IDLE_TIMEOUT);
         let row = server.add_row(Row::Busy);
         let expiry = server.shard.lane_push(lane, row);
         server.swap_row(row, Row::Upstream(Idle { link, pool: Rc::clone(self), expiry }));
         self.idle.borrow_mut().push(row);
-        if server.shard.poll_recv(socket, READS, Wake::row(row)).is_ready() {
-            discard(server, row);
-        }
+        watch(server, row);
     }
 }
 
