@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use anygate_shard::mailbox::{self, Receiver, Sender};
 use anygate_shard::{Io, probe_uring};
 
-use super::{BODIES, Origin, Relay, Stop};
+use super::{BODIES, Floor, Origin, Relay, Stop};
 use crate::server::ask;
 
 /// A floor that runs until this is dropped.
@@ -25,6 +25,12 @@ impl Running {
         let (listening, address) = mpsc::channel();
         let thread = thread::spawn(move || serve(&mailbox, Box::new(move |at| listening.send(at).unwrap())));
         Self { address: address.recv().expect("it listens"), stop, thread: Some(thread) }
+    }
+
+    /// A floor that answers, and with `close` ends each connection after its first answer.
+    pub(crate) fn fixed(io: Io, close: bool) -> Self {
+        let floor = Floor { listen: "127.0.0.1:0".parse().unwrap(), io, core: None, close };
+        Self::start(move |mailbox, tell| floor.serve(mailbox, tell))
     }
 
     pub(crate) fn origin(io: Io) -> Self {
@@ -47,7 +53,8 @@ impl Drop for Running {
     }
 }
 
-fn drivers() -> Vec<Io> {
+/// The drivers this machine has.
+pub(crate) fn drivers() -> Vec<Io> {
     let mut drivers = vec![Io::Epoll];
     match probe_uring() {
         Ok(()) => drivers.push(Io::Uring),

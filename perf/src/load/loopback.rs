@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use anygate_shard::{Io, probe_uring};
+use anygate_shard::Io;
 
 use super::*;
+use crate::floor::testing::drivers;
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -90,10 +91,6 @@ fn answering(answer: impl AsRef<[u8]> + Send + Sync + 'static) -> Server {
         let mut left = Vec::new();
         while request(&mut stream, &mut left).is_some() && stream.write_all(answer.as_ref()).is_ok() {}
     })
-}
-
-fn drivers() -> impl Iterator<Item = Io> {
-    [Io::Epoll, Io::Uring].into_iter().filter(|&io| io == Io::Epoll || probe_uring().is_ok())
 }
 
 /// A server that answers at once, but for one stretch of 200 ms when nobody is answered.

@@ -2,6 +2,8 @@
 
 mod answers;
 mod drive;
+#[cfg(test)]
+mod floored;
 mod hold;
 mod line;
 #[cfg(test)]

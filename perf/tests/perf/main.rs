@@ -1,5 +1,4 @@
-//! The instrument over real sockets: the load, the floors, and the whole report.
+//! The instrument over real sockets: the whole report.
 #![allow(missing_docs, reason = "tests")]
 
-mod load;
 mod report;
