@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anygate_serve::control::Order;
+use anygate_shard::Io;
 
 use crate::backend::Backend;
 use crate::harness::{Client, Gate, both};
@@ -196,15 +197,21 @@ fn hesitating(answer: &'static str) -> (Backend, std::sync::mpsc::Sender<()>) {
     (backend, go)
 }
 
+/// A client whose second request waits on a kept connection until the server is told to answer.
+fn one_waits(io: Io) -> (Backend, std::sync::mpsc::Sender<()>, Gate, Client) {
+    let (backend, go) = hesitating(OK);
+    let gate = Gate::start(io, &backend.config());
+    let mut client = gate.client();
+    assert!(ask_again(&mut client, "/").ends_with("ok"), "{io:?}");
+    client.send(b"GET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(backend.request().starts_with("GET / ") && backend.request().starts_with("GET /2 "), "{io:?}");
+    (backend, go, gate, client)
+}
+
 #[test]
 fn a_request_that_waits_on_a_kept_connection_is_the_last_of_a_drain() {
     both(|io| {
-        let (backend, go) = hesitating(OK);
-        let gate = Gate::start(io, &backend.config());
-        let mut client = gate.client();
-        assert!(ask_again(&mut client, "/").ends_with("ok"), "{io:?}");
-        client.send(b"GET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
-        assert!(backend.request().starts_with("GET / ") && backend.request().starts_with("GET /2 "), "{io:?}");
+        let (_backend, go, gate, mut client) = one_waits(io);
         gate.order(Order::Drain);
         std::thread::sleep(Duration::from_millis(400));
         assert!(!gate.reported(), "{io:?}: its client is still there");
@@ -220,12 +227,7 @@ fn a_request_that_waits_on_a_kept_connection_is_the_last_of_a_drain() {
 #[test]
 fn a_request_that_waits_on_a_kept_connection_holds_its_table_until_it_is_answered() {
     both(|io| {
-        let (backend, go) = hesitating(OK);
-        let gate = Gate::start(io, &backend.config());
-        let mut client = gate.client();
-        assert!(ask_again(&mut client, "/").ends_with("ok"), "{io:?}");
-        client.send(b"GET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
-        assert!(backend.request().starts_with("GET / ") && backend.request().starts_with("GET /2 "), "{io:?}");
+        let (_backend, go, gate, mut client) = one_waits(io);
         gate.install("routes: {/: OK new}");
         let mut other = gate.client();
         assert!(ask_again(&mut other, "/").ends_with("new"), "{io:?}");
