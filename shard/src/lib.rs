@@ -20,6 +20,7 @@ pub mod file;
 mod futures;
 mod lease;
 pub mod limits;
+mod listen;
 #[cfg(test)]
 mod loopback;
 pub mod mailbox;

@@ -78,11 +78,11 @@ pub fn bind(address: &Address, how: &Bind) -> io::Result<OwnedFd> {
         if let Some(mode) = how.mode {
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
         }
-        listen(&fd, how.backlog)?;
+        sys::listen(fd.as_raw_fd(), how.backlog)?;
         return Ok(fd);
     }
     let fd = bind_raw(address, how)?;
-    listen(&fd, how.backlog)?;
+    sys::listen(fd.as_raw_fd(), how.backlog)?;
     Ok(fd)
 }
 
@@ -162,13 +162,6 @@ fn bind_raw(address: &Address, how: &Bind) -> io::Result<OwnedFd> {
     // SAFETY: the address is valid for `length` bytes.
     sys::check(unsafe { libc::bind(number, at, length) })?;
     Ok(fd)
-}
-
-fn listen(fd: &OwnedFd, backlog: u32) -> io::Result<()> {
-    let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
-    // SAFETY: no pointers.
-    sys::check(unsafe { libc::listen(fd.as_raw_fd(), backlog) })?;
-    Ok(())
 }
 
 /// Removes a socket file that nobody listens on; leaves everything else for `bind` to complain about.

@@ -133,6 +133,12 @@ pub(crate) fn socket(family: i32) -> io::Result<OwnedFd> {
     unsafe { Ok(OwnedFd::from_raw_fd(check(libc::socket(family, kind, 0))?)) }
 }
 
+/// Makes a bound socket a listener, or changes how many connections wait at one.
+pub(crate) fn listen(fd: i32, backlog: u32) -> io::Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::listen(fd, i32::try_from(backlog).unwrap_or(i32::MAX)) }).map(drop)
+}
+
 pub(crate) fn accept(listener: i32) -> io::Result<(i32, Address)> {
     let mut address = RawAddress::empty();
     // SAFETY: the kernel writes at most the room that `RawAddress` says it has.

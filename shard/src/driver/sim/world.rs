@@ -146,6 +146,15 @@ impl World {
         self.issue(Meaning::Door(door))
     }
 
+    /// The same once more for an address that was bound here before, if it may be `shared`.
+    pub(crate) fn bind_again(&self, address: &Address, shared: bool) -> io::Result<OwnedFd> {
+        let door = self.network().door_at(address).filter(|_| shared).map(Meaning::Door);
+        match door.filter(|door| self.0.tickets.borrow().iter().any(|ticket| ticket.meaning == *door)) {
+            Some(door) => self.issue(door),
+            None => self.bind(address),
+        }
+    }
+
     /// A listener outside of every shard.
     ///
     /// # Errors
@@ -274,6 +283,7 @@ impl World {
         for meaning in lost {
             match meaning {
                 Meaning::Stream(end) => self.network().close(end),
+                Meaning::Door(_) if self.0.tickets.borrow().iter().any(|ticket| ticket.meaning == meaning) => {}
                 Meaning::Door(door) => self.network().close_door(door),
             }
         }

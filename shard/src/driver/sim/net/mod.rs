@@ -318,6 +318,11 @@ impl Network {
         Ok(id)
     }
 
+    /// The open door at an address.
+    pub(crate) fn door_at(&self, address: &Address) -> Option<DoorId> {
+        self.addresses.get(&key(address)).copied().filter(|door| self.doors[*door as usize].open)
+    }
+
     /// A shard listens at a door; it is told at once if somebody waits already.
     pub(crate) fn watch_door(&mut self, id: DoorId, owner: Owner) {
         self.descriptors += 1;
