@@ -9,6 +9,8 @@ mod harness;
 mod answers;
 #[path = "serve/balance.rs"]
 mod balance;
+#[path = "serve/cases/mod.rs"]
+mod cases;
 #[path = "serve/connections.rs"]
 mod connections;
 #[path = "serve/costs.rs"]
