@@ -12,7 +12,8 @@ Exit codes:
   0  it went well; a server was told to stop and finished what it had
   1  the configuration is refused, or a check failed
   2  the command line was not understood
-  3  the server cannot start: an address is in use, a core is not there, a limit is too low";
+  3  the server cannot start: an address is in use, a core is not there, a limit is too low
+  4  the server ran and ended by a fault of its own: start it again, and please report the log's last lines";
 
 const LOOKUP: &str = "\
 Without -c, the first of anygate.yml, anygate.yaml, anygate.toml and anygate.json in the current folder is read. If there \

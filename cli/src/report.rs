@@ -13,6 +13,8 @@ pub(crate) const REFUSED: u8 = 1;
 pub(crate) const USAGE: u8 = 2;
 /// The server cannot start.
 pub(crate) const CANNOT_START: u8 = 3;
+/// The server ran, and ended by a fault of its own.
+pub(crate) const FAILED: u8 = 4;
 
 /// Whether colours may be used on what `stream` is connected to: a terminal that knows them, and nobody objects
 /// (<https://no-color.org>).

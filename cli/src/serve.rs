@@ -43,6 +43,10 @@ pub(crate) fn run(arguments: Serve, here: &Path) -> ExitCode {
             }
             report::CANNOT_START.into()
         }
+        Err(StartError::Died(why)) => {
+            report::complain(&why);
+            report::FAILED.into()
+        }
     }
 }
 

@@ -65,6 +65,8 @@ pub struct ClientSettings {
     pub max_connections: usize,
     /// Peers whose forwarding fields are believed.
     pub trust: Vec<IpNet>,
+    /// Connections that wait at a listener until they are accepted.
+    pub backlog: u32,
     /// `TCP_NODELAY`.
     pub nodelay: bool,
     /// Idle time before TCP probes the peer.
@@ -100,6 +102,7 @@ impl ClientSettings {
             max_connections_per_ip: server.max_connections_per_ip.map(divided),
             max_connections: divided(server.max_connections.unwrap_or(descriptors)),
             trust: server.trust.clone(),
+            backlog: server.backlog,
             nodelay: server.tcp_nodelay,
             keepalive: server.tcp_keepalive,
         }

@@ -211,6 +211,25 @@ fn an_address_that_is_taken_refuses_the_reload() {
 }
 
 #[test]
+fn an_address_becomes_every_address_and_one_again_while_it_is_served() {
+    both(|io| {
+        let folder = Folder::new();
+        let yaml = |listen: &str, backlog: u32| {
+            format!("server: {{ listen: \"{listen}\", backlog: {backlog} }}\nroutes:\n  /: OK {backlog}\n")
+        };
+        // A port that was free a moment ago.
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        folder.write("anygate.yml", &yaml(&free.to_string(), 100));
+        let gate = Gate::run(&folder, folder.command(&["serve", "--io", io, "--cores", &super::gate::a_core()]));
+        for (turn, listen) in [(101, format!(":{}", free.port())), (102, free.to_string())] {
+            assert!(gate.reload(&folder, &yaml(&listen, turn)), "{io} {listen}: {}", gate.log());
+            let body = || Client::connect(free).ok()?.get("/").ok();
+            until("the new table", || body().filter(|answer| answer.body == turn.to_string()).map(drop));
+        }
+    });
+}
+
+#[test]
 fn what_cannot_change_refuses_the_reload_and_is_named() {
     let changed = |io: &str, server: &str, key: &str| {
         let folder =

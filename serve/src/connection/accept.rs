@@ -37,6 +37,7 @@ pub(crate) fn tune_all(server: &Server) {
 fn tune(server: &Server, listener: SocketId) {
     let live = server.live();
     let client = &live.plan.client;
+    let _ = server.shard.set_backlog(listener, client.backlog);
     // Only TCP has these options.
     let _ = server.shard.set_nodelay(listener, client.nodelay);
     let _ = server.shard.set_keepalive(listener, client.keepalive);

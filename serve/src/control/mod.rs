@@ -2,6 +2,7 @@
 //! waits for one.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -23,16 +24,17 @@ use crate::observe::log::Log;
 use crate::plan::Plan;
 use crate::upstream::endpoint::Key;
 
+mod crew;
 mod listeners;
 mod reload;
 mod resolve;
 mod shards;
 mod start;
 
-pub use start::{StartError, Started, Startup, Warned, run};
+pub use shards::ShardHandle;
+pub use start::{Doors, First, StartError, Started, Startup, Warned, run};
 
 use self::listeners::{Listeners, Opened};
-use self::shards::ShardHandle;
 
 /// What the control thread tells a shard.
 #[derive(Debug)]
@@ -88,6 +90,8 @@ pub enum Report {
     Panicked(u16),
     /// A listener could not be taken over.
     ListenFailed(u32, io::Error),
+    /// This shard's thread ends by a panic.
+    Died(u16),
 }
 
 /// How far the process is in its life.
@@ -101,8 +105,8 @@ enum Phase {
 /// The control thread's state.
 struct Control {
     shard: Shard,
-    signals: Signals,
-    signal_row: SocketId,
+    /// Where signals come from; a simulated server is told of them.
+    signals: Option<(Signals, SocketId)>,
     log: Log,
     state: RefCell<State>,
     /// True while a task tries orders again.
@@ -123,6 +127,8 @@ struct State {
     cores: Vec<usize>,
     phase: Phase,
     drained: Vec<bool>,
+    /// A shard's thread died.
+    died: bool,
     descriptors: usize,
 }
 
@@ -133,11 +139,10 @@ const SIGNALS: u32 = 0;
 
 impl Control {
     fn watch_signals(self: &Rc<Self>) {
+        let Some((signals, row)) = &self.signals else { return };
         // Readiness may be announced late: take everything, then ask to be woken again.
-        while let std::task::Poll::Ready(Ok(())) =
-            self.shard.poll_ready(self.signal_row, Side::Read, Wake::row(SIGNALS))
-        {
-            match self.signals.take() {
+        while let std::task::Poll::Ready(Ok(())) = self.shard.poll_ready(*row, Side::Read, Wake::row(SIGNALS)) {
+            match signals.take() {
                 Ok(Some(signal)) => self.signal(signal),
                 Ok(None) => continue,
                 Err(error) => return self.log.error("signals cannot be read any more", &[("error", &error)]),
@@ -202,8 +207,113 @@ impl Control {
     }
 }
 
+/// What the control thread begins with.
+pub struct Opening {
+    /// Its own shard.
+    pub shard: Shard,
+    /// Where signals come from, and the socket that watches; none where [`Desk::signal`] is called instead.
+    pub signals: Option<(Signals, SocketId)>,
+    /// What the caller of everything brought.
+    pub startup: Startup,
+    /// The configuration that the shards run with.
+    pub first: First,
+    /// Its listeners, for the shards to accept from.
+    pub doors: Doors,
+    /// Why io_uring is not used, where it was wanted.
+    pub fallback: Option<String>,
+    /// The shards, in their order.
+    pub shards: Vec<ShardHandle>,
+    /// Where everything is told.
+    pub log: Log,
+}
+
 /// The control shard's service.
-struct Desk(Rc<Control>);
+pub struct Desk(Rc<Control>);
+
+impl fmt::Debug for Desk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Desk").field("phase", &self.0.state.borrow().phase).finish_non_exhaustive()
+    }
+}
+
+impl Desk {
+    /// Opens the house: names are resolved, then the shards accept.
+    #[must_use]
+    pub fn open(opening: Opening) -> Self {
+        let Opening { shard, signals, startup, first, doors, fallback, shards, log } = opening;
+        let First { config, plan, cores, descriptors } = first;
+        let Doors { listeners, change } = doors;
+        let started = Started {
+            listeners: listeners.addresses(),
+            cores: cores.clone(),
+            io: shard.io(),
+            fallback,
+            routes: plan.routes.len(),
+        };
+        let count = shards.len();
+        let control = Rc::new(Control {
+            shard,
+            signals,
+            log,
+            state: RefCell::new(State {
+                startup,
+                names: resolve::Names::of(&plan),
+                config,
+                shards,
+                listeners,
+                serial: plan.serial,
+                cores,
+                phase: Phase::Serving,
+                drained: vec![false; count],
+                died: false,
+                descriptors,
+            }),
+            flushing: Cell::new(false),
+            reloads_wanted: Cell::new(0),
+            pause_said: Cell::new(None),
+        });
+        control.watch_signals();
+        let opening = Rc::clone(&control);
+        control.shard.spawn(async move {
+            opening.resolve_new().await;
+            opening.listen(change.opened);
+            (opening.state.borrow().startup.started)(&started);
+            opening.resolve();
+        });
+        Self(control)
+    }
+
+    /// What the process does when it gets a signal.
+    pub fn signal(&self, signal: Signal) {
+        self.0.signal(signal);
+    }
+
+    /// True once every shard was told to end.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.0.state.borrow().phase == Phase::Stopping
+    }
+
+    /// Waits for the shards' threads, once the control shard's own loop has ended, and closes the listeners.
+    ///
+    /// # Errors
+    /// A shard's thread died.
+    pub fn close(self) -> Result<(), StartError> {
+        let Self(control) = self;
+        let mut state = control.state.borrow_mut();
+        for shard in &mut state.shards {
+            if !shard.join() {
+                control.log.error("a shard's thread panicked", &[]);
+            }
+        }
+        state.listeners = Listeners::default();
+        control.log.info("stopped", &[]);
+        match state.died {
+            true => Err(StartError::Died("a shard's thread panicked, so everything was ended".to_owned())),
+            false => Ok(()),
+        }
+    }
+}
 
 impl Service for Desk {
     type Message = Report;
@@ -235,6 +345,11 @@ impl Service for Desk {
             }
             Report::ListenFailed(number, error) => {
                 control.log.error("a shard cannot listen", &[("listener", &number), ("error", &error)]);
+            }
+            Report::Died(shard) => {
+                control.log.error("a shard's thread panicked; nothing can be served without it", &[("shard", &shard)]);
+                control.state.borrow_mut().died = true;
+                control.stop("stopping, so that a new process can take over");
             }
             Report::Drained(shard) => {
                 let all = {

@@ -69,9 +69,10 @@ impl Control {
             return Err(format!("`server.{key}` cannot change while running: restart to change it"));
         }
         let wanted: Vec<_> = config.server.listen.iter().map(|listen| listen.addr.clone()).collect();
+        let (backlog, steer) = (config.server.backlog, config.server.steer);
         let change = state
             .listeners
-            .change(&wanted, &How { cores: &state.cores, backlog: config.server.backlog, steer: config.server.steer })
+            .change(&wanted, &How { shard: &self.shard, cores: &state.cores, backlog, steer })
             .map_err(|(address, error)| format!("cannot listen on {address}: {error}"))?;
         if !text.is_empty() {
             self.log.warn("the configuration has warnings", &[("text", &text)]);

@@ -16,7 +16,7 @@ const AGAIN: Duration = Duration::from_millis(5);
 
 /// A running shard.
 #[derive(Debug)]
-pub(super) struct ShardHandle {
+pub struct ShardHandle {
     pub(super) orders: Sender<Order>,
     pub(super) thread: Option<JoinHandle<()>>,
     pub(super) cells: Arc<ShardCells>,
@@ -25,8 +25,10 @@ pub(super) struct ShardHandle {
 }
 
 impl ShardHandle {
-    pub(super) fn new(orders: Sender<Order>, thread: JoinHandle<()>, cells: Arc<ShardCells>) -> Self {
-        Self { orders, thread: Some(thread), cells, waiting: VecDeque::new() }
+    /// A shard that reads `orders` and counts in `cells`; without a `thread` where another one gives it its turns.
+    #[must_use]
+    pub fn new(orders: Sender<Order>, thread: Option<JoinHandle<()>>, cells: Arc<ShardCells>) -> Self {
+        Self { orders, thread, cells, waiting: VecDeque::new() }
     }
 
     /// Sends an order behind those that wait.
@@ -91,7 +93,7 @@ mod tests {
     #[test]
     fn an_order_that_finds_the_mailbox_full_waits_in_its_place() {
         let (orders, mailbox) = mailbox::channel(1);
-        let mut shard = ShardHandle::new(orders, std::thread::spawn(|| {}), Arc::new(ShardCells::new()));
+        let mut shard = ShardHandle::new(orders, Some(std::thread::spawn(|| {})), Arc::new(ShardCells::new()));
         for number in 0..3 {
             shard.order(Order::Unlisten { number });
         }

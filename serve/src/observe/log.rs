@@ -38,6 +38,17 @@ pub struct Writer(Receiver<()>);
 #[derive(Debug)]
 struct Line(String);
 
+/// Lines that nobody writes: they wait for who asks.
+#[derive(Debug)]
+pub struct Kept(Receiver<Line>);
+
+impl Kept {
+    /// Those that came since the last call.
+    pub fn lines(&self) -> Vec<String> {
+        self.0.try_iter().map(|Line(line)| line).collect()
+    }
+}
+
 /// A value of a line's field.
 pub type Fields<'a> = &'a [(&'a str, &'a dyn std::fmt::Display)];
 
@@ -72,6 +83,14 @@ impl Log {
             }
         })?;
         Ok((log, Writer(end)))
+    }
+
+    /// A log without a writer, for a server without threads.
+    #[must_use]
+    pub fn kept(level: LogLevel, format: LogFormat) -> (Self, Kept) {
+        let (lines, queue) = bounded(QUEUE);
+        let style = Arc::new(Mutex::new(Style { level, format }));
+        (Self { lines, lost: Arc::default(), style }, Kept(queue))
     }
 
     /// Changes level and format for lines to come, of every clone.
@@ -173,16 +192,14 @@ mod tests {
 
     #[test]
     fn level_and_format_change_for_every_clone() {
-        let (lines, queue) = bounded(8);
-        let style = Style { level: LogLevel::Info, format: LogFormat::Json };
-        let log = Log { lines, lost: Arc::default(), style: Arc::new(Mutex::new(style)) };
+        let (log, kept) = Log::kept(LogLevel::Info, LogFormat::Json);
         let clone = log.clone();
         log.info("one", &[]);
         log.configure(LogLevel::Warn, LogFormat::Text);
         clone.info("two", &[]);
         clone.warn("three", &[("why", &3)]);
         drop((log, clone));
-        let written: Vec<String> = queue.iter().map(|Line(line)| line).collect();
+        let written = kept.lines();
         assert_eq!(written.len(), 2, "{written:?}");
         assert!(written[0].starts_with('{') && written[0].contains("\"one\""), "{written:?}");
         assert!(written[1].ends_with(" warn  three why=3\n"), "{written:?}");
