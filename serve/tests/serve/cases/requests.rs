@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::io::{Read, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -21,6 +22,9 @@ const COLUMNS: &[&str] = &["name", "send", "get", "then", "upstream"];
 const PROBE: &[u8] = b"GET /probe HTTP/1.1\r\nHost: probe\r\nConnection: close\r\n\r\n";
 const PROBED: &str =
     "HTTP/1.1 204 No Content\r\nDate: <date>\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n";
+
+/// Recorded where a connection ends in mid-request; alone in a cell: perhaps a part of a request, and nothing whole.
+const CUT: &[u8] = b"<cut>";
 
 /// How many failures are told at once.
 const TOLD: usize = 40;
@@ -53,20 +57,36 @@ fn every_request_gets_its_answer_to_the_byte() {
 /// The cases of one gate; what is wrong.
 fn run(io: Io, table: &Table, at: usize, wanted: &str, folder: &Folder) -> Vec<String> {
     let (name, config) = &table.gates[at];
+    let start = |recorder: &Recorder| {
+        let nobody = TcpListener::bind("127.0.0.1:0").expect("a port is free").local_addr().expect("it is bound");
+        let config = config
+            .replace("$BACKEND", &recorder.address.to_string())
+            .replace("$NOBODY", &nobody.to_string())
+            .replace("$DIR", &folder.0.display().to_string());
+        Gate::start(io, &config)
+    };
     let recorder = Recorder::start();
-    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port is free").local_addr().expect("it is bound");
-    let config = config
-        .replace("$BACKEND", &recorder.address.to_string())
-        .replace("$NOBODY", &nobody.to_string())
-        .replace("$DIR", &folder.0.display().to_string());
-    let gate = Gate::start(io, &config);
+    let gate = start(&recorder);
     let mut wrong = Vec::new();
     for case in table.cases.iter().filter(|case| case.gate == at && case.word("name").contains(wanted)) {
         let then = Then::of(case);
         for cut in [Cut::Whole, Cut::Pieces(case.place.bytes().map(u64::from).sum())] {
             if cut == Cut::Whole || !then.whole {
                 let context = format!("{io:?}, gate {name}, {cut:?}");
-                wrong.extend(tried(case, &then, cut, &gate, &recorder).map_err(|why| why.told(case, &context)).err());
+                let result = if case.bytes("upstream") == CUT {
+                    // How much of it arrives is chance, so nothing is shared with other cases.
+                    let recorder = Recorder::start();
+                    let gate = start(&recorder);
+                    let result = tried(case, &then, cut, &gate, &recorder);
+                    drop(gate);
+                    result.and_then(|()| recorder.nothing_whole())
+                } else {
+                    tried(case, &then, cut, &gate, &recorder)
+                };
+                if result.is_err() {
+                    recorder.forget();
+                }
+                wrong.extend(result.map_err(|why| why.told(case, &context)).err());
             }
         }
     }
@@ -158,13 +178,20 @@ fn tried(case: &Case, then: &Then, cut: Cut, gate: &Gate, recorder: &Recorder) -
         return Err(Wrong("the connection's end", told(end), told(client.end())));
     }
     drop(client);
-    recorder.recorded(&case.bytes("upstream"), &known).map_err(|(want, got)| Wrong("upstream", want, got))
+    if case.bytes("upstream") == CUT {
+        return Ok(());
+    }
+    recorder
+        .recorded(&case.bytes("upstream"), cut != Cut::Whole, &known)
+        .map_err(|(want, got)| Wrong("upstream", want, got))
 }
 
 /// A server behind that writes everything down that comes, and answers each request.
 struct Recorder {
     address: SocketAddr,
     record: Arc<Mutex<Vec<u8>>>,
+    /// Connections that are open, and requests that came whole.
+    counts: Arc<(AtomicUsize, AtomicUsize)>,
 }
 
 impl Recorder {
@@ -172,31 +199,99 @@ impl Recorder {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let address = listener.local_addr().expect("it is bound");
         let record = Arc::new(Mutex::new(Vec::new()));
-        let its = Arc::clone(&record);
+        let counts = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
+        let (its, its_counts) = (Arc::clone(&record), Arc::clone(&counts));
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let Ok(stream) = stream else { return };
-                let record = Arc::clone(&its);
-                std::thread::spawn(move || Recorded { stream, bytes: Vec::new(), record }.serve());
+                let (record, counts) = (Arc::clone(&its), Arc::clone(&its_counts));
+                counts.0.fetch_add(1, Ordering::SeqCst);
+                std::thread::spawn(move || Recorded { stream, bytes: Vec::new(), record, counts }.serve());
             }
         });
-        Self { address, record }
+        Self { address, record, counts }
     }
 
-    /// What came since this was last asked; waits for what is wanted.
-    fn recorded(&self, want: &[u8], known: &[(&str, &str)]) -> Result<(), (Vec<u8>, Vec<u8>)> {
+    /// Waits until every connection ended, and says whether a request came whole.
+    fn nothing_whole(&self) -> Result<(), Wrong> {
+        // Once this one is answered, nobody before it waits to be accepted.
+        let mut last = TcpStream::connect(self.address).expect("it listens");
+        last.write_all(b"GET / HTTP/1.1\r\n\r\n").expect("it takes bytes");
+        last.read_exact(&mut [0; 8]).expect("it answers");
+        drop(last);
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until && self.counts.0.load(Ordering::SeqCst) > 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if self.counts.1.load(Ordering::SeqCst) == 1 {
+            return Ok(());
+        }
+        let got = self.record.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Err(Wrong("upstream, of which nothing must be whole", CUT.to_vec(), got))
+    }
+
+    /// What came since this was last asked must be what is wanted; waits for it. Where the client sent `pieces`, chunks
+    /// may be cut at other places.
+    fn recorded(&self, want: &[u8], pieces: bool, known: &[(&str, &str)]) -> Result<(), (Vec<u8>, Vec<u8>)> {
+        let shape = |bytes: &[u8]| if pieces { joined(bytes) } else { bytes.to_vec() };
+        let want = shape(want);
         let until = Instant::now() + PATIENCE;
         loop {
             let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
-            let got = settled(&record, known);
-            if got == want || got.len() > want.len() || !want.starts_with(&got) || Instant::now() > until {
+            let got = shape(&settled(&record, known));
+            if got == want || Instant::now() > until {
                 record.clear();
-                return if got == want { Ok(()) } else { Err((want.to_vec(), got)) };
+                return if got == want { Ok(()) } else { Err((want, got)) };
             }
             drop(record);
             std::thread::sleep(Duration::from_millis(1));
         }
     }
+
+    /// Forgets what a case that failed left.
+    fn forget(&self) {
+        std::thread::sleep(SILENCE);
+        self.record.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// Requests with the chunks of each body joined to one; from where they are none, as they are.
+fn joined(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut rest = bytes;
+    while let Some(head) = rest.windows(4).position(|four| four == b"\r\n\r\n") {
+        let (front, mut after) = rest.split_at(head + 4);
+        let text = String::from_utf8_lossy(front).into_owned();
+        out.extend_from_slice(front);
+        if text.contains("\r\nTransfer-Encoding: chunked\r\n") {
+            let mut content = Vec::new();
+            while let Some((chunk, behind)) = chunk(after) {
+                content.extend_from_slice(chunk);
+                after = behind;
+            }
+            if !content.is_empty() {
+                out.extend_from_slice(format!("{:x}\r\n", content.len()).as_bytes());
+                out.extend_from_slice(&content);
+                out.extend_from_slice(b"\r\n");
+            }
+        } else if let Some((_, value)) = text.split_once("\r\nContent-Length: ") {
+            let length = value.split("\r\n").next().and_then(|value| value.parse().ok()).unwrap_or(0);
+            let (body, behind) = after.split_at(usize::min(length, after.len()));
+            out.extend_from_slice(body);
+            after = behind;
+        }
+        rest = after;
+    }
+    out.extend_from_slice(rest);
+    out
+}
+
+/// The content of the chunk that `bytes` begins with, and what is behind it; none at the last chunk.
+fn chunk(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let line = bytes.windows(2).position(|two| two == b"\r\n")?;
+    let size = usize::from_str_radix(std::str::from_utf8(&bytes[..line]).ok()?, 16).ok().filter(|size| *size > 0)?;
+    let content = bytes.get(line + 2..line + 2 + size)?;
+    Some((content, bytes.get(line + 2 + size + 2..)?))
 }
 
 /// One connection of the gate.
@@ -204,6 +299,13 @@ struct Recorded {
     stream: TcpStream,
     bytes: Vec<u8>,
     record: Arc<Mutex<Vec<u8>>>,
+    counts: Arc<(AtomicUsize, AtomicUsize)>,
+}
+
+impl Drop for Recorded {
+    fn drop(&mut self) {
+        self.counts.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Recorded {
@@ -213,7 +315,7 @@ impl Recorded {
             let whole = self.request();
             if whole.is_none() {
                 if !self.bytes.is_empty() {
-                    self.note(b"<cut>");
+                    self.note(CUT);
                 }
                 return;
             }
@@ -248,6 +350,7 @@ impl Recorded {
             self.enough(end)?;
         }
         self.bytes.drain(..end);
+        self.counts.1.fetch_add(1, Ordering::SeqCst);
         let mut answer =
             b"HTTP/1.1 200 OK\r\nDate: Sat, 21 Nov 2026 08:00:00 GMT\r\nContent-Length: 2\r\n\r\n".to_vec();
         if !text.starts_with("HEAD ") {

@@ -5,6 +5,7 @@
 //! | `# …`, or empty | nothing |
 //! | `columns: name \| send \| …` | which cells the cases have; once, before the first case |
 //! | `let NAME = BYTES` | what `{NAME}` stands for in cells and in later lines like this |
+//! | `include FILE` | the `let` lines of that file of the same folder, which the name's tables share |
 //! | `gate NAME` | the cases below it run on the gate that serves the configuration in the indented lines below it; without such lines, on that of the earlier line with this name |
 //! | anything else | a case: as many cells as there are columns, between ` \| `; `-` is an empty cell |
 //!
@@ -83,7 +84,7 @@ impl Case {
 /// Every file `NAME*.txt` of the folder `tests/cases`, in order; each must have exactly these columns, of which `name` is one,
 /// and at least one case.
 pub(crate) fn tables(name: &str, columns: &'static [&'static str], steps: &'static [&'static str]) -> Vec<Table> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    let folder = folder();
     let mut files: Vec<PathBuf> = fs::read_dir(&folder)
         .expect("the folder of cases")
         .map(|entry| entry.expect("an entry").path())
@@ -98,6 +99,10 @@ pub(crate) fn tables(name: &str, columns: &'static [&'static str], steps: &'stat
         table(&name, &text, columns, steps).unwrap_or_else(|why| panic!("{why}"))
     };
     files.iter().map(read).collect()
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases")
 }
 
 fn table(
@@ -124,10 +129,14 @@ fn table(
             }
             order = Some(ordered(list, columns).map_err(|why| wrong(&why))?);
         } else if let Some(rest) = line.strip_prefix("let ") {
-            let Some((name, value)) = rest.split_once(" = ") else { return Err(wrong("`let NAME = BYTES`")) };
-            let value = words.read(value.trim(), 0).map_err(|why| wrong(&why))?;
-            if steps.contains(&name) || words.lets.insert(name.to_owned(), value).is_some() {
-                return Err(wrong(&format!("{name} has a meaning already")));
+            words.define(rest).map_err(|why| wrong(&why))?;
+        } else if let Some(name) = line.strip_prefix("include ") {
+            let text = fs::read_to_string(folder().join(name)).map_err(|why| wrong(&format!("{name}: {why}")))?;
+            for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
+                let rest = line.strip_prefix("let ").ok_or("only `let` can be included");
+                rest.map_err(str::to_owned)
+                    .and_then(|rest| words.define(rest))
+                    .map_err(|why| format!("{name}:{}: {why}", at + 1))?;
             }
         } else if let Some(name) = line.strip_prefix("gate ") {
             let mut config = String::new();
@@ -192,6 +201,16 @@ struct Words {
 }
 
 impl Words {
+    /// `NAME = BYTES`
+    fn define(&mut self, rest: &str) -> Result<(), String> {
+        let (name, value) = rest.split_once(" = ").ok_or("`let NAME = BYTES`")?;
+        let value = self.read(value.trim(), 0)?;
+        if self.steps.contains(&name) || self.lets.insert(name.to_owned(), value).is_some() {
+            return Err(format!("{name} has a meaning already"));
+        }
+        Ok(())
+    }
+
     fn read(&self, text: &str, depth: usize) -> Result<Vec<Piece>, String> {
         let mut pieces = Vec::new();
         let mut rest = text;
