@@ -3,26 +3,16 @@
 //! Each shard owns one [`ShardCells`] and is its only writer, so a count is a relaxed load and store, never a locked
 //! instruction. Readers (control, metrics) take a [`Snapshot`]; its fields are each exact, but not of one instant.
 
+mod counter;
+#[cfg(test)]
+mod model;
+
 use std::ops::AddAssign;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A counter with a single writer.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
+pub use counter::Counter;
 
-impl Counter {
-    /// Counts `n` more. Only the owning shard may call it: two writers would lose counts. Wraps at 2^64.
-    #[inline]
-    pub fn add(&self, n: u64) {
-        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
-    }
-
-    /// What was counted so far.
-    #[inline]
-    #[must_use]
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
+mod atomic {
+    pub(super) use std::sync::atomic::{AtomicU64, Ordering};
 }
 
 /// Declares the cells, their snapshot, and the names a report uses, in one list.

@@ -6,7 +6,9 @@
 #[cfg(test)]
 mod anyorder;
 mod arena;
+mod bell;
 mod block;
+mod blocking;
 mod bytes;
 mod chunks;
 mod close;
@@ -24,6 +26,8 @@ mod listen;
 #[cfg(test)]
 mod loopback;
 pub mod mailbox;
+#[cfg(test)]
+mod model;
 pub mod net;
 mod out;
 mod pool;
@@ -33,6 +37,7 @@ mod send;
 mod shard;
 pub mod signals;
 mod socket;
+mod sync;
 mod sys;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -42,6 +47,7 @@ mod transfer;
 mod wake;
 
 pub use arena::{ArenaLimits, Class};
+pub use blocking::{Blocking, Gone};
 pub use bytes::Bytes;
 pub use close::Close;
 pub use counters::ShardCounters;
@@ -49,7 +55,7 @@ pub use driver::sim;
 pub use driver::{Io, Socket, probe_uring};
 pub use lease::Lease;
 pub use net::Address;
-pub use pool::{Blocking, Gone, Pool};
+pub use pool::Pool;
 pub use receive::Accepted;
 pub use shard::{Effort, Options, Park, Progress, Service, Shard};
 pub use socket::Side;

@@ -1,27 +1,27 @@
 //! How other threads speak to a shard: a bounded channel that wakes it.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use crate::wake::Bell;
+use crate::bell::{Bell, Rope};
 
 /// The sending end. Sending never blocks.
 pub struct Sender<M> {
     channel: crossbeam_channel::Sender<M>,
-    bell: Arc<OnceLock<Arc<Bell>>>,
+    rope: Arc<Rope>,
 }
 
 /// The shard's end, which [`Shard::run`](crate::Shard::run) reads.
 pub struct Receiver<M> {
     channel: crossbeam_channel::Receiver<M>,
-    bell: Arc<OnceLock<Arc<Bell>>>,
+    rope: Arc<Rope>,
 }
 
 /// A mailbox with room for `capacity` messages.
 pub fn channel<M>(capacity: usize) -> (Sender<M>, Receiver<M>) {
     let (sender, receiver) = crossbeam_channel::bounded(capacity);
-    let bell = Arc::new(OnceLock::new());
-    (Sender { channel: sender, bell: Arc::clone(&bell) }, Receiver { channel: receiver, bell })
+    let rope = Arc::new(Rope::default());
+    (Sender { channel: sender, rope: Arc::clone(&rope) }, Receiver { channel: receiver, rope })
 }
 
 impl<M> Sender<M> {
@@ -31,16 +31,14 @@ impl<M> Sender<M> {
     /// The message, when the mailbox is full or the shard is gone.
     pub fn send(&self, message: M) -> Result<(), M> {
         self.channel.try_send(message).map_err(crossbeam_channel::TrySendError::into_inner)?;
-        if let Some(bell) = self.bell.get() {
-            bell.ring();
-        }
+        self.rope.pull();
         Ok(())
     }
 }
 
 impl<M> Clone for Sender<M> {
     fn clone(&self) -> Self {
-        Sender { channel: self.channel.clone(), bell: Arc::clone(&self.bell) }
+        Sender { channel: self.channel.clone(), rope: Arc::clone(&self.rope) }
     }
 }
 
@@ -52,10 +50,7 @@ impl<M> Receiver<M> {
 
     /// Binds the mailbox to a shard, on its first turn.
     pub(crate) fn bind(&self, bell: &Arc<Bell>) {
-        if self.bell.get().is_none() && self.bell.set(Arc::clone(bell)).is_ok() {
-            // What was sent before nobody heard of.
-            bell.ring();
-        }
+        self.rope.hang(bell);
     }
 
     pub(crate) fn take(&self) -> Option<M> {

@@ -13,12 +13,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::arena::{Arena, ArenaLimits, Class};
+use crate::blocking::{Blocking, job};
 use crate::counters::ShardCounters;
 use crate::driver::{Driver, Epoll, Io, Uring};
 use crate::executor::{Tasks, discard};
 use crate::lease::Lease;
 use crate::mailbox::Receiver;
-use crate::pool::{Blocking, Pool, job};
+use crate::pool::Pool;
 use crate::socket::Sockets;
 use crate::sys;
 use crate::time::Tick;

@@ -4,13 +4,14 @@
 //! is a push on a local queue. From anywhere else it sets a bit in the shard's atomic bitmap and rings its bell.
 
 use std::cell::Cell;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, RawWaker, RawWakerVTable, Waker};
 
+pub(crate) use crate::bell::Bell;
 use crate::executor::Tasks;
+use crate::sync::Alarm;
 
 const _: () = assert!(usize::BITS == 64, "a waker's data pointer carries a 64-bit word");
 
@@ -194,24 +195,6 @@ unsafe fn drop_nothing(_: *const ()) {}
 
 // ---- wakes from other threads -------------------------------------------------------------------
 
-const BITMAP_WORDS: usize = 1024;
-const BITMAP_CHUNKS: usize = MAX_TASKS as usize / (BITMAP_WORDS * 64);
-
-type BitmapChunk = Box<[AtomicU64; BITMAP_WORDS]>;
-
-/// The part of a shard that other threads may touch.
-pub(crate) struct Bell {
-    instance: u16,
-    /// Set with every ring, taken by the shard each turn.
-    rung: AtomicBool,
-    /// True while the shard sleeps or is about to.
-    parked: AtomicBool,
-    tasks_woken: AtomicBool,
-    bitmap: Box<[OnceLock<BitmapChunk>]>,
-    /// What ends the shard's sleep; the simulated shard never sleeps and has none.
-    eventfd: Option<OwnedFd>,
-}
-
 static SHARDS: RwLock<Vec<Option<Arc<Bell>>>> = RwLock::new(Vec::new());
 
 fn find(instance: u16) -> Option<Arc<Bell>> {
@@ -225,15 +208,7 @@ impl Bell {
         let mut shards = SHARDS.write().unwrap_or_else(PoisonError::into_inner);
         let free = shards.iter().position(Option::is_none).unwrap_or(shards.len());
         let instance = u16::try_from(free + 1).ok()?;
-        let bitmap = (0..BITMAP_CHUNKS).map(|_| OnceLock::new()).collect();
-        let bell = Arc::new(Bell {
-            instance,
-            rung: AtomicBool::new(false),
-            parked: AtomicBool::new(false),
-            tasks_woken: AtomicBool::new(false),
-            bitmap,
-            eventfd,
-        });
+        let bell = Arc::new(Bell::new(instance, Alarm(eventfd)));
         if free == shards.len() {
             shards.push(None);
         }
@@ -253,72 +228,7 @@ impl Bell {
     }
 
     pub(crate) fn eventfd(&self) -> Option<i32> {
-        self.eventfd.as_ref().map(AsRawFd::as_raw_fd)
-    }
-
-    /// Tells the shard to look at its mailbox and bitmap, and ends its sleep.
-    pub(crate) fn ring(&self) {
-        self.rung.store(true, Ordering::SeqCst);
-        if self.parked.load(Ordering::SeqCst)
-            && self.parked.swap(false, Ordering::SeqCst)
-            && let Some(fd) = &self.eventfd
-        {
-            crate::sys::eventfd_signal(fd);
-        }
-    }
-
-    fn wake_task(&self, index: u32) {
-        let bit = index as usize;
-        let chunk = self.bitmap[bit / (BITMAP_WORDS * 64)]
-            .get_or_init(|| Box::new([const { AtomicU64::new(0) }; BITMAP_WORDS]));
-        chunk[bit / 64 % BITMAP_WORDS].fetch_or(1 << (bit % 64), Ordering::SeqCst);
-        self.tasks_woken.store(true, Ordering::SeqCst);
-        self.ring();
-    }
-
-    /// Announces sleep. False when a ring came first and there is work to do.
-    pub(crate) fn park(&self) -> bool {
-        self.parked.store(true, Ordering::SeqCst);
-        if self.rung.load(Ordering::SeqCst) {
-            self.parked.store(false, Ordering::SeqCst);
-            return false;
-        }
-        true
-    }
-
-    pub(crate) fn unpark(&self) {
-        self.parked.store(false, Ordering::SeqCst);
-    }
-
-    /// Whether somebody rang since the last call.
-    pub(crate) fn take_rung(&self) -> bool {
-        self.rung.load(Ordering::Relaxed) && self.rung.swap(false, Ordering::SeqCst)
-    }
-
-    /// Whether a ring waits to be taken.
-    pub(crate) fn is_rung(&self) -> bool {
-        self.rung.load(Ordering::SeqCst)
-    }
-
-    /// Hands every task woken from elsewhere to `each`.
-    pub(crate) fn take_tasks(&self, mut each: impl FnMut(u32)) {
-        if !self.tasks_woken.swap(false, Ordering::SeqCst) {
-            return;
-        }
-        for (at, chunk) in self.bitmap.iter().enumerate() {
-            let Some(chunk) = chunk.get() else { continue };
-            for (word, bits) in chunk.iter().enumerate() {
-                if bits.load(Ordering::Relaxed) == 0 {
-                    continue;
-                }
-                let mut set = bits.swap(0, Ordering::SeqCst);
-                while set != 0 {
-                    let bit = set.trailing_zeros();
-                    set &= set - 1;
-                    each(((at * BITMAP_WORDS + word) * 64) as u32 + bit);
-                }
-            }
-        }
+        self.alarm.descriptor()
     }
 }
 
