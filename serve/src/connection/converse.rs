@@ -142,12 +142,14 @@ impl Conversation {
                 Next::Gone => break Close::Graceful,
                 Next::Rejected(reject) => {
                     self.server().cells.parse_errors.add(1);
-                    self.refuse(&live, reject.status).await;
+                    let head_only = self.asks_for_a_head();
+                    self.refuse(&live, reject.status, head_only).await;
                     break Close::Graceful;
                 }
                 Next::TimedOut => {
                     self.server().cells.timeouts_header.add(1);
-                    self.refuse(&live, 408).await;
+                    let head_only = self.asks_for_a_head();
+                    self.refuse(&live, 408, head_only).await;
                     break Close::Graceful;
                 }
                 Next::Request(request, fields) => {
@@ -231,6 +233,12 @@ impl Conversation {
         }
     }
 
+    /// Whether what is held begins with a `HEAD`, however broken it is behind: not even a refusal has a body then.
+    #[cold]
+    fn asks_for_a_head(&self) -> bool {
+        self.reader.borrow().held().trim_ascii_start().starts_with(b"HEAD ")
+    }
+
     /// More bytes, or `None` when the head's time is over.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<bool, Error>>> {
         if let Poll::Ready(more) = self.reader.borrow_mut().poll_more(Wake::of(cx)) {
@@ -308,7 +316,7 @@ impl Conversation {
 
     async fn tunnel(&mut self, live: &Rc<Live>, asked: &Asked, tunnel: Box<crate::upstream::Tunnel>) -> Then {
         if let Err(error) = self.switch(live, asked, &tunnel.response) {
-            self.refuse(live, error.status()).await;
+            self.refuse(live, error.status(), asked.is_head).await;
             return Then::End(Close::Graceful);
         }
         self.server().cells.tunnels.add(1);

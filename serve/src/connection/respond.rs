@@ -40,7 +40,7 @@ impl Conversation {
             Ok(head) => head,
             Err(error) => {
                 // A field an upstream or a filter gave would have split the response.
-                self.refuse(live, error.status()).await;
+                self.refuse(live, error.status(), asked.is_head).await;
                 return Then::End(Close::Graceful);
             }
         };
@@ -77,10 +77,10 @@ impl Conversation {
         }
     }
 
-    /// Sends the page of a status; the connection ends afterwards.
-    pub(super) async fn refuse(&mut self, live: &Rc<Live>, status: u16) {
+    /// Sends the page of a status, or its head alone; the connection ends afterwards.
+    pub(super) async fn refuse(&mut self, live: &Rc<Live>, status: u16, head_only: bool) {
         let server = Rc::clone(self.server());
-        self.outlet.queue(page(&server, live, status));
+        self.outlet.queue(page(&server, live, status, head_only));
         let _ = self.outlet.sent(0).await;
     }
 
@@ -183,11 +183,11 @@ fn sends_body(asked: &Asked, status: u16) -> bool {
     !asked.is_head && status >= 200 && !matches!(status, 204 | 304)
 }
 
-/// The page of a status on a connection that ends.
-fn page(server: &Server, live: &Live, status: u16) -> Bytes {
+/// The page of a status on a connection that ends, or its head alone.
+fn page(server: &Server, live: &Live, status: u16, head_only: bool) -> Bytes {
     let image = live.plan.pages.get(status);
     let mut out = Vec::new();
-    image.write(false, Persistence::Close, &server.date(), &mut out);
+    image.write(head_only, Persistence::Close, &server.date(), &mut out);
     server.cells.response(image.status());
     server.cells.bytes_out.add(out.len() as u64);
     Bytes::from(out)
@@ -195,5 +195,5 @@ fn page(server: &Server, live: &Live, status: u16) -> Bytes {
 
 /// Answers a connection that is not let in.
 pub(super) fn refuse(server: &Server, live: &Live, socket: SocketId, status: u16) {
-    server.shard.queue(socket, page(server, live, status));
+    server.shard.queue(socket, page(server, live, status, false));
 }
