@@ -163,6 +163,11 @@ impl Tasks {
         queue.borrow_mut().push_back(index);
     }
 
+    /// Tasks that wait for a poll.
+    pub(crate) fn runnable(&self) -> usize {
+        self.ready.borrow().len() + self.later.borrow().len()
+    }
+
     /// Whether a task waits for a poll.
     pub(crate) fn is_runnable(&self) -> bool {
         !self.ready.borrow().is_empty() || !self.later.borrow().is_empty()

@@ -151,7 +151,7 @@ pub(crate) struct Inner {
     pub(crate) max_sockets: u32,
     pub(crate) arena: Arena,
     pub(crate) lanes: Lanes,
-    wheel: Rc<Wheel>,
+    pub(crate) wheel: Rc<Wheel>,
     now: Cell<Tick>,
     unix: Cell<u64>,
     /// Turns so far, for what is limited per turn.
@@ -170,6 +170,8 @@ pub(crate) struct Inner {
     stopping: Cell<bool>,
     finished: Cell<bool>,
     pool: Option<Pool>,
+    /// Every helper job that has not ended holds one more.
+    pub(crate) jobs: Arc<()>,
     /// Where the kernel tells how long this thread waited for its core; opened when it is first asked.
     delays: OnceCell<Option<std::fs::File>>,
     on_panic: fn(&str),
@@ -226,6 +228,7 @@ impl Shard {
             stopping: Cell::new(false),
             finished: Cell::new(false),
             pool: options.pool.clone(),
+            jobs: Arc::default(),
             delays: OnceCell::new(),
             on_panic: options.on_panic,
             counters: Arc::default(),
@@ -336,7 +339,12 @@ impl Shard {
 
     /// Runs `work` on the pool; the task is woken by its result.
     pub fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Blocking<T> {
-        let (job, result) = job(work);
+        let running = Arc::clone(&self.0.jobs);
+        let (job, result) = job(move || {
+            let done = work();
+            drop(running);
+            done
+        });
         if let Some(job) = self.0.driver.take_job(job)
             && let Some(pool) = &self.0.pool
         {
@@ -458,6 +466,11 @@ impl Inner {
         drop(entered);
         self.in_turn.set(false);
         progress
+    }
+
+    /// Rows and tasks that are to run.
+    pub(crate) fn runnable(&self) -> usize {
+        self.tasks.runnable() + self.rows.borrow().len() + self.rows_later.borrow().len()
     }
 
     fn progress(&self) -> Progress {

@@ -3,6 +3,7 @@
 //! The shard's own modules know sockets by slot and keep all state in the slot; a driver does system calls, watches
 //! descriptors and reports what became of them to [`Inner::event`](crate::shard::Inner::event).
 
+mod completion;
 mod epoll;
 pub mod sim;
 mod uring;
@@ -122,8 +123,9 @@ impl Driver {
     pub(crate) fn await_side(&self, slot: &Slot, index: u32, side: Side) {
         match self {
             // Edge-triggered and registered for both sides from the start: the edge comes.
-            Driver::Epoll(_) | Driver::Sim(_) => {}
+            Driver::Epoll(_) => {}
             Driver::Uring(uring) => uring.await_side(slot, index, side),
+            Driver::Sim(sim) => sim.await_side(slot, index, side),
         }
     }
 
@@ -289,7 +291,7 @@ impl Driver {
     pub(crate) fn pipe(&self) -> io::Result<Pipe> {
         match self {
             Driver::Epoll(_) | Driver::Uring(_) => sys::pipe(),
-            Driver::Sim(sim) => Ok(sim.calls.pipe()),
+            Driver::Sim(sim) => sim.calls.pipe(),
         }
     }
 
@@ -350,6 +352,15 @@ impl Driver {
         match self {
             Driver::Epoll(_) | Driver::Sim(_) => 0,
             Driver::Uring(uring) => uring.lying(),
+        }
+    }
+
+    /// Operations under way whose last completion is to come.
+    pub(crate) fn outstanding(&self) -> usize {
+        match self {
+            Driver::Epoll(_) => 0,
+            Driver::Uring(uring) => uring.outstanding(),
+            Driver::Sim(sim) => sim.outstanding(),
         }
     }
 

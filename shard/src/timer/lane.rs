@@ -27,10 +27,11 @@ impl Default for LaneEntry {
     }
 }
 
-/// The most lanes of one shard.
-const MAX_LANES: usize = 1024;
-/// And how many of them are kept for the shard's own: the steps of a graceful close.
-const CLOSING_LANES: usize = 2;
+/// Lanes of one shard that keep their timeout to the letter. Later ones are rounded up to a grid, which has an end: a
+/// process whose configuration is changed again and again makes no lanes without end.
+const EXACT_LANES: usize = 256;
+/// Steps of the grid in each doubling: what is rounded runs out at most a sixteenth later.
+const GRID_STEPS: u32 = 16;
 const NIL: u32 = u32::MAX;
 
 /// Who asked to be told.
@@ -69,16 +70,22 @@ pub(crate) struct Lanes {
 }
 
 impl Lanes {
-    /// The lane of this timeout; `closes` keeps the shard's own apart from the service's.
+    /// The lane of this timeout, rounded up by a sixteenth at most when there are many; `closes` keeps the shard's own
+    /// apart from the service's.
     pub(crate) fn lane(&self, timeout: Duration, closes: bool) -> LaneId {
         let mut lanes = self.lanes.borrow_mut();
-        if let Some(at) = lanes.iter().position(|lane| lane.timeout == timeout && lane.closes == closes) {
-            return LaneId(at as u16);
+        let mut timeout = timeout;
+        loop {
+            if let Some(at) = lanes.iter().position(|lane| lane.timeout == timeout && lane.closes == closes) {
+                return LaneId(at as u16);
+            }
+            let rounded = on_grid(timeout);
+            if closes || lanes.len() < EXACT_LANES || rounded == timeout {
+                lanes.push(Lane { timeout, closes, first: NIL, last: NIL });
+                return LaneId((lanes.len() - 1) as u16);
+            }
+            timeout = rounded;
         }
-        let limit = if closes { MAX_LANES } else { MAX_LANES - CLOSING_LANES };
-        assert!(lanes.len() < limit, "at most {limit} distinct timeouts");
-        lanes.push(Lane { timeout, closes, first: NIL, last: NIL });
-        LaneId((lanes.len() - 1) as u16)
     }
 
     /// Puts `row` at the lane's end.
@@ -115,6 +122,11 @@ impl Lanes {
         }
         line.last = index;
         LaneEntry { index, generation }
+    }
+
+    /// Rows that wait in any lane. Looks at every place.
+    pub(crate) fn live(&self) -> usize {
+        self.entries.borrow().iter().filter(|entry| entry.live).count()
     }
 
     /// Takes a row out before its time. Says whether it was still in.
@@ -167,6 +179,16 @@ impl Lanes {
     }
 }
 
+/// The next timeout, at or above this one, of the few hundred that there are on the grid: whole milliseconds up to 16,
+/// then sixteen in each doubling, up to some 34 years, which stand for all that is longer.
+fn on_grid(timeout: Duration) -> Duration {
+    const LONGEST: u64 = 1 << 40;
+    let milliseconds =
+        u64::try_from(timeout.as_nanos().div_ceil(1_000_000)).map_or(LONGEST, |whole| whole.min(LONGEST));
+    let step = 1 << milliseconds.max(1).ilog2().saturating_sub(GRID_STEPS.ilog2());
+    Duration::from_millis(milliseconds.next_multiple_of(step))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,14 +196,27 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn a_close_finds_its_lane_however_many_timeouts_a_service_has() {
+    fn timeouts_without_end_share_lanes_and_a_close_keeps_its_own() {
         let lanes = Lanes::default();
-        for timeout in 0..(MAX_LANES - CLOSING_LANES) as u32 {
-            lanes.lane(timeout * MS, false);
+        let exact = lanes.lane(1_000_003 * MS, false);
+        let mut made = Vec::new();
+        for timeout in 0..100_000u32 {
+            made.push((timeout * MS * 7 + MS / 3, lanes.lane(timeout * MS * 7 + MS / 3, false)));
         }
-        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| lanes.lane(MS / 2, false))).is_err());
-        lanes.lane(MS, true);
-        lanes.lane(2 * MS, true);
+        for timeout in
+            [Duration::ZERO, MS / 1000, Duration::MAX, Duration::from_secs(u64::MAX), 36_500 * 86_400_000 * MS]
+        {
+            lanes.lane(timeout, false);
+        }
+        assert_eq!(lanes.lane(1_000_003 * MS, false), exact);
+        let closing = lanes.lane(30_000 * MS + MS / 7, true);
+        let all = lanes.lanes.borrow();
+        assert_eq!(all[usize::from(closing.0)].timeout, 30_000 * MS + MS / 7);
+        assert!(all.len() < 1000, "{} lanes", all.len());
+        for (asked, lane) in made {
+            let got = all[usize::from(lane.0)].timeout;
+            assert!(asked <= got && got <= asked + asked / GRID_STEPS + MS, "{got:?} for {asked:?}");
+        }
     }
 
     #[test]

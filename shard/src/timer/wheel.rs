@@ -91,6 +91,11 @@ impl Wheel {
         })
     }
 
+    /// Deadlines that are set and have not passed.
+    pub(crate) fn armed(&self) -> u32 {
+        self.armed.get()
+    }
+
     fn arm(&self, index: u32) {
         let mut entries = self.entries.borrow_mut();
         let mut levels = self.levels.borrow_mut();

@@ -170,6 +170,24 @@ impl Calls {
         }
     }
 
+    /// What a poll of a side says, as `poll(2)` does; `None` while it is not ready.
+    pub(crate) fn ready_bits(&self, handle: i32, side: Side) -> Option<i32> {
+        if !self.is_ready(handle, side) {
+            return None;
+        }
+        if handle & 1 == 0 && self.world.network().storms(end(handle)) {
+            return None;
+        }
+        let ready = if side == Side::Read { libc::POLLIN } else { libc::POLLOUT };
+        let hung_up = handle & 1 == 0 && self.world.network().hung_up(end(handle));
+        Some(i32::from(ready | if hung_up { libc::POLLRDHUP } else { 0 }))
+    }
+
+    /// Says again soon that a stream is readable.
+    pub(crate) fn nudge(&self, handle: i32) {
+        self.world.network().tell_readable(end(handle));
+    }
+
     pub(crate) fn shutdown_write(&self, handle: i32) {
         self.world.network().shutdown(end(handle));
     }
@@ -206,11 +224,14 @@ impl Calls {
     }
 
     /// A new pipe.
-    pub(crate) fn pipe(&self) -> Pipe {
+    pub(crate) fn pipe(&self) -> io::Result<Pipe> {
+        if self.world.network().lacks_socket() {
+            return Err(io::Error::from_raw_os_error(libc::EMFILE));
+        }
         let mut pipes = self.pipes.borrow_mut();
         let number = i32::try_from(pipes.len()).expect("few pipes");
         pipes.push(Contents { from: NOBODY, bytes: VecDeque::new() });
-        Pipe { read: number, write: number, filled: 0, owned: false }
+        Ok(Pipe { read: number, write: number, filled: 0, owned: false })
     }
 
     /// Moves from a stream into an empty pipe; 0 is the end of the stream.

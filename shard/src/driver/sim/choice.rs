@@ -30,6 +30,20 @@ pub(crate) enum Kind {
     ShardOrder = 15,
     Jump = 16,
     Setup = 17,
+    Storm = 18,
+    FullQueue = 19,
+    Drought = 20,
+    NoSocket = 21,
+    Refused = 22,
+    Unanswered = 23,
+    Aborted = 24,
+    SmallBacklog = 25,
+    Cut = 26,
+    HalfClose = 27,
+    Trickle = 28,
+    WallClock = 29,
+    LostJob = 30,
+    RepeatEnds = 31,
 }
 
 /// Choices made from one seed.
@@ -56,96 +70,6 @@ impl Choices {
     }
 }
 
-/// How often each fault happens, in thousandths of the operations it can strike. 0 switches a fault off.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Faults {
-    /// A receive gives fewer bytes than there are.
-    pub partial_read: u16,
-    /// A send takes fewer bytes than there is room for.
-    pub partial_write: u16,
-    /// Bytes or an event arrive up to 50 ms late instead of within 0.1 ms.
-    pub late: u16,
-    /// What was sent at once arrives in several pieces at different times.
-    pub drip: u16,
-    /// A call that could go on says `EAGAIN`; its event comes later.
-    pub again: u16,
-    /// The events of one turn come in another order than they happened.
-    pub reorder: u16,
-    /// A connection is reset at an operation.
-    pub reset: u16,
-    /// An accept fails with `EMFILE`.
-    pub no_descriptor: u16,
-    /// A receive finds no buffer although there is one.
-    pub no_buffer: u16,
-    /// A connection has room for a few KiB under way instead of 256 KiB.
-    pub small_window: u16,
-    /// A cancelled operation (completion personality) comes to its ordinary end first.
-    pub cancel_late: u16,
-    /// Helper jobs take up to 200 ms instead of one turn.
-    pub slow_job: u16,
-    /// The clock jumps ahead by up to 5 s when it moves.
-    pub clock_jump: u16,
-}
-
-impl Faults {
-    /// A friendly network: everything is whole, in order, at once.
-    pub const fn none() -> Faults {
-        Faults {
-            partial_read: 0,
-            partial_write: 0,
-            late: 0,
-            drip: 0,
-            again: 0,
-            reorder: 0,
-            reset: 0,
-            no_descriptor: 0,
-            no_buffer: 0,
-            small_window: 0,
-            cancel_late: 0,
-            slow_job: 0,
-            clock_jump: 0,
-        }
-    }
-
-    /// Faults that cost no connection: each switched on by half of the seeds, some rare and some frequent.
-    pub fn without_losses(seed: u64) -> Faults {
-        let rate = |fault: u64, most: u64| {
-            let word = Choices { seed }.word(Kind::Setup, 0, fault);
-            if word & 1 == 0 { 0 } else { u16::try_from(1 + (word >> 8) % most).expect("at most 1000") }
-        };
-        Faults {
-            partial_read: rate(1, 700),
-            partial_write: rate(2, 700),
-            late: rate(3, 300),
-            drip: rate(4, 500),
-            again: rate(5, 400),
-            reorder: rate(6, 900),
-            reset: 0,
-            no_descriptor: 0,
-            no_buffer: rate(9, 300),
-            small_window: rate(10, 600),
-            cancel_late: rate(11, 700),
-            slow_job: rate(12, 500),
-            clock_jump: 0,
-        }
-    }
-
-    /// Every fault there is: as [`Faults::without_losses`], with resets, failed accepts and clock jumps by half of the
-    /// seeds each.
-    pub fn all(seed: u64) -> Faults {
-        let rate = |fault: u64, most: u64| {
-            let word = Choices { seed }.word(Kind::Setup, 1, fault);
-            if word & 1 == 0 { 0 } else { u16::try_from(1 + (word >> 8) % most).expect("at most 1000") }
-        };
-        Faults {
-            reset: rate(1, 20),
-            no_descriptor: rate(2, 300),
-            clock_jump: rate(3, 10),
-            ..Faults::without_losses(seed)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,21 +91,5 @@ mod tests {
         let hits = (0..10_000).filter(|operation| choices.happens(Kind::Again, 100, 1, *operation)).count();
         assert!((800..1200).contains(&hits), "{hits} of 10,000");
         assert!(!(0..1000).any(|operation| choices.happens(Kind::Again, 0, 1, operation)));
-    }
-
-    #[test]
-    fn each_fault_is_off_for_some_seeds_and_on_for_others() {
-        let all: Vec<_> = (0..64).map(Faults::all).collect();
-        for rate in [
-            |f: &Faults| f.partial_read,
-            |f: &Faults| f.late,
-            |f: &Faults| f.again,
-            |f: &Faults| f.reset,
-            |f: &Faults| f.no_descriptor,
-        ] {
-            let off = all.iter().filter(|faults| rate(faults) == 0).count();
-            assert!((10..54).contains(&off), "off for {off} of 64");
-        }
-        assert_eq!(Faults::none(), Faults::default());
     }
 }

@@ -1,57 +1,37 @@
-//! How does a shard's driver report what happened in a simulated world? As edges, and in the completion personality
-//! also as operations that were started and have ended.
+//! How does a shard's driver report what happened in a simulated world? As edges, or in the completion personality as
+//! operations that were started and have ended.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::time::Duration;
 
 use super::calls::Calls;
 use super::choice::Kind;
 use super::net::{HANGUP, Notice, READ, WRITE, nanoseconds};
+use super::operations::Operations;
 use super::world::{Personality, World};
-use crate::arena::Class;
 use crate::driver::{Driver, Happened, Job};
-use crate::lease::Lease;
-use crate::out::SEGMENTS_PER_SEND;
-use crate::receive::join;
 use crate::shard::{Inner, Options, Shard, register};
-use crate::socket::{Side, Slot, errno, flag};
+use crate::socket::Slot;
 use crate::time::Tick;
 
 /// How long a receive that was refused a buffer by a fault waits for the next try.
 const NO_BUFFER_NS: u64 = 1_000_000;
-
-/// What an operation does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Operation {
-    /// Receives into a buffer taken when there is something to receive.
-    Receive(Class),
-    /// Receives into the slot's own lease.
-    Continue,
-    /// Sends this many of the queued bytes.
-    Send(usize),
-}
-
-struct Started {
-    operation: Operation,
-    /// Not tried yet.
-    fresh: bool,
-    cancelled: bool,
-}
+/// How long a shard has no buffers for anybody, at most.
+const DROUGHT_NS: u64 = 20_000_000;
 
 /// The simulated driver of one shard.
 pub(crate) struct Sim {
     pub(crate) calls: Calls,
-    completes: bool,
+    pub(super) completes: bool,
     notices: RefCell<Vec<Notice>>,
-    /// Operations under way, by slot and side (reads are `false`).
-    started: RefCell<BTreeMap<(u32, bool), Started>>,
-    /// Those that have not been tried, or that are to be cancelled.
-    to_try: RefCell<Vec<(u32, bool)>>,
-    operations: std::cell::Cell<u64>,
+    pub(super) operations: Operations,
+    /// Choices made so far.
+    choices: Cell<u64>,
     /// When receives that a fault refused a buffer may try again.
     refused_until: RefCell<Vec<u64>>,
+    /// Until then nobody gets a buffer.
+    drought_until: Cell<u64>,
 }
 
 impl Shard {
@@ -71,10 +51,10 @@ impl Sim {
             calls: Calls::new(world.clone()),
             completes: world.personality() == Personality::Completion,
             notices: RefCell::default(),
-            started: RefCell::default(),
-            to_try: RefCell::default(),
-            operations: std::cell::Cell::new(0),
+            operations: Operations::default(),
+            choices: Cell::new(0),
             refused_until: RefCell::default(),
+            drought_until: Cell::new(0),
         }
     }
 
@@ -97,78 +77,39 @@ impl Sim {
 
     /// Moves the clock to the next thing that is due, at most by `timeout`, unless events wait already.
     pub(crate) fn park(&self, timeout: Option<Duration>) {
-        if timeout == Some(Duration::ZERO) || self.calls.has_events() || !self.to_try.borrow().is_empty() {
-            return;
-        }
         let world = &self.calls.world;
         let now = world.now_ns();
+        if timeout == Some(Duration::ZERO) || self.calls.has_events() || self.operations.waits(now) {
+            return;
+        }
         let limit = timeout.map(|timeout| now.saturating_add(nanoseconds(timeout)));
         let refused = self.refused_until.borrow().iter().copied().min();
-        if let Some(time) = limit.into_iter().chain(world.next_due()).chain(refused).min() {
+        if let Some(time) = limit.into_iter().chain(world.next_due()).chain(refused).chain(self.operations.due()).min()
+        {
             world.advance(time);
         }
         world.sweep();
         world.run_jobs();
     }
 
-    // ---- operations ------------------------------------------------------------------------------
-
     pub(crate) fn receives_ahead(&self) -> bool {
         self.completes
-    }
-
-    pub(crate) fn arm_receive(&self, slot: &Slot, index: u32, want: Option<Class>) {
-        debug_assert!(!slot.has(flag::READ_ARMED));
-        slot.set(flag::READ_ARMED);
-        if want.is_none() {
-            slot.set(flag::READ_INTO);
-        }
-        self.start(index, Side::Read, want.map_or(Operation::Continue, Operation::Receive));
     }
 
     pub(crate) fn sends_ahead(&self) -> bool {
         self.completes
     }
 
-    pub(crate) fn start_send(&self, slot: &Slot, index: u32) {
-        debug_assert!(!slot.has(flag::WRITE_ARMED));
-        let bytes = slot.with_out(|out| {
-            out.map_or(0, |out| {
-                let mut parts: [&[u8]; SEGMENTS_PER_SEND] = [&[]; SEGMENTS_PER_SEND];
-                let count = out.gather(&mut parts);
-                let bytes = parts[..count].iter().map(|part| part.len()).sum();
-                out.in_flight = bytes;
-                bytes
-            })
-        });
-        slot.set(flag::WRITE_ARMED);
-        self.start(index, Side::Write, Operation::Send(bytes));
-    }
-
-    fn start(&self, index: u32, side: Side, operation: Operation) {
-        let key = (index, side == Side::Write);
-        let before = self.started.borrow_mut().insert(key, Started { operation, fresh: true, cancelled: false });
-        assert!(before.is_none(), "one operation a side");
-        self.to_try.borrow_mut().push(key);
-        self.calls.world.more_to_do();
-    }
-
-    pub(crate) fn cancel(&self, _slot: &Slot, index: u32, side: Side) {
-        let key = (index, side == Side::Write);
-        if let Some(started) = self.started.borrow_mut().get_mut(&key)
-            && !started.cancelled
-        {
-            started.cancelled = true;
-            self.to_try.borrow_mut().push(key);
-            self.calls.world.more_to_do();
-        }
+    /// Operations whose last completion is to come.
+    pub(crate) fn outstanding(&self) -> usize {
+        self.operations.outstanding()
     }
 
     pub(crate) fn reap(&self, shard: &Inner) {
         let now = self.calls.world.now_ns();
         let before = self.refused_until.borrow().len();
         self.refused_until.borrow_mut().retain(|due| *due > now);
-        if self.refused_until.borrow().len() < before {
+        if self.refused_until.borrow().len() < before && self.drought_until.get() <= now {
             shard.feed_starved();
         }
 
@@ -178,210 +119,73 @@ impl Sim {
             self.report(shard, notice);
         }
         self.notices.replace(notices);
-        let keys = self.to_try.take();
-        for key in keys {
-            self.attempt(shard, key);
-        }
+        self.submit(shard);
     }
 
+    /// An event: an edge for who waits for readiness, another try for the operations under way.
     fn report(&self, shard: &Inner, notice: Notice) {
         let (index, generation) = (notice.token as u32, (notice.token >> 32) as u32);
-        let mut happened = Happened {
-            readable: notice.bits & READ != 0,
-            writable: notice.bits & WRITE != 0,
-            hangup: notice.bits & HANGUP != 0,
-        };
-        // A side with an operation under way hears of its end instead of what makes it go on.
-        if let Some(slot) = shard.sockets.for_event(index, generation, u32::MAX) {
-            if happened.readable && slot.has(flag::READ_ARMED) {
-                happened.readable = false;
-                self.attempt(shard, (index, false));
-            }
-            if happened.writable && slot.has(flag::WRITE_ARMED) {
-                happened.writable = false;
-                self.attempt(shard, (index, true));
-            }
-        }
-        shard.event(index, generation, u32::MAX, happened);
-    }
-
-    /// Tries an operation, and ends it if it did something, failed or was cancelled.
-    fn attempt(&self, shard: &Inner, key: (u32, bool)) {
-        let Some((operation, fresh, cancelled)) = self.started.borrow_mut().get_mut(&key).map(|started| {
-            let fresh = std::mem::replace(&mut started.fresh, false);
-            (started.operation, fresh, started.cancelled)
-        }) else {
-            return;
-        };
-        let index = key.0;
-        let slot = shard.sockets.at(index);
-        let late = self.happens(Kind::CancelLate);
-        // What was cancelled before it was tried, or while it waited, may still come to its ordinary end first.
-        let tried = !cancelled || late;
-        let ended = tried
-            && match operation {
-                Operation::Receive(want) => self.receive(shard, slot, index, want),
-                Operation::Continue => self.go_on(shard, slot),
-                Operation::Send(bytes) => self.send(shard, slot, bytes),
+        if !self.completes {
+            let happened = Happened {
+                readable: notice.bits & READ != 0,
+                writable: notice.bits & WRITE != 0,
+                hangup: notice.bits & HANGUP != 0,
             };
-        if !ended && !cancelled {
-            debug_assert!(fresh || self.started.borrow().contains_key(&key));
-            return;
+            return shard.event(index, generation, u32::MAX, happened);
         }
-        self.started.borrow_mut().remove(&key);
-        match operation {
-            Operation::Send(_) => {
-                slot.with_out(|out| out.into_iter().for_each(|out| out.in_flight = 0));
-                slot.clear(flag::WRITE_ARMED);
-                // As below: its edge was used up.
-                slot.set(flag::WRITABLE);
-                if slot.queued() > 0 {
-                    shard.sockets.mark_dirty(index);
-                }
-                shard.sent(slot, index);
-            }
-            Operation::Receive(_) | Operation::Continue => {
-                slot.clear(flag::READ_ARMED | flag::READ_INTO);
-                // Its edge was used up by this operation, and a direct call would find more.
-                if self.calls.is_readable(slot.fd.get()) {
-                    slot.set(flag::READABLE);
-                }
-                if slot.has(flag::CLOSING) {
-                    drop(slot.held.take());
-                    shard.advance_close(slot, index);
-                } else if !slot.has(flag::STARVED) {
-                    shard.wake(slot.read_wake.take());
-                }
+        for (bit, write) in [(READ, false), (WRITE, true)] {
+            if notice.bits & bit != 0 && shard.sockets.for_event(index, generation, u32::MAX).is_some() {
+                self.attempt(shard, (index, write));
             }
         }
     }
 
     /// Whether a fault refuses a buffer that is there; feeding is tried again a little later.
     pub(crate) fn refuses_buffer(&self) -> bool {
-        let refuses = self.happens(Kind::NoBuffer);
-        if refuses {
-            let due = self.calls.world.now_ns() + NO_BUFFER_NS;
+        let now = self.calls.world.now_ns();
+        let number = self.choices.get();
+        if now >= self.drought_until.get() && self.happens(Kind::Drought) {
+            self.drought_until.set(now + 1 + self.below(Kind::Drought, DROUGHT_NS, number));
+        }
+        let due = if now < self.drought_until.get() {
+            self.drought_until.get()
+        } else if self.happens(Kind::NoBuffer) {
+            now + NO_BUFFER_NS
+        } else {
+            return false;
+        };
+        if !self.refused_until.borrow().contains(&due) {
             self.refused_until.borrow_mut().push(due);
             self.calls.world.wake_at(due);
         }
-        refuses
+        true
     }
 
-    fn happens(&self, kind: Kind) -> bool {
-        let number = self.operations.replace(self.operations.get() + 1);
+    /// Whether a fault of this kind happens to this shard now.
+    pub(super) fn happens(&self, kind: Kind) -> bool {
+        self.happens_at(kind, self.choices.replace(self.choices.get() + 1))
+    }
+
+    pub(super) fn happens_at(&self, kind: Kind, number: u64) -> bool {
         let network = self.calls.world.network();
-        let per_mille = match kind {
-            Kind::NoBuffer => network.faults.no_buffer,
-            _ => network.faults.cancel_late,
+        let faults = &network.faults;
+        let rate = match kind {
+            Kind::NoBuffer => faults.no_buffer,
+            Kind::Drought => faults.drought,
+            Kind::CancelLate => faults.cancel_late,
+            Kind::FullQueue => faults.full_queue,
+            Kind::RepeatEnds => faults.repeat_ends,
+            _ => 0,
         };
-        network.choices().happens(kind, per_mille, u64::from(self.calls.shard()), number)
+        network.choices().happens(kind, rate, u64::from(self.calls.shard()), number)
     }
 
-    /// Receives into a fresh buffer. False when there is nothing yet.
-    fn receive(&self, shard: &Inner, slot: &Slot, index: u32, want: Class) -> bool {
-        if !self.calls.is_readable(slot.fd.get()) {
-            return false;
-        }
-        let refused = self.refuses_buffer();
-        let lease = if refused { None } else { shard.arena.take(want, slot.has(flag::FAVOURED)) };
-        let Some(mut lease) = lease else {
-            if !slot.has(flag::CLOSING) {
-                shard.starve(slot, slot.id(index), want);
-            }
-            return true;
-        };
-        match self.calls.recv(slot.fd.get(), lease.spare_mut()) {
-            Ok(0) => slot.ended(),
-            Ok(bytes) => {
-                lease.advance(bytes);
-                hold(slot, lease);
-            }
-            Err(error) => return failed(slot, &error),
-        }
-        true
-    }
-
-    /// Receives into the slot's own lease. False when there is nothing yet.
-    fn go_on(&self, _shard: &Inner, slot: &Slot) -> bool {
-        let Some(mut lease) = slot.into.take() else { return true };
-        match self.calls.recv(slot.fd.get(), lease.spare_mut()) {
-            Ok(0) => {
-                slot.ended();
-                if slot.read_error.get() != 0 {
-                    return true;
-                }
-            }
-            Ok(bytes) => lease.advance(bytes),
-            Err(error) => {
-                slot.into.set(Some(lease));
-                return failed(slot, &error);
-            }
-        }
-        hold(slot, lease);
-        slot.set(flag::INTO_DONE);
-        true
-    }
-
-    /// Sends the first `bytes` bytes of what is queued. False when there is no room yet.
-    fn send(&self, shard: &Inner, slot: &Slot, bytes: usize) -> bool {
-        let sent = slot.with_out(|out| -> io::Result<usize> {
-            let Some(out) = out else { return Ok(0) };
-            let mut parts: [&[u8]; SEGMENTS_PER_SEND] = [&[]; SEGMENTS_PER_SEND];
-            let count = out.gather(&mut parts);
-            let mut left = bytes;
-            for part in &mut parts[..count] {
-                *part = &part[..part.len().min(left)];
-                left -= part.len();
-            }
-            let sent = self.calls.send(slot.fd.get(), &parts[..count])?;
-            out.in_flight = 0;
-            out.sent(sent);
-            Ok(sent)
-        });
-        match sent {
-            Ok(_) => true,
-            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => false,
-            Err(error) => {
-                slot.with_out(|out| out.into_iter().for_each(|out| out.in_flight = 0));
-                shard.send_failed(slot, errno(&error));
-                true
-            }
-        }
+    pub(super) fn below(&self, kind: Kind, bound: u64, number: u64) -> u64 {
+        self.calls.world.network().choices().below(kind, bound, u64::from(self.calls.shard()), number)
     }
 
     /// Ends every operation at once.
     pub(crate) fn quiesce(&self, shard: &Inner) {
-        let started = self.started.take();
-        for (index, _) in started.keys() {
-            let slot = shard.sockets.at(*index);
-            slot.clear(flag::READ_ARMED | flag::WRITE_ARMED | flag::READ_INTO);
-            slot.with_out(|out| out.into_iter().for_each(|out| out.in_flight = 0));
-        }
-        for (index, write) in started.keys() {
-            let slot = shard.sockets.at(*index);
-            // A slot with both sides under way is buried at the first.
-            let again = *write && started.contains_key(&(*index, false));
-            if slot.has(flag::ZOMBIE) && !again {
-                shard.bury(slot, *index);
-            }
-        }
+        self.end_all(shard);
     }
-}
-
-/// Keeps received bytes behind those that were put back.
-fn hold(slot: &Slot, lease: Lease) {
-    let lease = match slot.held.take() {
-        None => lease,
-        Some(front) => join(front, &lease),
-    };
-    slot.held.set(Some(lease));
-}
-
-/// Notes a receive's failure. False when it only has to wait.
-fn failed(slot: &Slot, error: &io::Error) -> bool {
-    if error.raw_os_error() == Some(libc::EAGAIN) {
-        return false;
-    }
-    slot.read_error.set(errno(error));
-    true
 }

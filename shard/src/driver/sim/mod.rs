@@ -8,12 +8,14 @@
 mod calls;
 mod choice;
 mod driver;
+mod faults;
 mod net;
+mod operations;
 mod peer;
 pub(crate) mod resolver;
 mod world;
 
-pub use choice::Faults;
+pub use faults::Faults;
 pub(crate) use driver::Sim;
 pub use peer::{Listener, Peer};
 pub use world::{Personality, World};

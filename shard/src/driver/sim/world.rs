@@ -12,7 +12,8 @@ use std::os::unix::fs::MetadataExt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::choice::{Choices, Faults, Kind};
+use super::choice::{Choices, Kind};
+use super::faults::Faults;
 use super::net::{DoorId, EndId, Network, Owner, nanoseconds};
 use super::peer::{Listener, Peer};
 use crate::net::Address;
@@ -26,6 +27,10 @@ const IDLE_NS: u64 = 1_000_000;
 const SLOW_JOB_NS: u64 = 200_000_000;
 /// The most the clock jumps.
 const JUMP_NS: u64 = 5_000_000_000;
+/// The most the wall clock is set to and fro.
+const WALL_CLOCK_S: u64 = 3600;
+/// A round of so many in which somebody worked may be one in which the clock jumps.
+const JUMPING_ROUNDS: u64 = 16;
 /// Seconds since 1970 when a world's clock starts.
 const EPOCH_S: u64 = 1_790_000_000;
 
@@ -62,6 +67,8 @@ struct Inner {
     submitted: Cell<u64>,
     hosts: RefCell<BTreeMap<String, Vec<IpAddr>>>,
     rounds: Cell<u64>,
+    /// What was added to the wall clock.
+    wall_clock_s: Cell<u64>,
     /// A shard has started something that its next turn goes on with.
     more_to_do: Cell<bool>,
 }
@@ -82,6 +89,7 @@ impl World {
             submitted: Cell::new(0),
             hosts: RefCell::default(),
             rounds: Cell::new(0),
+            wall_clock_s: Cell::new(WALL_CLOCK_S),
             more_to_do: Cell::new(false),
         }))
     }
@@ -118,7 +126,7 @@ impl World {
 
     /// Seconds since 1970 on the virtual clock.
     pub fn unix_time(&self) -> u64 {
-        EPOCH_S + self.now_ns() / 1_000_000_000
+        EPOCH_S - WALL_CLOCK_S + self.0.wall_clock_s.get() + self.now_ns() / 1_000_000_000
     }
 
     /// Ends of connections that somebody still holds, or that wait to be accepted. 0 is a world at rest.
@@ -197,6 +205,9 @@ impl World {
         let now = self.now_ns();
         if busy {
             self.advance(now + WORK_NS);
+            if round.is_multiple_of(JUMPING_ROUNDS) {
+                self.jump(choices, round);
+            }
         } else {
             let due = earlier(next, self.next_due());
             self.advance(due.unwrap_or(now + IDLE_NS).max(now + 1));
@@ -206,10 +217,13 @@ impl World {
     }
 
     fn jump(&self, choices: Choices, round: u64) {
-        let rate = self.faults().clock_jump;
-        if choices.happens(Kind::Jump, rate, 0, round) {
+        let faults = self.faults();
+        if choices.happens(Kind::Jump, faults.clock_jump, 0, round) {
             let by = choices.below(Kind::Jump, JUMP_NS, 0, round);
             self.advance(self.now_ns() + by);
+        }
+        if choices.happens(Kind::WallClock, faults.wall_clock, 0, round) {
+            self.0.wall_clock_s.set(choices.below(Kind::WallClock, 2 * WALL_CLOCK_S, 0, round));
         }
     }
 
@@ -297,6 +311,11 @@ impl World {
         self.0.submitted.set(number + 1);
         let network = self.network();
         let (choices, rate) = (network.choices(), network.faults.slow_job);
+        if choices.happens(Kind::LostJob, network.faults.lost_job, 0, number) {
+            drop(network);
+            // Its owner hears that it is gone.
+            return drop(job);
+        }
         let mut due = network.now + 1000;
         if choices.happens(Kind::JobDelay, rate, 0, number) {
             due += choices.below(Kind::JobDelay, SLOW_JOB_NS, 0, number);

@@ -15,10 +15,8 @@ use io_uring::{cqueue, opcode, squeue, types};
 
 use self::buffers::Buffers;
 use self::ring::{BATCH, Ring};
-use super::Happened;
+use super::completion::{polled, received, sent};
 use crate::arena::{Arena, ArenaLimits, Class};
-use crate::lease::Lease;
-use crate::receive::hold;
 use crate::shard::Inner;
 use crate::socket::{Side, Slot, flag};
 use crate::time;
@@ -244,24 +242,18 @@ impl Uring {
                 }
                 return;
             }
-            op::POLL_READ => {
-                slot.clear(flag::READ_ARMED | flag::READ_POLLS | flag::READ_CANCELLED);
-                polled(shard, slot, index, generation, Side::Read, result);
-            }
-            op::POLL_WRITE => {
-                slot.clear(flag::WRITE_ARMED | flag::WRITE_POLLS | flag::WRITE_CANCELLED);
-                polled(shard, slot, index, generation, Side::Write, result);
-            }
+            op::POLL_READ => polled(shard, slot, index, (generation, GENERATION_MASK), Side::Read, result),
+            op::POLL_WRITE => polled(shard, slot, index, (generation, GENERATION_MASK), Side::Write, result),
             op::SEND => sent(shard, slot, index, result),
             _ => {
-                slot.clear(flag::READABLE);
-                if cqueue::sock_nonempty(completion.flags()) {
-                    slot.set(flag::READABLE);
-                }
-                if !more {
-                    slot.clear(flag::READ_ARMED | flag::READ_REPEATS | flag::READ_CANCELLED);
-                }
-                received(shard, slot, index, result, lease, buffers);
+                let rest = cqueue::sock_nonempty(completion.flags());
+                let used_up = || {
+                    let buffers = buffers?;
+                    buffers.more();
+                    buffers.fill(&shard.arena);
+                    (buffers.count() == 0).then(|| buffers.class())
+                };
+                received(shard, slot, index, result, lease, (more, rest), used_up);
             }
         }
         if slot.has(flag::ZOMBIE) && slot.has(flag::OPEN) {
@@ -272,6 +264,11 @@ impl Uring {
     /// Buffers of a class that a receive could have now.
     pub(super) fn ready_buffers(&self, class: Class, favoured: bool) -> u32 {
         self.made(class, favoured).map_or(0, |buffers| u32::from(buffers.count()))
+    }
+
+    /// Entries whose last completion is to come.
+    pub(super) fn outstanding(&self) -> usize {
+        self.ring.outstanding.get() as usize
     }
 
     /// Buffers of all classes that lie in rings: the arena lent them to nobody who receives yet.
@@ -314,111 +311,6 @@ impl Uring {
             }
         }
     }
-}
-
-/// A receive completed.
-fn received(shard: &Inner, slot: &Slot, index: u32, result: i32, lease: Option<Lease>, buffers: Option<&Buffers>) {
-    let into = if slot.has(flag::READ_INTO) { slot.into.take() } else { None };
-    slot.clear(flag::READ_INTO);
-    if slot.has(flag::ZOMBIE) {
-        return;
-    }
-    if slot.has(flag::CLOSING) {
-        shard.stop_repeating(slot, index);
-        match result {
-            0 => slot.set(flag::ENDED),
-            bytes if bytes > 0 => slot.tally.set(slot.tally.get().saturating_add(bytes as u32)),
-            _ => {}
-        }
-        if !slot.has(flag::WRITE_ARMED) {
-            shard.advance_close(slot, index);
-        }
-        return;
-    }
-    match (result, lease, into) {
-        (0, _, into) => {
-            slot.ended();
-            if let Some(into) = into
-                && slot.has(flag::ENDED)
-            {
-                slot.set(flag::INTO_DONE);
-                hold(slot, into);
-            }
-        }
-        (1.., Some(mut lease), _) => {
-            lease.advance(result as usize);
-            slot.set(flag::USED);
-            if slot.with_held(|held| held.is_some()) {
-                // It comes faster than it is taken.
-                shard.stop_repeating(slot, index);
-            }
-            hold(slot, lease);
-        }
-        (1.., None, Some(mut into)) => {
-            into.advance(result as usize);
-            slot.set(flag::INTO_DONE);
-            hold(slot, into);
-        }
-        (1.., None, None) => unreachable!("a receive has a buffer"),
-        (failed, _, into) => {
-            // The wait goes on with this lease, or with one that waited for this receive to end.
-            if into.is_some() {
-                slot.into.set(into);
-            }
-            match (-failed, buffers) {
-                (libc::ENOBUFS, Some(buffers)) => {
-                    buffers.more();
-                    buffers.fill(&shard.arena);
-                    if buffers.count() == 0 {
-                        // Who waits may want no buffer: to splice, or to go on in a lease.
-                        shard.starve(slot, slot.id(index), buffers.class());
-                    }
-                }
-                // Asked to end, or interrupted: who still waits asks again.
-                (libc::ECANCELED | libc::EAGAIN | libc::EINTR, _) => {}
-                (errno, _) => slot.read_error.set(errno as u16),
-            }
-        }
-    }
-    shard.wake(slot.read_wake.take());
-}
-
-/// A send completed.
-fn sent(shard: &Inner, slot: &Slot, index: u32, result: i32) {
-    slot.clear(flag::WRITE_ARMED | flag::WRITE_CANCELLED);
-    slot.with_out(|out| {
-        if let Some(out) = out {
-            out.in_flight = 0;
-            if let Ok(bytes) = usize::try_from(result) {
-                out.sent(bytes);
-            }
-        }
-    });
-    if slot.has(flag::ZOMBIE) {
-        return;
-    }
-    if result < 0 && !matches!(-result, libc::EAGAIN | libc::EINTR | libc::ECANCELED) {
-        shard.send_failed(slot, (-result) as u16);
-    }
-    if slot.queued() > 0 {
-        shard.sockets.mark_dirty(index);
-    }
-    shard.sent(slot, index);
-}
-
-/// A poll completed.
-fn polled(shard: &Inner, slot: &Slot, index: u32, generation: u32, side: Side, result: i32) {
-    if slot.has(flag::ZOMBIE) {
-        return;
-    }
-    let failed = libc::POLLERR | libc::POLLHUP;
-    let bits = if result < 0 { 0 } else { result as i16 };
-    let hangup = bits & (failed | libc::POLLRDHUP) != 0;
-    let (readable, writable) = match side {
-        Side::Read => (result < 0 || bits & libc::POLLIN != 0 || hangup, false),
-        Side::Write => (false, result < 0 || bits & (libc::POLLOUT | failed) != 0),
-    };
-    shard.event(index, generation, GENERATION_MASK, Happened { readable, writable, hangup });
 }
 
 /// Whether io_uring can drive the shards of this process: a ring of the usual size in the modes a shard uses, a buffer

@@ -9,7 +9,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::choice::{Choices, Faults, Kind, mix};
+use super::choice::{Choices, Kind, mix};
+use super::faults::Faults;
 use crate::net::Address;
 
 /// Bytes under way and unread on a connection in one direction, at most.
@@ -20,8 +21,18 @@ const SMALL_WINDOW: u64 = 1 << 10;
 const LATENCY_NS: u64 = 20_000;
 /// The most a late piece or event takes.
 const LATE_NS: u64 = 50_000_000;
-/// When a connection attempt to a full backlog is repeated.
+/// When a connection attempt to a full backlog is repeated first; each further time it takes twice as long.
 const RETRY_NS: u64 = 1_000_000_000;
+/// How often it is repeated.
+const RETRIES: u32 = 6;
+/// When an attempt that nobody answers is given up, as a kernel does after so many repetitions.
+const UNANSWERED_NS: u64 = RETRY_NS * ((2 << RETRIES) - 1);
+/// Connections that may wait at a listener, usually and at most at one with a small backlog.
+const BACKLOG: usize = 4096;
+const SMALL_BACKLOG: u64 = 6;
+/// The most bytes in one direction of a connection that is to be cut, or whose client is to close its half.
+const CUT_BYTES: u64 = 64 << 10;
+const HALF_CLOSE_BYTES: u64 = 16 << 10;
 
 /// Something may be read: bytes, the end, or an error.
 pub(crate) const READ: u8 = 1;
@@ -96,6 +107,16 @@ pub(crate) struct End {
     /// A send found no room, and its owner waits for an event.
     wants_room: bool,
     operations: u64,
+    /// Until then every call says `EAGAIN`.
+    storm_until: u64,
+    /// When the next of its events for nothing comes.
+    storm_event: u64,
+    /// Bytes sent, and after how many the connection is reset or this half of it is closed.
+    sent: u64,
+    cut_after: u64,
+    half_close_after: u64,
+    /// Connection attempts that found the backlog full.
+    attempts: u32,
 }
 
 struct Door {
@@ -114,6 +135,8 @@ enum Flight {
     Knock(DoorId),
     Attempt(EndId),
     Tell(u16, Notice),
+    /// A storm is over.
+    Calm(EndId),
     /// Nothing but a time to stop at.
     Stop,
 }
@@ -217,6 +240,7 @@ impl Network {
                 Flight::Knock(door) => self.knock(door),
                 Flight::Attempt(end) => self.attempt(end),
                 Flight::Tell(shard, notice) => self.queues[usize::from(shard)].push(notice),
+                Flight::Calm(end) => self.calm(end),
                 Flight::Stop => {}
             }
         }
@@ -295,6 +319,16 @@ impl Network {
         end.operations += 1;
         let (owner, operation) = (end.owner, end.operations);
         self.tell(owner, bits, u64::from(id), operation);
+    }
+
+    /// Tells an end's owner once more that something is readable.
+    pub(crate) fn tell_readable(&mut self, id: EndId) {
+        self.tell_end(id, READ);
+    }
+
+    /// Whether the peer has ended its stream, or the connection has failed.
+    pub(crate) fn hung_up(&self, id: EndId) -> bool {
+        self.ends[id as usize].as_ref().is_some_and(|end| end.ended || end.reset || matches!(end.link, Link::Failed(_)))
     }
 
     // ---- doors ---------------------------------------------------------------------------------
@@ -415,6 +449,10 @@ impl Network {
         };
         if let Some(shard) = owner {
             self.set_quiet_owner(end, shard);
+            if self.end(end).reset && self.choices.below(Kind::Aborted, 2, u64::from(end), 1) == 0 {
+                self.abort(end);
+                return error(libc::ECONNABORTED);
+            }
         }
         self.note(3, u64::from(end), 0);
         Ok(end)
@@ -451,15 +489,33 @@ impl Network {
             closed: false,
             wants_room: false,
             operations: 0,
+            storm_until: 0,
+            storm_event: 0,
+            sent: 0,
+            cut_after: self.limit(Kind::Cut, self.faults.cut, CUT_BYTES, id),
+            half_close_after: if link == Link::Connecting {
+                self.limit(Kind::HalfClose, self.faults.half_close, HALF_CLOSE_BYTES, id)
+            } else {
+                u64::MAX
+            },
+            attempts: 0,
         })));
         id
+    }
+
+    /// After how many bytes a fault strikes an end, if it does.
+    fn limit(&self, kind: Kind, rate: u16, most: u64, id: EndId) -> u64 {
+        let id = u64::from(id);
+        // Small numbers are as likely as large ones: heads are short.
+        let scale = most >> self.choices.below(kind, 12, id, 1);
+        if self.choices.happens(kind, rate, id, 0) { 1 + self.choices.below(kind, scale, id, 0) } else { u64::MAX }
     }
 
     /// Starts a connection from `local`'s host to `to`. From a shard it is decided later, from outside at once.
     pub(crate) fn connect(&mut self, to: &Address, owner: Owner) -> io::Result<EndId> {
         let door = self.addresses.get(&key(to)).copied();
         let outside = owner == Owner::Nobody;
-        if !outside && self.descriptors >= self.descriptor_limit {
+        if !outside && (self.descriptors >= self.descriptor_limit || self.lacks_socket()) {
             return error(libc::EMFILE);
         }
         match (to, door) {
@@ -487,10 +543,40 @@ impl Network {
         } else {
             self.end(client).owner = owner;
             self.descriptors += 1;
-            let time = self.now + self.latency(u64::from(client), 0);
+            let mut time = self.now + self.latency(u64::from(client), 0);
+            if self.is_unanswered(client) {
+                time = self.now + UNANSWERED_NS;
+            }
             self.depart(time, Flight::Attempt(client));
         }
         Ok(client)
+    }
+
+    /// Whether a fault refuses a descriptor that is no accepted connection's.
+    pub(crate) fn lacks_socket(&mut self) -> bool {
+        self.sequence += 1;
+        self.choices.happens(Kind::NoSocket, self.faults.no_socket, 0, self.sequence)
+    }
+
+    fn is_unanswered(&self, client: EndId) -> bool {
+        self.choices.happens(Kind::Unanswered, self.faults.unanswered, u64::from(client), 0)
+    }
+
+    /// How many connections may wait at a door.
+    fn backlog_limit(&self, door: DoorId) -> usize {
+        let (choices, rate, door) = (self.choices, self.faults.small_backlog, u64::from(door));
+        let small = choices.happens(Kind::SmallBacklog, rate, door, 0);
+        if small { 1 + choices.below(Kind::SmallBacklog, SMALL_BACKLOG, door, 0) as usize } else { BACKLOG }
+    }
+
+    /// A new connection waits at a door, and may be reset there.
+    fn arrive(&mut self, door: DoorId, client: EndId, server: EndId) {
+        self.doors[door as usize].backlog.push_back(server);
+        if self.choices.happens(Kind::Aborted, self.faults.aborted, u64::from(client), 0) {
+            self.take_reset(server);
+            self.send_reset(client);
+        }
+        self.knock(door);
     }
 
     fn attempt(&mut self, client: EndId) {
@@ -501,22 +587,29 @@ impl Network {
             self.ends[client as usize] = None;
             return;
         }
-        let door = self.addresses.get(&key(&remote)).copied();
-        match door {
-            Some(door) if self.doors[door as usize].backlog.len() < 4096 => {
+        let refused = self.choices.happens(Kind::Refused, self.faults.refused, u64::from(client), 0);
+        let door = self.addresses.get(&key(&remote)).copied().filter(|_| !refused);
+        let full = |door: DoorId| self.doors[door as usize].backlog.len() >= self.backlog_limit(door);
+        let failed = match door {
+            _ if self.is_unanswered(client) => libc::ETIMEDOUT,
+            Some(door) if full(door) => {
+                let end = self.end(client);
+                end.attempts += 1;
+                if end.attempts <= RETRIES {
+                    let time = self.now + (RETRY_NS << (self.end(client).attempts - 1));
+                    return self.depart(time, Flight::Attempt(client));
+                }
+                libc::ETIMEDOUT
+            }
+            Some(door) => {
                 self.end(client).link = Link::Connected;
-                self.doors[door as usize].backlog.push_back(server);
-                self.knock(door);
+                self.arrive(door, client, server);
+                return self.tell_end(client, READ | WRITE);
             }
-            Some(_) => {
-                let time = self.now + RETRY_NS;
-                return self.depart(time, Flight::Attempt(client));
-            }
-            None => {
-                self.end(client).link = Link::Failed(libc::ECONNREFUSED);
-                self.end(server).closed = true;
-            }
-        }
+            None => libc::ECONNREFUSED,
+        };
+        self.end(client).link = Link::Failed(failed);
+        self.end(server).closed = true;
         self.tell_end(client, READ | WRITE);
     }
 

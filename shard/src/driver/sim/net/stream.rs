@@ -3,11 +3,17 @@
 
 use std::io;
 
-use super::{End, EndId, Flight, HANGUP, Link, Network, Owner, Piece, READ, WINDOW, WRITE, error};
+use super::{End, EndId, Flight, HANGUP, Link, NO_TOKEN, Network, Notice, Owner, Piece, READ, WINDOW, WRITE, error};
 use crate::driver::sim::choice::{Kind, mix};
 
 /// Pieces one send may be cut into.
 const PIECES: u64 = 5;
+/// Pieces one send may trickle in, and over how long.
+const TRICKLE_PIECES: u64 = 16;
+const TRICKLE_NS: u64 = 3_000_000_000;
+/// The most a storm of `EAGAIN` lasts, and how long one of its events for nothing takes at most.
+const STORM_NS: u64 = 5_000_000;
+const STORM_EVENT_NS: u64 = 1_000_000;
 /// What a receive gives at the end of the stream.
 const END: usize = 0;
 
@@ -59,11 +65,50 @@ impl Network {
             self.tell_end(id, READ | WRITE | HANGUP);
         }
         let could = if bits == READ { self.readable(id) } else { self.writable(id) };
+        if could && self.now < self.end(id).storm_until {
+            return self.storm(id, owner, bits, operation);
+        }
+        if could && self.choices.happens(Kind::Storm, self.faults.storm, connection, operation) {
+            let length = self.choices.below(Kind::Storm, STORM_NS, connection, operation);
+            let until = self.now + 1 + length;
+            self.end(id).storm_until = until;
+            self.depart(until, Flight::Calm(id));
+            return self.storm(id, owner, bits, operation);
+        }
         if could && self.choices.happens(Kind::Again, self.faults.again, connection, operation) {
             self.tell_later(owner, bits, connection, operation);
             return error(libc::EAGAIN);
         }
         Ok(())
+    }
+
+    /// Whether every call on this end says `EAGAIN` now, whatever there is.
+    pub(crate) fn storms(&self, id: EndId) -> bool {
+        self.ends[id as usize].as_ref().is_some_and(|end| self.now < end.storm_until)
+    }
+
+    pub(super) fn calm(&mut self, id: EndId) {
+        if self.ends[id as usize].is_none() {
+            return;
+        }
+        let readable = if self.readable(id) { READ } else { 0 };
+        let writable = if self.writable(id) { WRITE } else { 0 };
+        if readable | writable != 0 {
+            self.tell_end(id, readable | writable);
+        }
+    }
+
+    /// Says `EAGAIN`, and by an event that it may be worth another try.
+    fn storm(&mut self, id: EndId, owner: Owner, bits: u8, operation: u64) -> io::Result<()> {
+        if let Owner::Shard(shard, token) = owner
+            && token != NO_TOKEN
+            && self.end(id).storm_event <= self.now
+        {
+            let time = self.now + 1 + self.choices.below(Kind::Storm, STORM_EVENT_NS, u64::from(id), !operation);
+            self.end(id).storm_event = time;
+            self.depart(time, Flight::Tell(shard, Notice { token, bits }));
+        }
+        error(libc::EAGAIN)
     }
 
     /// Receives into `into`; 0 is the end of the stream, `EAGAIN` nothing yet.
@@ -153,6 +198,9 @@ impl Network {
             self.end(id).wants_room = true;
             return error(libc::EAGAIN);
         }
+        if total == 0 {
+            return Ok(0);
+        }
         let mut most = total.min(room);
         if owner != Owner::Nobody
             && most > 1
@@ -164,6 +212,17 @@ impl Network {
             self.tell(owner, WRITE, connection, operation);
         } else if most < total {
             self.end(id).wants_room = true;
+        }
+        let (mut cut, mut half_close) = (false, false);
+        if owner != Owner::Nobody {
+            let end = self.end(id);
+            let until = |limit: u64| usize::try_from(limit.saturating_sub(end.sent)).unwrap_or(usize::MAX).max(1);
+            cut = most >= until(end.cut_after);
+            half_close = !cut && most >= until(end.half_close_after);
+            if cut || half_close {
+                most = most.min(until(end.cut_after.min(end.half_close_after)));
+            }
+            end.sent += most as u64;
         }
         let mut bytes = Vec::with_capacity(most);
         for part in parts {
@@ -178,17 +237,41 @@ impl Network {
             self.send_reset(id);
             return Ok(most);
         }
+        let trickle = most > 1
+            && owner != Owner::Nobody
+            && self.choices.happens(Kind::Trickle, self.faults.trickle, connection, operation);
         let drip = most > 1 && self.choices.happens(Kind::Drip, self.faults.drip, connection, operation);
-        let pieces = if drip { 2 + self.choices.below(Kind::Drip, PIECES - 1, connection, operation) } else { 1 };
+        let (pieces, between) = if trickle {
+            let pieces = 2 + self.choices.below(Kind::Trickle, TRICKLE_PIECES - 1, connection, operation);
+            (pieces, self.choices.below(Kind::Trickle, TRICKLE_NS, connection, !operation) / pieces)
+        } else if drip {
+            (2 + self.choices.below(Kind::Drip, PIECES - 1, connection, operation), 0)
+        } else {
+            (1, 0)
+        };
         let size = most.div_ceil(usize::try_from(pieces).expect("few"));
-        for (at, piece) in bytes.chunks(size.max(1)).enumerate() {
-            self.ship(peer, Piece::Data(piece.to_vec()), connection, mix(operation ^ (at as u64) << 32));
+        if pieces == 1 {
+            self.ship(peer, Piece::Data(bytes), connection, mix(operation), 0);
+        } else {
+            for (at, piece) in bytes.chunks(size.max(1)).enumerate() {
+                let key = mix(operation ^ (at as u64) << 32);
+                self.ship(peer, Piece::Data(piece.to_vec()), connection, key, between * at as u64);
+            }
+        }
+        if cut {
+            self.note(5, connection, operation);
+            self.send_reset(peer);
+            self.take_reset(id);
+            self.tell_end(id, READ | WRITE | HANGUP);
+        } else if half_close {
+            self.shutdown(id);
+            self.tell_end(id, WRITE);
         }
         Ok(most)
     }
 
-    fn ship(&mut self, to: EndId, piece: Piece, connection: u64, operation: u64) {
-        let time = self.now + self.latency(connection, operation);
+    fn ship(&mut self, to: EndId, piece: Piece, connection: u64, operation: u64, after: u64) {
+        let time = self.now + after + self.latency(connection, operation);
         let Some(end) = self.ends[to as usize].as_mut() else { return };
         let time = time.max(end.last_arrival);
         end.last_arrival = time;
@@ -234,7 +317,7 @@ impl Network {
         self.forget(id);
     }
 
-    fn take_reset(&mut self, id: EndId) {
+    pub(super) fn take_reset(&mut self, id: EndId) {
         let Some(end) = self.ends[id as usize].as_mut() else { return };
         if end.reset {
             return;
@@ -252,14 +335,14 @@ impl Network {
         end.coming_bytes = 0;
     }
 
-    fn send_reset(&mut self, to: EndId) {
+    pub(super) fn send_reset(&mut self, to: EndId) {
         let Some(end) = self.ends[to as usize].as_mut() else { return };
         if end.reset || end.coming.iter().any(|(_, piece)| matches!(piece, Piece::Rst)) {
             return;
         }
         end.operations += 1;
         let operation = end.operations;
-        self.ship(to, Piece::Rst, u64::from(to), operation);
+        self.ship(to, Piece::Rst, u64::from(to), operation, 0);
     }
 
     /// Sends the end of this end's stream.
@@ -272,7 +355,7 @@ impl Network {
         end.operations += 1;
         let (peer, operation) = (end.peer, end.operations);
         self.note(9, u64::from(id), 0);
-        self.ship(peer, Piece::Fin, u64::from(id), operation);
+        self.ship(peer, Piece::Fin, u64::from(id), operation, 0);
     }
 
     /// Closes an end as `close(2)` does: with a reset if something is unread.
