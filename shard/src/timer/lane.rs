@@ -203,9 +203,13 @@ mod tests {
         for timeout in 0..100_000u32 {
             made.push((timeout * MS * 7 + MS / 3, lanes.lane(timeout * MS * 7 + MS / 3, false)));
         }
-        for timeout in
-            [Duration::ZERO, MS / 1000, Duration::MAX, Duration::from_secs(u64::MAX), 36_500 * 86_400_000 * MS]
-        {
+        for timeout in [
+            Duration::ZERO,
+            MS / 1000,
+            Duration::MAX,
+            Duration::from_secs(u64::MAX),
+            Duration::from_secs(36_500 * 86_400),
+        ] {
             lanes.lane(timeout, false);
         }
         assert_eq!(lanes.lane(1_000_003 * MS, false), exact);
