@@ -8,13 +8,14 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use anygate_core::config::Proxy as Settings;
+use anygate_proto::Known;
 use anygate_proto::h1::forward;
 use anygate_route::TargetPath;
 use smallvec::SmallVec;
 
 use crate::error::{Error, Kind, Phase, Retry, Side};
 use crate::exchange::Exchange;
-use crate::response::Outcome;
+use crate::response::{Outcome, Response};
 use crate::server::Server;
 use crate::upstream::Endpoint;
 use crate::upstream::pool::Pool;
@@ -58,6 +59,9 @@ impl Proxy {
     /// # Errors
     /// 502 where no server could be reached or none answered properly, 503 where none is known, 504 where one was too
     /// slow, 508 where the request has been here before; or whatever was wrong with the client's body.
+    ///
+    /// The answer is 425 where a peer in front says that an unsafe request came in TLS early data, which anybody may have
+    /// sent again (RFC 8470 §5.2).
     pub async fn respond(&self, exchange: &mut Exchange) -> Result<Outcome, Error> {
         let server = Rc::clone(&exchange.server);
         if forward::via_loop(exchange.head.view(), server.id.as_bytes()) {
@@ -66,7 +70,11 @@ impl Proxy {
         if forward::ends_here(exchange.head.view()) {
             return Ok(local::answer(exchange).into());
         }
-        let upgrade = head::upgrade(exchange.head.view())?;
+        let view = exchange.head.view();
+        if view.fields.has(Known::EarlyData) && !is_safe(view.method()) {
+            return Ok(Response::page(425).into());
+        }
+        let upgrade = head::upgrade(view)?;
         let mut total = self.settings.timeout.map(|timeout| server.shard.deadline(timeout));
         let mut failure = Error::new(Kind::Unavailable, Side::Upstream, Phase::BeforeHead);
         let mut retries = self.settings.retries;
@@ -121,6 +129,11 @@ impl Proxy {
         }
         order
     }
+}
+
+/// RFC 9110 §9.2.1.
+fn is_safe(method: &[u8]) -> bool {
+    matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE")
 }
 
 /// RFC 9110 §9.2.2.
