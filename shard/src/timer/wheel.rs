@@ -36,35 +36,52 @@ fn fine(at: Tick) -> u64 {
     at.as_nanos().div_ceil(FINE)
 }
 
-/// The buckets of one level: lists, and one bit for each that is not empty.
+/// The buckets of one level: lists, one bit for each that is not empty, and one for each word of those that is not 0.
 struct Level {
     heads: Box<[u32]>,
     busy: Box<[u64]>,
+    words: u64,
 }
+
+const _: () = assert!(BUCKETS == 64 * 64, "the words of a level are the bits of one word");
 
 impl Level {
     fn new() -> Level {
-        Level { heads: vec![NIL; BUCKETS as usize].into(), busy: vec![0; BUCKETS as usize / 64].into() }
+        Level { heads: vec![NIL; BUCKETS as usize].into(), busy: vec![0; BUCKETS as usize / 64].into(), words: 0 }
+    }
+
+    fn mark(&mut self, bucket: u64) {
+        let word = bucket as usize / 64;
+        self.busy[word] |= 1 << (bucket % 64);
+        self.words |= 1 << word;
+    }
+
+    fn unmark(&mut self, bucket: u64) {
+        let word = bucket as usize / 64;
+        self.busy[word] &= !(1 << (bucket % 64));
+        if self.busy[word] == 0 {
+            self.words &= !(1 << word);
+        }
     }
 
     /// How many buckets after `from` the first busy one comes.
     fn first_busy(&self, from: u64) -> Option<u64> {
-        let first = (from % BUCKETS) as usize;
-        let words = self.busy.len();
-        for step in 0..=words {
-            let at = (first / 64 + step) % words;
-            let mut bits = self.busy[at];
-            if step == 0 {
-                bits &= !0 << (first % 64);
-            } else if step == words {
-                bits &= !(!0 << (first % 64));
+        let first = from % BUCKETS;
+        let word = (first / 64) as usize;
+        let here = self.busy[word] & (!0 << (first % 64));
+        let (word, bits) = if here != 0 {
+            (word, here)
+        } else {
+            // The next busy word after this one, this one's beginning last.
+            let ahead = self.words.rotate_right(word as u32 + 1);
+            if ahead == 0 {
+                return None;
             }
-            if bits != 0 {
-                let bucket = at * 64 + bits.trailing_zeros() as usize;
-                return Some((bucket as u64 + BUCKETS - first as u64) % BUCKETS);
-            }
-        }
-        None
+            let word = (word + 1 + ahead.trailing_zeros() as usize) % 64;
+            (word, self.busy[word])
+        };
+        let bucket = word as u64 * 64 + u64::from(bits.trailing_zeros());
+        Some((bucket + BUCKETS - first) % BUCKETS)
     }
 }
 
@@ -102,9 +119,8 @@ impl Wheel {
         let at = fine(entries[index as usize].at).max(self.cursor.get());
         let (level, bucket) =
             if at - self.cursor.get() < BUCKETS { (0, at % BUCKETS) } else { (1, at / FINE_IN_COARSE % BUCKETS) };
-        let Level { heads, busy } = &mut levels[level];
-        let next = std::mem::replace(&mut heads[bucket as usize], index);
-        busy[bucket as usize / 64] |= 1 << (bucket % 64);
+        let next = std::mem::replace(&mut levels[level].heads[bucket as usize], index);
+        levels[level].mark(bucket);
         if next != NIL {
             entries[next as usize].previous = index;
         }
@@ -127,11 +143,11 @@ impl Wheel {
             entries[next as usize].previous = previous;
         }
         if previous == NIL {
-            let Level { heads, busy } = &mut self.levels.borrow_mut()[(u64::from(list) / BUCKETS) as usize];
-            let bucket = (u64::from(list) % BUCKETS) as usize;
-            heads[bucket] = next;
+            let level = &mut self.levels.borrow_mut()[(u64::from(list) / BUCKETS) as usize];
+            let bucket = u64::from(list) % BUCKETS;
+            level.heads[bucket as usize] = next;
             if next == NIL {
-                busy[bucket / 64] &= !(1 << (bucket % 64));
+                level.unmark(bucket);
             }
         } else {
             entries[previous as usize].next = next;
@@ -294,6 +310,27 @@ mod tests {
         let mut count = 0;
         wheel.advance(now, |wake| count += usize::from(wake != Wake::NONE));
         count
+    }
+
+    #[test]
+    fn the_first_busy_bucket_is_the_one_a_walk_finds() {
+        let mut word = 1_u64;
+        for buckets in [0, 1, 2, 3, 50, 4000] {
+            let mut level = Level::new();
+            for _ in 0..buckets {
+                word = word.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let bucket = (word >> 40) % BUCKETS;
+                level.mark(bucket);
+                if word >> 62 == 0 {
+                    level.unmark(bucket);
+                }
+            }
+            let busy = |bucket: u64| level.busy[(bucket % BUCKETS / 64) as usize] >> (bucket % 64) & 1 != 0;
+            for from in [0, 1, 62, 63, 64, 65, 2000, BUCKETS - 64, BUCKETS - 1, BUCKETS, BUCKETS * 7 + 5] {
+                let found = (0..BUCKETS).find(|ahead| busy(from + ahead));
+                assert_eq!(level.first_busy(from), found, "{buckets} buckets from {from}");
+            }
+        }
     }
 
     #[test]
