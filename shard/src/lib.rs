@@ -45,6 +45,8 @@ pub mod testing;
 mod time;
 mod timer;
 mod transfer;
+#[cfg(any(test, feature = "testing"))]
+mod waits;
 mod wake;
 
 pub use arena::{ArenaLimits, Class};
@@ -64,4 +66,6 @@ pub use socket::Side;
 pub use time::{Tick, wall_clock};
 pub use timer::{Deadline, LaneEntry, LaneId};
 pub use transfer::SENDFILE_STEP;
+#[cfg(any(test, feature = "testing"))]
+pub use waits::Waits;
 pub use wake::{SocketId, TaskId, Wake};

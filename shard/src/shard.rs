@@ -172,6 +172,8 @@ pub(crate) struct Inner {
     pool: Option<Pool>,
     /// Every helper job that has not ended holds one more.
     pub(crate) jobs: Arc<()>,
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) lines: crate::waits::Lines,
     /// Where the kernel tells how long this thread waited for its core; opened when it is first asked.
     delays: OnceCell<Option<std::fs::File>>,
     on_panic: fn(&str),
@@ -229,6 +231,8 @@ impl Shard {
             finished: Cell::new(false),
             pool: options.pool.clone(),
             jobs: Arc::default(),
+            #[cfg(any(test, feature = "testing"))]
+            lines: crate::waits::Lines::default(),
             delays: OnceCell::new(),
             on_panic: options.on_panic,
             counters: Arc::default(),
@@ -549,9 +553,10 @@ impl Inner {
         self.tasks.begin_turn();
         self.rows.borrow_mut().append(&mut self.rows_later.borrow_mut());
         let (mut rows, mut polls) = (0, 0);
+        let (rows_limit, polls_limit) = self.turn_limits();
         loop {
             let mut idle = true;
-            if rows < ROWS_PER_TURN {
+            if rows < rows_limit {
                 let row = self.rows.borrow_mut().pop_front();
                 if let Some(row) = row {
                     rows += 1;
@@ -559,7 +564,7 @@ impl Inner {
                     self.guard(|| service.ready(row));
                 }
             }
-            if idle && polls < POLLS_PER_TURN {
+            if idle && polls < polls_limit {
                 self.left.set(BYTES_PER_POLL);
                 idle = !self.tasks.run_one(entered, &mut |panic| self.panicked(panic));
                 polls += usize::from(!idle);
@@ -570,6 +575,23 @@ impl Inner {
         }
         self.counters.polls.add(polls as u64);
         self.counters.rows.add(rows as u64);
+        #[cfg(any(test, feature = "testing"))]
+        self.lines.turn_ended((rows, self.rows.borrow().len()), (polls, self.tasks.runnable()));
+    }
+
+    /// Calls of the service for rows, and polls of tasks, in this turn.
+    #[cfg(not(any(test, feature = "testing")))]
+    const fn turn_limits(&self) -> (usize, usize) {
+        (ROWS_PER_TURN, POLLS_PER_TURN)
+    }
+
+    /// The same where a simulation may make turns short.
+    #[cfg(any(test, feature = "testing"))]
+    fn turn_limits(&self) -> (usize, usize) {
+        match &self.driver {
+            Driver::Sim(sim) => sim.turn_limits(ROWS_PER_TURN, POLLS_PER_TURN),
+            _ => (ROWS_PER_TURN, POLLS_PER_TURN),
+        }
     }
 
     /// Flushes every socket that something was queued on, once.

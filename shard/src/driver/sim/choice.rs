@@ -44,6 +44,7 @@ pub(crate) enum Kind {
     WallClock = 29,
     LostJob = 30,
     RepeatEnds = 31,
+    ShortTurn = 32,
 }
 
 /// Choices made from one seed.

@@ -161,6 +161,17 @@ impl Sim {
         true
     }
 
+    /// How many rows and tasks run in this turn.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn turn_limits(&self, rows: usize, polls: usize) -> (usize, usize) {
+        let number = self.choices.get();
+        if !self.happens(Kind::ShortTurn) {
+            return (rows, polls);
+        }
+        let word = self.below(Kind::ShortTurn, 16, number) as usize;
+        (1 + word % 4, 1 + word / 4)
+    }
+
     /// Whether a fault of this kind happens to this shard now.
     pub(super) fn happens(&self, kind: Kind) -> bool {
         self.happens_at(kind, self.choices.replace(self.choices.get() + 1))
@@ -175,6 +186,7 @@ impl Sim {
             Kind::CancelLate => faults.cancel_late,
             Kind::FullQueue => faults.full_queue,
             Kind::RepeatEnds => faults.repeat_ends,
+            Kind::ShortTurn => faults.short_turn,
             _ => 0,
         };
         network.choices().happens(kind, rate, u64::from(self.calls.shard()), number)

@@ -31,6 +31,8 @@ pub struct Faults {
     pub full_queue: u16,
     /// Completion personality: a repeating receive ends with a completion that brought bytes.
     pub repeat_ends: u16,
+    /// A turn has time for one to four rows and tasks each.
+    pub short_turn: u16,
     /// Helper jobs take up to 200 ms instead of one turn.
     pub slow_job: u16,
     /// An accept fails with `EMFILE`.
@@ -80,6 +82,7 @@ impl Faults {
             cancel_late: 0,
             full_queue: 0,
             repeat_ends: 0,
+            short_turn: 0,
             slow_job: 0,
             no_descriptor: 0,
             reset: 0,
@@ -115,6 +118,7 @@ impl Faults {
             drought: rate(14, 20),
             full_queue: rate(15, 60),
             repeat_ends: rate(16, 400),
+            short_turn: rate(17, 900),
             ..Faults::none()
         }
     }

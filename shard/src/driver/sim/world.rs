@@ -4,11 +4,9 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
 use std::io::{self, PipeReader};
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -29,6 +27,8 @@ const SLOW_JOB_NS: u64 = 200_000_000;
 const JUMP_NS: u64 = 5_000_000_000;
 /// The most the wall clock is set to and fro.
 const WALL_CLOCK_S: u64 = 3600;
+/// Descriptors that were closed are noticed when nobody has work, and else in a round of so many.
+const SWEEP_ROUNDS: u64 = 32;
 /// A round of so many in which somebody worked may be one in which the clock jumps.
 const JUMPING_ROUNDS: u64 = 16;
 /// Seconds since 1970 when a world's clock starts.
@@ -134,6 +134,17 @@ impl World {
         self.network().open_ends()
     }
 
+    /// Descriptors handed out that stand for a listener, or for a stream on its way between shards, and are still open.
+    pub fn tickets(&self) -> usize {
+        self.sweep();
+        self.0.tickets.borrow().len()
+    }
+
+    /// Helper jobs that have not ended.
+    pub fn jobs(&self) -> usize {
+        self.0.jobs.borrow().len()
+    }
+
     /// How many sockets and listeners all shards together may have before they are told `EMFILE`.
     pub fn set_descriptor_limit(&self, limit: usize) {
         self.network().descriptor_limit = limit;
@@ -187,7 +198,9 @@ impl World {
     pub fn turn_all(&self, turns: &mut [&mut dyn FnMut(Park) -> Progress]) -> bool {
         let round = self.0.rounds.get();
         self.0.rounds.set(round + 1);
-        self.sweep();
+        if round.is_multiple_of(SWEEP_ROUNDS) {
+            self.sweep();
+        }
         self.run_jobs();
         let choices = self.network().choices();
         let mut order: Vec<usize> = (0..turns.len()).collect();
@@ -209,6 +222,7 @@ impl World {
                 self.jump(choices, round);
             }
         } else {
+            self.sweep();
             let due = earlier(next, self.next_due());
             self.advance(due.unwrap_or(now + IDLE_NS).max(now + 1));
             self.jump(choices, round);
@@ -287,13 +301,18 @@ impl World {
     /// Closes what descriptors stood for that have all been closed.
     pub(crate) fn sweep(&self) {
         let mut lost = Vec::new();
-        self.0.tickets.borrow_mut().retain(|ticket| {
-            let gone = hung_up(&ticket.reader);
+        let mut tickets = self.0.tickets.borrow_mut();
+        let mut at = 0;
+        let gone = hung_up(&tickets);
+        tickets.retain(|ticket| {
+            let gone = gone.get(at).copied().unwrap_or(false);
+            at += 1;
             if gone {
                 lost.push(ticket.meaning);
             }
             !gone
         });
+        drop(tickets);
         for meaning in lost {
             match meaning {
                 Meaning::Stream(end) => self.network().close(end),
@@ -355,13 +374,22 @@ fn earlier(one: Option<u64>, other: Option<u64>) -> Option<u64> {
 }
 
 fn inode(fd: &OwnedFd) -> io::Result<u64> {
-    Ok(File::from(fd.try_clone()?).metadata()?.ino())
+    // SAFETY: all-zero is a valid stat, and the kernel fills it.
+    unsafe {
+        let mut stat: libc::stat = std::mem::zeroed();
+        crate::sys::check(libc::fstat(fd.as_raw_fd(), &raw mut stat))?;
+        Ok(stat.st_ino)
+    }
 }
 
-/// Whether every copy of a pipe's writing end has been closed.
-fn hung_up(reader: &PipeReader) -> bool {
-    let mut poll = libc::pollfd { fd: reader.as_raw_fd(), events: 0, revents: 0 };
-    // SAFETY: one entry, which lives as long as the call; the descriptor is open for all of it.
-    let count = unsafe { libc::poll(&raw mut poll, 1, 0) };
-    count == 1 && poll.revents & libc::POLLHUP != 0
+/// Of which tickets every copy of the writing end has been closed. Empty when it is none.
+fn hung_up(tickets: &[Ticket]) -> Vec<bool> {
+    let entry = |ticket: &Ticket| libc::pollfd { fd: ticket.reader.as_raw_fd(), events: 0, revents: 0 };
+    let mut polls: Vec<_> = tickets.iter().map(entry).collect();
+    // SAFETY: as many entries as are said, which live as long as the call; the descriptors are open for all of it.
+    let count = unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, 0) };
+    if count <= 0 {
+        return Vec::new();
+    }
+    polls.iter().map(|poll| poll.revents & libc::POLLHUP != 0).collect()
 }
