@@ -19,7 +19,7 @@ use crate::connection::row::{ClientRow, ListenerRow, PerAddress};
 use crate::control::Report;
 use crate::peers::Neighbours;
 use crate::plan::Plan;
-use crate::upstream::{Idle, Upstreams};
+use crate::upstream::{Idle, Pools, Upstreams};
 
 /// How long a draining shard waits for a request that a resting client may have sent already.
 const GRACE: Duration = Duration::from_millis(250);
@@ -29,6 +29,8 @@ const GRACE: Duration = Duration::from_millis(250);
 pub struct Live {
     /// What is served.
     pub plan: Box<Plan>,
+    /// Where it leads: these pools stay as long as anyone is served by it.
+    _pools: Pools,
 }
 
 /// Something that rests in the driver without a task.
@@ -111,7 +113,7 @@ impl Server {
     #[must_use]
     pub fn new(parts: Parts) -> Rc<Self> {
         let upstreams = Upstreams::new(parts.shards);
-        upstreams.install(&parts.plan);
+        let pools = upstreams.install(&parts.plan);
         let idle_lane = parts.shard.lane(parts.plan.client.idle_timeout);
         Rc::new(Self {
             files: Cache::new(),
@@ -123,7 +125,7 @@ impl Server {
             per_address: PerAddress::default(),
             neighbours: parts.peers,
             rows: RefCell::new(Slab::new()),
-            live: RefCell::new(Rc::new(Live { plan: parts.plan })),
+            live: RefCell::new(Rc::new(Live { plan: parts.plan, _pools: pools })),
             date: Cell::new((u64::MAX, *date::PLACEHOLDER)),
             idle_lane: Cell::new(idle_lane),
             draining: Cell::new(false),
@@ -142,11 +144,11 @@ impl Server {
 
     /// Serves new requests by `plan`; those under way keep theirs.
     pub fn install(&self, plan: Box<Plan>) {
-        self.upstreams.install(&plan);
+        let pools = self.upstreams.install(&plan);
         if !self.draining.get() {
             self.idle_lane.set(self.shard.lane(plan.client.idle_timeout));
         }
-        let old = self.live.replace(Rc::new(Live { plan }));
+        let old = self.live.replace(Rc::new(Live { plan, _pools: pools }));
         self.files.clear();
         self.retire(old);
         self.use_room();

@@ -332,3 +332,33 @@ fn a_large_download_goes_on_through_reloads_though_its_file_is_served_no_more() 
         assert!(slow.answer().unwrap().body == large, "{io}: every byte came");
     });
 }
+
+#[test]
+fn a_request_under_way_reaches_its_server_though_the_configuration_no_longer_has_it() {
+    both(|io| {
+        let backend = Backend::start();
+        let folder = Folder::with(&format!("routes:\n  /: http://{}\n", backend.address));
+        let gate = Gate::start(&folder, io, &[]);
+        let mut slow = gate.client();
+        slow.send("GET /late HTTP/1.1\r\nHost: loc").unwrap();
+        // Also those who were served before, on a connection that is kept.
+        let mut kept = gate.client();
+        assert_eq!(kept.get("/").unwrap().status, 200, "{io}");
+        kept.send("POST /late HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nExpect: 100-cont").unwrap();
+        thread::sleep(std::time::Duration::from_millis(50));
+        for word in ["one", "two"] {
+            let more: String = (0..20).map(|rule| format!("  /{word}/{rule}: OK\n")).collect();
+            let moved = format!("routes:\n  /: http://localhost:{}\n{more}", backend.address.port());
+            assert!(gate.reload(&folder, &moved), "{io}");
+        }
+        slow.send("alhost\r\n\r\n").unwrap();
+        assert_eq!(slow.answer().unwrap().status, 200, "{io}");
+        assert_eq!(slow.get("/").unwrap().status, 200, "{io}: and goes on with the new one");
+        kept.send("inue\r\n\r\nbody").unwrap();
+        let mut answer = kept.head().unwrap();
+        if answer.status == 100 {
+            answer = kept.head().unwrap();
+        }
+        assert_eq!(answer.status, 200, "{io}");
+    });
+}

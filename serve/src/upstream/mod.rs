@@ -18,7 +18,7 @@ pub mod tunnel;
 pub use checkout::Checkout;
 pub use content::Content;
 pub use endpoint::{Endpoint, Key, Name, Place};
-pub use pool::{Idle, Upstreams};
+pub use pool::{Idle, Pools, Upstreams};
 
 /// A switched protocol: after the response, bytes go both ways unread (RFC 9110 §7.8, RFC 6455, RFC 8441).
 #[derive(Debug)]
