@@ -44,6 +44,7 @@ pub(crate) enum Kind {
     WallClock = 29,
     LostJob = 30,
     RepeatEnds = 31,
+    #[cfg(any(test, feature = "testing"))]
     ShortTurn = 32,
 }
 

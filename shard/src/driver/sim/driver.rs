@@ -186,6 +186,7 @@ impl Sim {
             Kind::CancelLate => faults.cancel_late,
             Kind::FullQueue => faults.full_queue,
             Kind::RepeatEnds => faults.repeat_ends,
+            #[cfg(any(test, feature = "testing"))]
             Kind::ShortTurn => faults.short_turn,
             _ => 0,
         };
