@@ -2,6 +2,8 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::net::TcpStream;
+use std::os::fd::AsRawFd;
 
 /// The system's allocator, counting per thread. Install it in a test binary with `#[global_allocator]`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,6 +24,11 @@ impl CountingAllocator {
     pub fn live_bytes() -> i64 {
         LIVE.get()
     }
+}
+
+/// Makes the coming close of a connection a reset.
+pub fn reset(stream: &TcpStream) {
+    crate::sys::reset_on_close(stream.as_raw_fd());
 }
 
 fn count(allocations: u64, bytes: i64) {
@@ -106,7 +113,7 @@ pub fn raise_loopback() -> std::io::Result<()> {
         *to = *from as libc::c_char;
     }
     request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
-    let fd = std::os::fd::AsRawFd::as_raw_fd(&socket);
+    let fd = socket.as_raw_fd();
     // SAFETY: the descriptor is open, and this request only reads the valid ifreq.
     crate::sys::check(unsafe { libc::ioctl(fd, libc::SIOCSIFFLAGS, &raw const request) })?;
     Ok(())

@@ -52,6 +52,11 @@ impl Outlet {
         self.reader.borrow().wire().queue(&self.shard, bytes);
     }
 
+    /// Hands the kernel what it takes of the queue, before a cut drops the rest.
+    pub fn flush(&self) {
+        self.shard.flush_now(self.reader.borrow().wire().socket(), false);
+    }
+
     /// Bytes that bodies took on the way, their framing included, since this was last asked.
     pub fn take_moved(&mut self) -> u64 {
         std::mem::take(&mut self.moved)

@@ -57,7 +57,11 @@ impl Conversation {
             self.worked(moved / BYTES_OF_WORK);
             if let Err(error) = sent {
                 self.count(error);
-                // The announced length or the final chunk is missing: only a cut says so.
+                // The announced length or the final chunk is missing: only a cut says so. What came goes before it: a client
+                // that sees nothing but a reset takes it for a connection that was closed at rest, and asks again.
+                if error.side == Side::Upstream {
+                    self.outlet.flush();
+                }
                 return Then::End(Close::Abort);
             }
         }

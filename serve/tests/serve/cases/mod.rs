@@ -4,6 +4,7 @@
 //! in [`text`]; each file's first lines tell its columns. To add a case, add a line.
 
 mod requests;
+mod responses;
 mod text;
 
 use std::io::{ErrorKind, Read, Write};
