@@ -14,6 +14,9 @@ use crate::body::{Chunk, SpliceSource, Trailers};
 use crate::error::{Error, Kind, Phase, Side};
 use crate::wire::Wire;
 
+/// Bytes of later requests that are read while an answer is awaited, to see whether its client still waits.
+const READ_AHEAD: usize = 16 * 1024;
+
 /// The receiving half of a connection.
 #[derive(Debug)]
 pub struct Reader {
@@ -198,20 +201,24 @@ impl Reader {
     }
 
     /// Ready when the peer is gone: its stream ended or broke while nothing more of it was awaited. A client that merely
-    /// closes its sending half cannot be told from one that left. What comes instead, the next request, is kept, out of
-    /// the arena; behind it the end goes unnoticed.
+    /// closes its sending half cannot be told from one that left. What comes instead, the next requests, is kept, out of
+    /// the arena; behind [`READ_AHEAD`] bytes of them the end goes unnoticed.
     pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.body_done() || !self.held().is_empty() {
+        if !self.body_done() {
             return Poll::Pending;
         }
-        match self.poll_more(Wake::of(cx)) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Ok(true)) => {
-                self.held = Held::Growing(self.held().to_vec());
-                Poll::Pending
+        while self.held().len() < READ_AHEAD {
+            match self.poll_more(Wake::of(cx)) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(true)) => {
+                    if let Held::Lent(bytes) = &self.held {
+                        self.held = Held::Growing(bytes.to_vec());
+                    }
+                }
+                Poll::Ready(Ok(false) | Err(_)) => return Poll::Ready(()),
             }
-            Poll::Ready(Ok(false) | Err(_)) => Poll::Ready(()),
         }
+        Poll::Pending
     }
 
     // ---- bodies -----------------------------------------------------------------------------------------------------

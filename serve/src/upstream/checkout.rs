@@ -29,6 +29,7 @@ pub struct Checkout {
     /// Gone once the connection is.
     link: Option<Link>,
     reused: bool,
+    answered: bool,
     keep: bool,
 }
 
@@ -46,7 +47,14 @@ impl Link {
 
 impl Checkout {
     pub(crate) fn new(server: &Rc<Server>, pool: &Rc<Pool>, link: Link, reused: bool) -> Self {
-        Self { server: Rc::clone(server), pool: Rc::clone(pool), link: Some(link), reused, keep: false }
+        Self {
+            server: Rc::clone(server),
+            pool: Rc::clone(pool),
+            link: Some(link),
+            reused,
+            answered: false,
+            keep: false,
+        }
     }
 
     /// True when it carried a request before: its server may be closing it at this moment.
@@ -61,18 +69,25 @@ impl Checkout {
         self.link.as_ref().map(|link| &link.reader)
     }
 
+    /// Says that the final head of an answer is here.
+    pub fn answered(&mut self) {
+        self.answered = true;
+    }
+
     /// Says that both peers want to go on: the request has left whole, and the response allows another.
     pub fn keep(&mut self) {
         self.keep = true;
     }
 
     /// Ends the use: back to the pool when [`Checkout::keep`] was said and the response was read to its end, nothing more
-    /// and nothing less (RFC 9112 §9.3); else closed, by a reset where either side is in mid-message.
+    /// and nothing less (RFC 9112 §9.3); else closed, by a reset where either side is in mid-message or an answer is due:
+    /// that ends the server's work for a client that left, where an end of our sending half need not.
     pub fn settle(&mut self) {
         let Some(link) = self.link.take() else { return };
         let (done, clean) = {
             let reader = link.reader.borrow();
-            let done = reader.body_done() && reader.wire().queued(&self.server.shard) == 0;
+            let sent = reader.wire().queued(&self.server.shard) == 0;
+            let done = sent && reader.body_done() && (self.answered || reader.ended());
             (done, done && reader.held().is_empty() && !reader.ended())
         };
         if self.keep && clean {

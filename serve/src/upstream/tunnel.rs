@@ -21,28 +21,28 @@ const LAST_WORDS: Duration = Duration::from_secs(30);
 const BURST: usize = 16;
 
 /// Copies both ways until both sides have said their end, one breaks, or neither says anything for the tunnel's idle
-/// timeout. The upstream's side is closed then; the result tells how to close the client's.
+/// timeout. What one said before it ended or broke goes to the other first (RFC 9110 §9.3.6). The upstream's side is closed
+/// then; the result tells how to close the client's.
 pub async fn run(server: &Server, client: &Rc<RefCell<Reader>>, tunnel: Box<Tunnel>) -> Close {
     let (upstream, idle_timeout) = tunnel.opened();
     let ended = match upstream.reader() {
         Some(reader) => pump(server, client, reader, idle_timeout).await,
-        None => Ended::Cut,
+        None => Ended::Silent,
     };
-    if ended != Ended::Clean {
+    if ended == Ended::Silent {
         upstream.abort();
+        return Close::Abort;
     }
-    if ended == Ended::Cut { Close::Abort } else { Close::Graceful }
+    Close::Graceful
 }
 
 /// How a tunnel ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ended {
-    /// Both sides said their end, and got all of the other's bytes.
-    Clean,
-    /// The server said its end and its bytes have left for the client, but it took no more of the client's.
-    Deaf,
-    /// Something may be missing, and both must know.
-    Cut,
+    /// One side or both said their end or broke, and what they said before has left, or will with the close.
+    Said,
+    /// Nobody said anything for too long.
+    Silent,
 }
 
 async fn pump(at: &Server, client: &RefCell<Reader>, server: &RefCell<Reader>, idle_timeout: Duration) -> Ended {
@@ -52,29 +52,26 @@ async fn pump(at: &Server, client: &RefCell<Reader>, server: &RefCell<Reader>, i
     let mut down = Direction::new(shard, server, client, Counts::Queued(&at.cells.bytes_out));
     let mut silence = shard.deadline(idle_timeout);
     let mut allowed = idle_timeout;
-    let mut ended = Ended::Clean;
     poll_fn(|cx| {
         let mut moved = false;
-        if down.poll(cx, &mut moved).is_err() {
-            return Poll::Ready(Ended::Cut);
-        }
-        if up.poll(cx, &mut moved).is_err() {
-            // A server that is done answers what it gets with a reset. What it said before is the client's still.
-            if down.state == State::Open {
-                return Poll::Ready(Ended::Cut);
+        for direction in [&mut down, &mut up] {
+            match direction.poll(cx, &mut moved) {
+                Ok(()) => {}
+                // Nobody is left whom the other direction could tell anything, and what was said is queued.
+                Err(Broken::From) => return Poll::Ready(Ended::Said),
+                // What it said before lies unread in the other direction, up to its end or the news that it broke.
+                Err(Broken::To) => direction.state = State::Over,
             }
-            up.state = State::Over;
-            ended = Ended::Deaf;
         }
         if up.is_over() && down.is_over() {
-            return Poll::Ready(ended);
+            return Poll::Ready(Ended::Said);
         }
         // A side that is gone is not coming back: the other has a while to say its last words.
         let patience = if up.is_over() || down.is_over() { idle_timeout.min(LAST_WORDS) } else { idle_timeout };
         if moved || std::mem::replace(&mut allowed, patience) != patience {
             silence.reset(patience);
         }
-        silence.poll_expired(cx).map(|()| Ended::Cut)
+        silence.poll_expired(cx).map(|()| Ended::Silent)
     })
     .await
 }
@@ -107,8 +104,13 @@ enum State {
     Over,
 }
 
-/// The other side broke.
-struct Broken;
+/// Which side of a direction broke.
+enum Broken {
+    /// It says nothing more.
+    From,
+    /// It takes nothing more.
+    To,
+}
 
 impl<'a> Direction<'a> {
     fn new(shard: &'a Shard, from: &'a RefCell<Reader>, to: &'a RefCell<Reader>, counts: Counts<'a>) -> Self {
@@ -132,7 +134,7 @@ impl<'a> Direction<'a> {
             *moved |= queued < std::mem::replace(&mut self.behind, queued);
             match self.to.borrow().wire().poll_sent(self.shard, low_water, Wake::of(cx)) {
                 Poll::Pending => return Ok(()),
-                Poll::Ready(Err(_)) => return Err(Broken),
+                Poll::Ready(Err(_)) => return Err(Broken::To),
                 Poll::Ready(Ok(())) => {}
             }
             if self.state == State::Ending {
@@ -141,7 +143,7 @@ impl<'a> Direction<'a> {
             }
             match self.poll_bytes(cx) {
                 Poll::Pending => return Ok(()),
-                Poll::Ready(None) => return Err(Broken),
+                Poll::Ready(None) => return Err(Broken::From),
                 Poll::Ready(Some(bytes)) if bytes.is_empty() => {
                     let to = self.to.borrow().wire().socket();
                     self.shard.shutdown_write(to);

@@ -12,7 +12,7 @@ fn record_end(served: &mut Served) {
 }
 
 /// Waits for a counter that another thread counts.
-fn soon(counted: impl Fn() -> u64, expected: u64) -> bool {
+pub(crate) fn soon(counted: impl Fn() -> u64, expected: u64) -> bool {
     let began = Instant::now();
     while counted() != expected && began.elapsed() < Duration::from_secs(5) {
         std::thread::sleep(Duration::from_millis(5));

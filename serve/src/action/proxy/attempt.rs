@@ -167,11 +167,12 @@ impl Attempt<'_> {
     }
 
     /// A 101: a tunnel, if it is what was asked for.
-    fn switch(&self, checkout: Checkout, head: ResponseHead<Bytes>, sent: bool) -> Result<Outcome, Error> {
+    fn switch(&self, mut checkout: Checkout, head: ResponseHead<Bytes>, sent: bool) -> Result<Outcome, Error> {
         let agreed = self.upgrade.is_some_and(|asked| head::switches_to(head.view(), asked));
         if !agreed || !sent {
             return Err(malformed());
         }
+        checkout.answered();
         let response = self.dressed(head, Body::Empty);
         let idle_timeout = self.proxy.settings.tunnel_timeout;
         Ok(Outcome::Tunnel(Box::new(Tunnel { response, upstream: checkout, idle_timeout })))
@@ -192,6 +193,7 @@ impl Attempt<'_> {
         let upload = upload.filter(|_| facts.status < 300);
         let reusable = facts.keep_alive && (sent || upload.is_some());
         let length = facts.body.known();
+        checkout.answered();
         let body = match checkout.reader() {
             Some(reader)
                 if upload.is_none() && length.is_some_and(|length| length <= reader.borrow().held().len() as u64) =>

@@ -60,6 +60,7 @@ impl Proxy {
         let mut upstream = Checkout::new(server, &pool, link, true);
         let reader = Rc::clone(upstream.reader()?);
         let Ok(head) = self.write_head(at, server, asking, None, target) else {
+            upstream.answered();
             upstream.keep();
             return None;
         };
@@ -104,6 +105,7 @@ impl Proxy {
         // The time for an answer runs on, but tells nobody: that costs less than to stop it.
         let _ = reader.poll_late(Wake::NONE);
         drop(reader);
+        begun.upstream.answered();
         begun.upstream.keep();
         begun.upstream.settle();
         Some(Answer { status: response.status, head, content })
