@@ -9,6 +9,7 @@ use anygate_shard::{Service, SocketId};
 use crate::connection::{accept, moving, relay, short};
 use crate::control::{Order, Report};
 use crate::server::{Row, Server};
+use crate::testing::{self, Spot};
 
 /// How often a draining shard looks whether it is done.
 const LOOK: Duration = Duration::from_millis(10);
@@ -93,6 +94,7 @@ impl Service for Door {
     }
 
     fn message(&self, order: Order) {
+        testing::reached(&self.server, Spot::Message);
         match order {
             Order::Listen { fd, number } => match self.server.shard.listen(fd) {
                 Ok(socket) => accept::listen(&self.server, socket, number),
@@ -118,6 +120,7 @@ impl Service for Door {
     }
 
     fn turn_ended(&self) {
+        testing::reached(&self.server, Spot::Turn);
         self.server.balance();
         let (shard, cells) = (self.server.shard.cells(), &self.server.cells);
         let more = |seen: &Cell<u64>, now: u64| now.wrapping_sub(seen.replace(now));

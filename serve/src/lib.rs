@@ -19,5 +19,10 @@ mod pipeline;
 pub mod plan;
 pub mod response;
 pub mod server;
+#[cfg(feature = "testing")]
+pub mod testing;
+#[cfg(not(feature = "testing"))]
+#[allow(unreachable_pub, reason = "reached from outside by tests alone")]
+mod testing;
 pub mod upstream;
 pub mod wire;

@@ -8,6 +8,7 @@ use anygate_core::metrics::ShardCells;
 use crate::error::{Error, Kind, Side};
 use crate::exchange::Exchange;
 use crate::response::Outcome;
+use crate::testing::{self, Spot};
 
 /// Runs an exchange to its outcome.
 pub(crate) async fn run(exchange: &mut Exchange) -> Outcome {
@@ -17,6 +18,7 @@ pub(crate) async fn run(exchange: &mut Exchange) -> Outcome {
     let mut outcome = None;
     for filter in &route.filters {
         entered += 1;
+        testing::reached(&exchange.server, Spot::Filter);
         match poll_fn(|cx| filter.pre(exchange, cx)).await {
             Ok(None) => {}
             Ok(Some(answer)) => {

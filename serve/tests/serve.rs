@@ -21,6 +21,8 @@ mod exchange;
 mod files;
 #[path = "serve/kept.rs"]
 mod kept;
+#[path = "serve/panics.rs"]
+mod panics;
 #[path = "serve/proxy.rs"]
 mod proxy;
 #[path = "serve/reviewed.rs"]

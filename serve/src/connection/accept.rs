@@ -45,6 +45,7 @@ fn tune(server: &Server, listener: SocketId) {
 
 /// Takes what a listener has, and waits for more.
 pub(crate) fn accept(server: &Rc<Server>, row: u32, socket: SocketId, listener: u32) {
+    let _watch = Watch { server, row };
     for _ in 0..=ACCEPT_BATCH {
         if server.is_full() {
             return server.wait_for_room(row);
@@ -57,6 +58,20 @@ pub(crate) fn accept(server: &Rc<Server>, row: u32, socket: SocketId, listener: 
         }
     }
     server.shard.wake(Wake::row(row));
+}
+
+/// Whoever is let in is served at once, where that can panic. The listener goes on then: nobody else would wake it.
+struct Watch<'s> {
+    server: &'s Server,
+    row: u32,
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.server.shard.wake(Wake::row(self.row));
+        }
+    }
 }
 
 fn pause(server: &Rc<Server>, row: u32) {
@@ -84,6 +99,7 @@ pub(crate) fn leave(server: &Rc<Server>, row: u32) {
         return;
     };
     let shard = &server.shard;
+    let _watch = Watch { server, row };
     while let Poll::Ready(Ok(accepted)) = shard.poll_accept(socket, Wake::row(row)) {
         welcome(server, accepted.socket, accepted.peer, number);
     }

@@ -27,6 +27,7 @@ use crate::exchange::{Exchange, Peer};
 use crate::pipeline;
 use crate::response::Outcome;
 use crate::server::{Live, Row, Server};
+use crate::testing::{self, Spot};
 use crate::upstream::tunnel;
 use crate::wire::Wire;
 
@@ -249,6 +250,7 @@ impl Conversation {
 
     /// Serves one request whose head lies complete at the start of what is held.
     async fn serve(&mut self, live: Rc<Live>, request: Request, fields: Fields, begun: Option<Begun>) -> Then {
+        testing::reached(self.server(), Spot::Task);
         let bytes = self.reader.borrow_mut().take(request.head_len as usize);
         let head = request.into_head(bytes, fields);
         let mut matched = Scratch::new();
@@ -284,6 +286,7 @@ impl Conversation {
             }
             found => unmatched(&live, found, &head, &matched).into(),
         };
+        testing::reached(self.server(), Spot::Answer);
         let then = match outcome {
             Outcome::Response(response) => self.respond(&live, &asked, *response).await,
             Outcome::Tunnel(tunnel) => self.tunnel(&live, &asked, tunnel).await,

@@ -11,6 +11,7 @@ use crate::action::proxy::{Answer, Begun, For};
 use crate::connection::row::ClientRow;
 use crate::connection::{accept, converse, short};
 use crate::server::{Live, Row, Server};
+use crate::testing::{self, Spot};
 
 /// What a request weighs that a server behind answers, where an answer that is ready weighs 1.
 const RELAY_WORK: u64 = 2;
@@ -53,6 +54,7 @@ pub(crate) fn ready(server: &Rc<Server>, row: u32) {
 pub(super) fn go_on(server: &Rc<Server>, row: u32, relay: Box<Relay>) {
     let mut place = Place { server, row, relay: Some(relay) };
     let Some(relay) = &mut place.relay else { return };
+    testing::reached(server, Spot::Relay);
     match relay.poll(server, Wake::row(row)) {
         Next::Wait => place.wait(),
         Next::Answer(answer) => place.answer(answer),

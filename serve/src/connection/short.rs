@@ -20,6 +20,7 @@ use crate::connection::relay::Relay;
 use crate::connection::row::ClientRow;
 use crate::connection::{accept, converse, relay};
 use crate::server::{Bench, Live, Row, Server};
+use crate::testing::{self, Spot};
 
 /// Something happened on a resting client's socket.
 pub(crate) fn arrive(server: &Rc<Server>, row: u32) {
@@ -38,6 +39,7 @@ pub(crate) fn arrive(server: &Rc<Server>, row: u32) {
             Poll::Pending => return place.rest(),
             Poll::Ready(Ok(lease)) if !lease.is_empty() => {
                 server.cells.bytes_in.add(lease.len() as u64);
+                testing::reached(server, Spot::Row);
                 let served = client.served;
                 let next = answer(server, row, client, lease);
                 server.worked(row, client.served - served, client.stays);
@@ -123,13 +125,15 @@ fn rest(server: &Server, row: u32, mut client: ClientRow) {
 }
 
 /// A resting client made no request for too long.
-pub(crate) fn expired(server: &Server, row: u32) {
+pub(crate) fn expired(server: &Rc<Server>, row: u32) {
     if let Some(Row::Client(mut client)) = server.swap_row(row, Row::Busy) {
         client.idle = None;
+        let place = Place { server, row, client: Some(client) };
+        testing::reached(server, Spot::Expired);
         if !server.draining() {
             server.cells.timeouts_idle.add(1);
         }
-        accept::farewell(server, client, row, Close::Graceful);
+        place.leave(Close::Graceful);
     }
 }
 

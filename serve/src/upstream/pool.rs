@@ -34,12 +34,6 @@ pub struct Upstreams {
     pools: RefCell<HashMap<Key, Rc<Pool>, FixedState>>,
 }
 
-/// The pools of one plan, kept from being forgotten.
-#[derive(Debug)]
-pub struct Pools {
-    _all: Vec<Rc<Pool>>,
-}
-
 /// One endpoint on one shard: its addresses and its idle connections, the last used first.
 #[derive(Debug)]
 pub(crate) struct Pool {
@@ -52,6 +46,8 @@ pub(crate) struct Pool {
     idle: RefCell<Vec<u32>>,
     /// Most idle connections; none once no plan leads here.
     keep: Cell<usize>,
+    /// Marks what the plan being installed leads to.
+    wanted: Cell<bool>,
 }
 
 /// An idle connection's row.
@@ -69,11 +65,9 @@ impl Upstreams {
         Self { shards: shards.max(1), pools: RefCell::default() }
     }
 
-    /// Makes the pools a plan needs. Those it does not need keep nothing more, and what is idle in them runs out; they
-    /// are there as long as requests of an earlier plan may need them, who hold what was returned for it.
-    pub fn install(&self, plan: &Plan) -> Pools {
+    /// Makes the pools a plan needs. Those it does not need keep nothing more; what is idle in them runs out.
+    pub fn install(&self, plan: &Plan) {
         let mut pools = self.pools.borrow_mut();
-        let mut needed = Vec::new();
         pools.values().for_each(|pool| pool.keep.set(0));
         for endpoint in endpoint::of_plan(plan) {
             let pool = pools.entry(endpoint.key.clone()).or_insert_with(Pool::unknown);
@@ -81,10 +75,9 @@ impl Upstreams {
                 pool.know(addresses.clone());
             }
             pool.keep.set(pool.keep.get().max(self.share(endpoint)));
-            needed.push(Rc::clone(pool));
+            pool.wanted.set(true);
         }
-        pools.retain(|_, pool| Rc::strong_count(pool) > 1);
-        Pools { _all: needed }
+        pools.retain(|_, pool| pool.wanted.replace(false));
     }
 
     fn share(&self, endpoint: &Endpoint) -> usize {
@@ -152,6 +145,7 @@ impl Pool {
             failed: Cell::new(None),
             idle: RefCell::default(),
             keep: Cell::new(0),
+            wanted: Cell::new(false),
         })
     }
 

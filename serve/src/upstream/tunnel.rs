@@ -11,6 +11,7 @@ use anygate_shard::{Bytes, Class, Close, Shard, Wake};
 
 use crate::connection::reader::Reader;
 use crate::server::Server;
+use crate::testing::{self, Spot};
 use crate::upstream::Tunnel;
 
 /// Reading one side stops while this much is queued on the other.
@@ -53,6 +54,7 @@ async fn pump(at: &Server, client: &RefCell<Reader>, server: &RefCell<Reader>, i
     let mut silence = shard.deadline(idle_timeout);
     let mut allowed = idle_timeout;
     poll_fn(|cx| {
+        testing::reached(at, Spot::Tunnel);
         let mut moved = false;
         for direction in [&mut down, &mut up] {
             match direction.poll(cx, &mut moved) {

@@ -16,7 +16,7 @@ use anygate_serve::plan::Plan;
 use anygate_serve::server::{Parts, Server};
 use anygate_shard::mailbox::{self, Receiver, Sender};
 use anygate_shard::net::{self, Address, Bind};
-use anygate_shard::{Io, Options, Pool, Shard};
+use anygate_shard::{Io, Options, Pool, Shard, ShardCounters};
 
 /// How long a test waits for bytes before it fails.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -39,6 +39,8 @@ pub(crate) fn both(test: impl Fn(Io)) {
 pub(crate) struct Gate {
     pub(crate) address: SocketAddr,
     pub(crate) cells: Arc<ShardCells>,
+    /// What the shard below counts.
+    pub(crate) counters: Arc<ShardCounters>,
     orders: Sender<Order>,
     reports: Receiver<Report>,
     thread: Option<JoinHandle<()>>,
@@ -54,9 +56,11 @@ impl Gate {
         let (control, reports) = mailbox::channel(64);
         let cells = Arc::new(ShardCells::new());
         let its_cells = Arc::clone(&cells);
+        let (made, counters) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
             let helpers = Pool::new(1).expect("a thread");
             let shard = Shard::new(&Options { pool: Some(helpers), ..Options::new(0, io) }).expect("a driver");
+            made.send(Arc::clone(shard.cells())).expect("the test waits");
             let server = Server::new(Parts {
                 shard: shard.clone(),
                 cells: its_cells,
@@ -68,7 +72,8 @@ impl Gate {
             });
             shard.run(&Door::new(server), &mailbox);
         });
-        let gate = Self { address, cells, orders, reports, thread: Some(thread) };
+        let counters = counters.recv().expect("the shard stands");
+        let gate = Self { address, cells, counters, orders, reports, thread: Some(thread) };
         gate.order(Order::Listen { fd: listener, number: 0 });
         gate
     }

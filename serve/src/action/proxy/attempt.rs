@@ -23,6 +23,7 @@ use crate::error::{Error, Kind, Phase, Retry, Side};
 use crate::exchange::Exchange;
 use crate::response::{FieldSource, Outcome, Response};
 use crate::server::Server;
+use crate::testing::{self, Spot};
 use crate::upstream::content::Upload;
 use crate::upstream::pool::Pool;
 use crate::upstream::{Checkout, Content, Tunnel, connect};
@@ -87,6 +88,7 @@ impl Attempt<'_> {
         let Some(reader) = checkout.reader().map(Rc::clone) else {
             return Err(Error::new(Kind::Internal, Side::Internal, Phase::BeforeHead));
         };
+        testing::reached(self.server, Spot::Attempt);
         let again = checkout.is_reused() && upload.is_none();
         let asked = Asked::by(exchange.head.view().method());
         let client = &exchange.informer;
