@@ -34,6 +34,12 @@ pub struct Upstreams {
     pools: RefCell<HashMap<Key, Rc<Pool>, FixedState>>,
 }
 
+/// The pools of one plan, kept from being forgotten.
+#[derive(Debug)]
+pub struct Pools {
+    _all: Vec<Rc<Pool>>,
+}
+
 /// One endpoint on one shard: its addresses and its idle connections, the last used first.
 #[derive(Debug)]
 pub(crate) struct Pool {
@@ -46,8 +52,6 @@ pub(crate) struct Pool {
     idle: RefCell<Vec<u32>>,
     /// Most idle connections; none once no plan leads here.
     keep: Cell<usize>,
-    /// Marks what the plan being installed leads to.
-    wanted: Cell<bool>,
 }
 
 /// An idle connection's row.
@@ -65,9 +69,11 @@ impl Upstreams {
         Self { shards: shards.max(1), pools: RefCell::default() }
     }
 
-    /// Makes the pools a plan needs. Those it does not need keep nothing more; what is idle in them runs out.
-    pub fn install(&self, plan: &Plan) {
+    /// Makes the pools a plan needs. Those it does not need keep nothing more, and what is idle in them runs out; they
+    /// are there as long as requests of an earlier plan may need them, who hold what was returned for it.
+    pub fn install(&self, plan: &Plan) -> Pools {
         let mut pools = self.pools.borrow_mut();
+        let mut needed = Vec::new();
         pools.values().for_each(|pool| pool.keep.set(0));
         for endpoint in endpoint::of_plan(plan) {
             let pool = pools.entry(endpoint.key.clone()).or_insert_with(Pool::unknown);
@@ -75,9 +81,10 @@ impl Upstreams {
                 pool.know(addresses.clone());
             }
             pool.keep.set(pool.keep.get().max(self.share(endpoint)));
-            pool.wanted.set(true);
+            needed.push(Rc::clone(pool));
         }
-        pools.retain(|_, pool| pool.wanted.replace(false));
+        pools.retain(|_, pool| Rc::strong_count(pool) > 1);
+        Pools { _all: needed }
     }
 
     fn share(&self, endpoint: &Endpoint) -> usize {
@@ -145,7 +152,6 @@ impl Pool {
             failed: Cell::new(None),
             idle: RefCell::default(),
             keep: Cell::new(0),
-            wanted: Cell::new(false),
         })
     }
 
