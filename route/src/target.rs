@@ -132,14 +132,9 @@ fn parse_authority(
         let help = format!("write `{}://{}`, and the credentials as a header", scheme.as_str(), &text[sign + 1..]);
         return refuse("a target has no user info".into(), range, "user info", help);
     }
-    let bracket = text.rfind(']').map_or(0, |end| end + 1);
-    let (host, port) = match text[bracket..].find(':') {
-        Some(colon) => (&text[..bracket + colon], Some(&text[bracket + colon + 1..])),
-        None => (text, None),
-    };
+    let (host, port) = split_port(text);
     if host.contains('*') || port.is_some_and(|p| p.starts_with(|c: char| c.is_ascii_alphabetic())) {
-        let help = "only a target's path and query are filled in".into();
-        return refuse("a target's host is never filled in".into(), at, "in the host", help);
+        return refuse("a target's host is never filled in".into(), at, "in the host", FILLED_IN.into());
     }
     if host.is_empty() {
         let help = format!("write `{}://localhost`", scheme.as_str());
@@ -153,10 +148,8 @@ fn parse_authority(
         }
         None => host.to_ascii_lowercase(),
     };
-    let named = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
-    if address.is_none() && !host.bytes().all(named) {
-        let help = "letters, digits, `-` and dots; an IPv6 address in brackets".into();
-        return refuse(format!("`{host}` is no host name"), at, "not a host", help);
+    if address.is_none() && !host.bytes().all(is_named) {
+        return refuse(format!("`{host}` is no host name"), at, "not a host", HOST.into());
     }
     let declared = context.upstreams.contains(&host);
     let Some(port) = port else {
@@ -172,7 +165,7 @@ fn parse_authority(
     }
     match port.parse::<u16>() {
         Ok(port) if port > 0 => Ok(Authority::Host { host, port }),
-        _ => refuse(format!("`{port}` is no port"), range, "not a port", "a number from 1 to 65535".into()),
+        _ => refuse(format!("`{port}` is no port"), range, "not a port", PORT.into()),
     }
 }
 
@@ -208,7 +201,13 @@ pub(crate) fn parse_location(
     }
     let after = &text[scheme..];
     let fixed = if let Some(rest) = after.strip_prefix("//") {
-        scheme + 2 + rest.find(['/', '?', '#']).unwrap_or(rest.len())
+        let host = scheme + 2;
+        let end = host + rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        if let Err(error) = check_location_host(action, &text[..scheme], at.start + host..at.start + end) {
+            errors.push(*error);
+            return None;
+        }
+        end
     } else {
         scheme
     };
@@ -217,6 +216,51 @@ pub(crate) fn parse_location(
         template.path.insert(0, Piece::Text(text[..fixed].to_owned()));
     }
     Some(template)
+}
+
+/// Whether a redirect's authority is one, behind a scheme with its colon or none; what other schemes than http and https
+/// call so is theirs, but filled in it is never.
+fn check_location_host(action: &Located, scheme: &str, at: Range<usize>) -> Result<(), Box<Diagnostic>> {
+    let authority = &action.text[at.clone()];
+    let refuse = |message: String, label: &str, help: &str| {
+        Err(Box::new(Diagnostic::error(message).at(action.sub(at.clone()), label).help(help)))
+    };
+    let (host, port) = split_port(authority.rsplit('@').next().unwrap_or_default());
+    if authority.contains('*') || port.is_some_and(|p| p.starts_with(|c: char| c.is_ascii_alphabetic())) {
+        return refuse("a redirect's host is never filled in".into(), "in the host", FILLED_IN);
+    }
+    if !["", "http:", "https:"].iter().any(|web| web.eq_ignore_ascii_case(scheme)) {
+        return Ok(());
+    }
+    let address = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+    if host.is_empty() {
+        return refuse("a redirect needs a host here".into(), "a host belongs here", "as in `https://example.com/`");
+    }
+    if !address.map_or_else(|| host.bytes().all(is_named), |address| address.parse::<Ipv6Addr>().is_ok()) {
+        return refuse(format!("`{host}` is no host name"), "not a host", HOST);
+    }
+    match port.map(str::parse::<u16>) {
+        None | Some(Ok(1..)) => Ok(()),
+        _ => refuse(format!("`{}` is no port", port.unwrap_or_default()), "not a port", PORT),
+    }
+}
+
+const FILLED_IN: &str = "only a target's path and query are filled in";
+const HOST: &str = "letters, digits, `-` and dots; an IPv6 address in brackets";
+const PORT: &str = "a number from 1 to 65535";
+
+/// Host and port of an authority; an IPv6 address keeps its brackets.
+fn split_port(authority: &str) -> (&str, Option<&str>) {
+    let bracket = authority.rfind(']').map_or(0, |end| end + 1);
+    match authority[bracket..].find(':') {
+        Some(colon) => (&authority[..bracket + colon], Some(&authority[bracket + colon + 1..])),
+        None => (authority, None),
+    }
+}
+
+/// Whether a byte may stand in a host's name.
+fn is_named(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')
 }
 
 /// How long the scheme of a URI is, with its colon; a host with its port is none.

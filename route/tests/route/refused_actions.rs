@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 
-use crate::text::{Line, refused};
+use crate::text::{Line, refused, table};
 
 #[test]
 fn actions_without_sense() {
@@ -314,4 +314,72 @@ fn targets_without_sense() {
                 a socket's path is absolute; write `http+unix:///run/app.sock`
         "#]],
     );
+}
+
+#[test]
+fn redirects_to_no_host() {
+    let actions = [
+        "301 https://:h/",
+        "301 https://a:h/x",
+        "301 //*/x",
+        "301 app://:h/x",
+        "301 https:///x",
+        "301 //",
+        "301 https://:80/x",
+        "301 https://a_b!/x",
+        "301 https://[::g]/x",
+        "301 https://a:0",
+        "301 https://a:/x",
+        "301 https://a:70000/x",
+        "301 https://u:p@a:x/",
+    ];
+    let lines: Vec<Line<'_>> = actions.iter().map(|action| ("/:h", *action)).collect();
+    refused(
+        &lines,
+        &expect![[r#"
+            /:h: 301 https://:h/
+                             ^^ in the host
+                a redirect's host is never filled in; only a target's path and query are filled in
+            /:h: 301 https://a:h/x
+                             ^^^ in the host
+                a redirect's host is never filled in; only a target's path and query are filled in
+            /:h: 301 //*/x
+                       ^ in the host
+                a redirect's host is never filled in; only a target's path and query are filled in
+            /:h: 301 app://:h/x
+                           ^^ in the host
+                a redirect's host is never filled in; only a target's path and query are filled in
+            /:h: 301 https:///x
+                             ^ a host belongs here
+                a redirect needs a host here; as in `https://example.com/`
+            /:h: 301 //
+                       ^ a host belongs here
+                a redirect needs a host here; as in `https://example.com/`
+            /:h: 301 https://:80/x
+                             ^^^ a host belongs here
+                a redirect needs a host here; as in `https://example.com/`
+            /:h: 301 https://a_b!/x
+                             ^^^^ not a host
+                `a_b!` is no host name; letters, digits, `-` and dots; an IPv6 address in brackets
+            /:h: 301 https://[::g]/x
+                             ^^^^^ not a host
+                `[::g]` is no host name; letters, digits, `-` and dots; an IPv6 address in brackets
+            /:h: 301 https://a:0
+                             ^^^ not a port
+                `0` is no port; a number from 1 to 65535
+            /:h: 301 https://a:/x
+                             ^^ not a port
+                `` is no port; a number from 1 to 65535
+            /:h: 301 https://a:70000/x
+                             ^^^^^^^ not a port
+                `70000` is no port; a number from 1 to 65535
+            /:h: 301 https://u:p@a:x/
+                             ^^^^^^^ in the host
+                a redirect's host is never filled in; only a target's path and query are filled in
+        "#]],
+    );
+    let good = ["301 https://a.example:8443/:h", "301 //u@a/x", "301 https://[::1]:1", "301 app:///x", "301 HTTPS://a"];
+    for action in good {
+        table(&[("/:h", action)]);
+    }
 }

@@ -1,5 +1,6 @@
 //! What do `proxy` and `upstreams` say?
 
+use std::net::Ipv6Addr;
 use std::path::Path;
 
 use crate::config::model::{Balance, Config, HostHeader, ProxyOverrides, Upstream, UpstreamServer};
@@ -42,8 +43,7 @@ fn host(node: &Node, report: &mut Report) -> Option<HostHeader> {
         "target" => return Some(HostHeader::Target),
         _ => {}
     }
-    let valid = |c: char| c.is_ascii_alphanumeric() || "-._~%!$&'()*+,;=:[]".contains(c);
-    if place.text.is_empty() || !place.text.chars().all(valid) {
+    if !is_authority(&place.text) {
         report.push(
             Diagnostic::error(format!("`{}` is not a host", place.text))
                 .at(place.span, "")
@@ -52,6 +52,23 @@ fn host(node: &Node, report: &mut Report) -> Option<HostHeader> {
         return None;
     }
     Some(HostHeader::Value(place.text))
+}
+
+/// A host as a field may say it: a name or an address, IPv6 in brackets, and perhaps a port (RFC 9110 §7.2).
+fn is_authority(text: &str) -> bool {
+    let (host, port) = match text.split_once(']') {
+        Some((address, port)) => (address.strip_prefix('[').filter(|a| a.parse::<Ipv6Addr>().is_ok()), port),
+        None => {
+            let (name, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+            let valid = |c: char| c.is_ascii_alphanumeric() || "-._~%!$&'()*+,;=".contains(c);
+            (Some(name).filter(|name| !name.is_empty() && name.chars().all(valid)), port)
+        }
+    };
+    let port_fits = match port.strip_prefix(':') {
+        Some(port) => port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0),
+        None => port.is_empty(),
+    };
+    host.is_some() && port_fits
 }
 
 /// Reads the declared pools into `config`.
@@ -168,4 +185,22 @@ fn server(node: &Node, base_dir: &Path, report: &mut Report) -> Option<UpstreamS
     };
     table.close();
     server
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_authority;
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_and_perhaps_a_port() {
+        for host in ["a", "a.example", "a.example:8080", "my_host", "%41", "10.0.0.1:1", "[::1]", "[::1]:65535"] {
+            assert!(is_authority(host), "{host}");
+        }
+        for other in [
+            "", ":80", "a:", "a:0", "a:99999", "a:+1", "a:http", "a:1:2", "::1", "[::1", "[::1]x", "[x]", "[]",
+            "a[::1]", "a]:1", "a b", "a/b", "u@a", "[::1]:",
+        ] {
+            assert!(!is_authority(other), "{other}");
+        }
+    }
 }
