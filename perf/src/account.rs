@@ -69,6 +69,18 @@ impl Account {
         Ok(found)
     }
 
+    /// Open descriptors.
+    ///
+    /// # Errors
+    /// A process is gone.
+    pub fn descriptors(&self) -> io::Result<u64> {
+        let mut sum = 0;
+        for pid in &self.processes {
+            sum += fs::read_dir(format!("/proc/{pid}/fd"))?.count() as u64;
+        }
+        Ok(sum)
+    }
+
     /// Bytes of anonymous memory that the processes have touched and hold, each page shared among its holders: heap,
     /// stacks and buffers, not the program's code.
     ///

@@ -13,5 +13,6 @@ pub mod peers;
 pub mod report;
 pub mod scenario;
 pub mod server;
+pub mod soak;
 pub mod stat;
 pub mod subject;

@@ -10,7 +10,7 @@ use anygate_perf::floor::{self, Driver};
 use anygate_shard::limits;
 use clap::{Parser, Subcommand};
 
-use commands::{bench, report};
+use commands::{bench, crowd, report, soak};
 
 /// Measures AnyGate beside floors and peers.
 #[derive(Debug, Parser)]
@@ -25,6 +25,10 @@ struct CommandLine {
 enum Command {
     Bench(bench::Bench),
     Report(report::Again),
+    Soak(soak::Args),
+    Behind(soak::Behind),
+    Crowd(crowd::Args),
+    Slow(crowd::Slow),
     #[command(flatten)]
     Floor(floor::Command),
 }
@@ -39,6 +43,10 @@ fn main() -> ExitCode {
     let done = match CommandLine::parse().command {
         Command::Bench(args) => bench::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Soak(args) => soak::run(&args),
+        Command::Behind(args) => soak::behind(&args),
+        Command::Crowd(args) => crowd::run(&args),
+        Command::Slow(args) => crowd::slow(&args),
         Command::Floor(floor) => {
             floor.run(|address| say(&mut io::stdout(), &format!("listening on {address}"))).map(|()| true)
         }

@@ -4,12 +4,16 @@
 
 #![forbid(unsafe_code)]
 
+mod asan;
 mod bench;
 mod ci;
+mod crowd;
 mod deny;
+mod fuzz;
 mod gate;
 mod install;
 mod repo;
+mod soak;
 mod tidy;
 
 use std::process::ExitCode;
@@ -27,16 +31,24 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// The tests of the runtime under the address and leak sanitizers
+    Asan(asan::Args),
     /// Measure AnyGate beside floors and peers, and write the report to perf/reports
     Bench(bench::Args),
     /// Everything that is checked before a change goes in, but the tests: format, clippy, docs, tidy, deny
     Ci(ci::Args),
+    /// Measure how long fast clients wait beside 10,000 slow ones
+    Crowd(crowd::Args),
     /// Licences, bans and sources of the dependencies, as deny.toml says (needs `cargo xtask install` once)
     Deny(deny::Args),
+    /// Bytes nobody thought of, for parsers, rules, configuration files and the whole server (needs c++)
+    Fuzz(fuzz::Args),
     /// Whether a request takes more instructions than perf/instructions.toml says (needs valgrind and cc)
     Gate(gate::Args),
     /// Install the tools the other commands call, each at its pinned version; what is there is left alone
     Install(install::Args),
+    /// Every kind of client at once, every byte checked, while it reloads and servers behind die
+    Soak(soak::Args),
     /// The house rules that no compiler knows: where clocks, prints, unwraps and unsafe may stand, dead files, links
     Tidy(tidy::Args),
 }
@@ -47,12 +59,19 @@ fn command_names() -> Vec<String> {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = fuzz::stand_in() {
+        return code;
+    }
     let done = match Cli::parse().command {
+        Command::Asan(args) => asan::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Ci(args) => ci::run(&args),
+        Command::Crowd(args) => crowd::run(&args),
         Command::Deny(args) => deny::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Gate(args) => gate::run(&args),
         Command::Install(args) => install::run(&args),
+        Command::Soak(args) => soak::run(&args),
         Command::Tidy(args) => tidy::run(&args),
     };
     match done {
