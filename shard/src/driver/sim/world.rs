@@ -19,6 +19,10 @@ use crate::{Park, Progress};
 
 /// How far the clock moves in a round in which somebody worked.
 const WORK_NS: u64 = 2_000;
+/// Busy rounds in a row after which it moves twice as far: who tries the same again and again waits for a time.
+const SPIN_ROUNDS: u64 = 64;
+/// The most that doubles.
+const SPIN_DOUBLINGS: u64 = 9;
 /// How far the clock moves when nothing at all is to come.
 const IDLE_NS: u64 = 1_000_000;
 /// The most a slow helper job takes.
@@ -67,6 +71,8 @@ struct Inner {
     submitted: Cell<u64>,
     hosts: RefCell<BTreeMap<String, Vec<IpAddr>>>,
     rounds: Cell<u64>,
+    /// Rounds since nobody had work.
+    busy_rounds: Cell<u64>,
     /// What was added to the wall clock.
     wall_clock_s: Cell<u64>,
     /// A shard has started something that its next turn goes on with.
@@ -89,6 +95,7 @@ impl World {
             submitted: Cell::new(0),
             hosts: RefCell::default(),
             rounds: Cell::new(0),
+            busy_rounds: Cell::new(0),
             wall_clock_s: Cell::new(WALL_CLOCK_S),
             more_to_do: Cell::new(false),
         }))
@@ -217,11 +224,14 @@ impl World {
         busy |= self.0.more_to_do.take() || self.network().has_any_notices();
         let now = self.now_ns();
         if busy {
-            self.advance(now + WORK_NS);
+            let spins = self.0.busy_rounds.get();
+            self.0.busy_rounds.set(spins + 1);
+            self.advance(now + (WORK_NS << (spins / SPIN_ROUNDS).min(SPIN_DOUBLINGS)));
             if round.is_multiple_of(JUMPING_ROUNDS) {
                 self.jump(choices, round);
             }
         } else {
+            self.0.busy_rounds.set(0);
             self.sweep();
             let due = earlier(next, self.next_due());
             self.advance(due.unwrap_or(now + IDLE_NS).max(now + 1));
