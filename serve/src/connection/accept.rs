@@ -90,6 +90,14 @@ pub(crate) fn unlisten(server: &Rc<Server>, row: u32) {
         listener.leaving.get_or_insert(server.shard.now() + LEAVING);
     }
     leave(server, row);
+    if server.listener(row).is_some() {
+        // Who is still to be taken may go to another shard that shares the queue: then nothing else wakes the row.
+        let shard = server.shard.clone();
+        server.shard.spawn(async move {
+            shard.sleep(LEAVING).await;
+            shard.wake(Wake::row(row));
+        });
+    }
 }
 
 /// Takes who is there at a listener that goes, and closes it when nobody is.

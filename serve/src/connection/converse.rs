@@ -139,18 +139,26 @@ impl Conversation {
                 None => (self.server().live(), None),
             };
             match self.next(&live).await {
-                Next::Nothing => return self.rest(),
-                Next::Gone => break Close::Graceful,
+                Next::Nothing => {
+                    self.server().retire(live);
+                    return self.rest();
+                }
+                Next::Gone => {
+                    self.server().retire(live);
+                    break Close::Graceful;
+                }
                 Next::Rejected(reject) => {
                     self.server().cells.parse_errors.add(1);
                     let head_only = self.asks_for_a_head();
                     self.refuse(&live, reject.status, head_only).await;
+                    self.server().retire(live);
                     break Close::Graceful;
                 }
                 Next::TimedOut => {
                     self.server().cells.timeouts_header.add(1);
                     let head_only = self.asks_for_a_head();
                     self.refuse(&live, 408, head_only).await;
+                    self.server().retire(live);
                     break Close::Graceful;
                 }
                 Next::Request(request, fields) => {
