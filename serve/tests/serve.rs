@@ -27,7 +27,7 @@ mod panics;
 mod proxy;
 #[path = "serve/reviewed.rs"]
 mod reviewed;
-#[path = "serve/simulated.rs"]
+#[path = "serve/simulated/mod.rs"]
 mod simulated;
 #[path = "serve/tunnel.rs"]
 mod tunnel;

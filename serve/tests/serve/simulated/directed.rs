@@ -1,0 +1,103 @@
+//! What seeds have found, each as the smallest scene that shows it.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anygate_core::metrics::ShardCells;
+use anygate_serve::control::{Order, Report};
+use anygate_serve::door::Door;
+use anygate_serve::server::{Parts, Server};
+use anygate_shard::mailbox::{self, Receiver, Sender};
+use anygate_shard::net::Address;
+use anygate_shard::sim::{Personality, World};
+use anygate_shard::{Io, Options, Park, Shard, Wake};
+
+use crate::harness::plan;
+
+const BOTH: [Personality; 2] = [Personality::Readiness, Personality::Completion];
+
+/// One shard of a server, which gets its turns by hand.
+struct Wing {
+    world: World,
+    shard: Shard,
+    server: Rc<Server>,
+    door: Door,
+    orders: Sender<Order>,
+    mailbox: Receiver<Order>,
+    _reports: Receiver<Report>,
+}
+
+impl Wing {
+    fn new(personality: Personality, yaml: &str) -> Wing {
+        let world = World::new(1, personality);
+        let shard = Shard::simulated(&world, &Options::new(0, Io::Sim)).unwrap();
+        let (orders, mailbox) = mailbox::channel(16);
+        let (control, reports) = mailbox::channel(16);
+        let server = Server::new(Parts {
+            shard: shard.clone(),
+            cells: Arc::new(ShardCells::new()),
+            plan: Box::new(plan(yaml, 1)),
+            id: "sim".into(),
+            control,
+            shards: 1,
+            peers: None,
+        });
+        Wing { door: Door::new(Rc::clone(&server)), world, shard, server, orders, mailbox, _reports: reports }
+    }
+
+    fn order(&self, order: Order) {
+        assert!(self.orders.send(order).is_ok());
+    }
+
+    fn turns(&self, count: usize) {
+        for _ in 0..count {
+            self.world.turn_all(&mut [&mut |park| self.shard.turn(&self.door, &self.mailbox, park)]);
+        }
+    }
+
+    /// One turn without anything happening elsewhere.
+    fn turn(&self) {
+        self.shard.turn(&self.door, &self.mailbox, Park::Never);
+    }
+}
+
+#[test]
+fn a_listener_that_goes_is_closed_though_another_shard_takes_whom_it_waited_for() {
+    for personality in BOTH {
+        let wing = Wing::new(personality, "routes: { /: OK }");
+        let address = Address::Ip(SocketAddr::from(([10, 0, 0, 1], 80)));
+        let fd = wing.world.bind(&address).unwrap();
+        let other = Shard::simulated(&wing.world, &Options::new(1, Io::Sim)).unwrap();
+        let shared = other.listen(fd.try_clone().unwrap()).unwrap();
+        wing.order(Order::Listen { fd, number: 0 });
+        wing.turns(5);
+        let _client = wing.world.connect(&address).unwrap();
+        // It has knocked, and the listener was not told yet.
+        wing.order(Order::Unlisten { number: 0 });
+        wing.turn();
+        let mut taken = false;
+        let idle = mailbox::channel::<()>(1).1;
+        for _ in 0..20 {
+            other.turn(&Nothing, &idle, Park::Never);
+            taken |= other.poll_accept(shared, Wake::NONE).is_ready();
+            wing.world.pass(Duration::from_micros(50));
+        }
+        assert!(taken, "{personality:?}");
+        wing.world.pass(Duration::from_secs(2));
+        wing.turns(20);
+        assert_eq!(wing.shard.cells().sockets.get(), 0, "{personality:?}: {:?}", wing.server.clients());
+        wing.shard.shutdown();
+        other.shutdown();
+    }
+}
+
+struct Nothing;
+
+impl anygate_shard::Service for Nothing {
+    type Message = ();
+    fn ready(&self, _row: u32) {}
+    fn expired(&self, _row: u32) {}
+    fn message(&self, (): ()) {}
+}

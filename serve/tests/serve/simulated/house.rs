@@ -1,0 +1,500 @@
+//! The house: a control shard, the shards it rules, clients and the servers behind, all on one simulated network and
+//! one thread; how a run goes, and what must be left at its end.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anygate_core::config::{Env, LogFormat, LogLevel, load_text};
+use anygate_core::metrics::{ShardCells, Snapshot};
+use anygate_serve::control::{Desk, First, Opening, Order, Report, ShardHandle, Startup};
+use anygate_serve::door::Door;
+use anygate_serve::observe::log::{Kept, Log};
+use anygate_serve::peers::Peers;
+use anygate_serve::server::{Parts, Server};
+use anygate_shard::mailbox::{self, Receiver, Sender};
+use anygate_shard::net::Address;
+use anygate_shard::signals::Signal;
+use anygate_shard::sim::{Personality, World};
+use anygate_shard::{Close, Io, Options, Park, Progress, Service, Shard, SocketId, TaskId};
+
+use super::behind::Behind;
+use super::client::Life;
+use super::ledger::{Ledger, May, Outcome, file_size};
+use super::scene::{Event, Scene};
+use super::wire::content;
+
+/// Rounds a run may take until every client is through, and until the house is at rest.
+const ROUNDS: u32 = 400_000;
+/// Rounds in which shards hear that they are to stop.
+const LAST_ROUNDS: u32 = 50;
+/// How long a client may take, on the virtual clock.
+const PATIENCE: Duration = Duration::from_secs(7200);
+/// Addresses of the house, and of the servers behind.
+const DOORS: [&str; 2] = ["10.0.0.1:80", "10.0.0.1:81"];
+const BEHIND: [[u8; 4]; 2] = [[10, 0, 9, 1], [10, 0, 9, 2]];
+
+/// What a run came to.
+pub(super) struct Seen {
+    pub(super) outcomes: BTreeMap<u32, Outcome>,
+    pub(super) faults: Vec<String>,
+    pub(super) counts: Snapshot,
+    pub(super) trace: u64,
+    pub(super) rounds: u32,
+    pub(super) log: Vec<String>,
+}
+
+/// A shard without rows: clients, and the servers behind.
+struct Quiet;
+
+impl Service for Quiet {
+    type Message = ();
+    fn ready(&self, _row: u32) {}
+    fn expired(&self, _row: u32) {}
+    fn message(&self, (): ()) {}
+}
+
+/// The control shard's service, and a book of what it is told.
+struct Office {
+    desk: Desk,
+    retired: Cell<usize>,
+    panics: Cell<usize>,
+}
+
+impl Service for Office {
+    type Message = Report;
+
+    fn ready(&self, row: u32) {
+        self.desk.ready(row);
+    }
+
+    fn expired(&self, row: u32) {
+        self.desk.expired(row);
+    }
+
+    fn message(&self, report: Report) {
+        match &report {
+            Report::Retired(_) => self.retired.set(self.retired.get() + 1),
+            Report::Panicked(_) | Report::Died(_) => self.panics.set(self.panics.get() + 1),
+            _ => {}
+        }
+        self.desk.message(report);
+    }
+}
+
+/// One shard of the server.
+struct Wing {
+    shard: Shard,
+    door: Door,
+    mailbox: Receiver<Order>,
+    server: Rc<Server>,
+    cells: Arc<ShardCells>,
+}
+
+/// What the configuration says at the moment.
+#[derive(Clone, Copy)]
+struct Words {
+    doors: usize,
+    word: &'static str,
+    upstream: usize,
+    cap: usize,
+    nonsense: bool,
+}
+
+impl Words {
+    fn text(&self) -> String {
+        let listen: Vec<String> = DOORS[..self.doors].iter().map(|door| format!("\"{door}\"")).collect();
+        let cap = self.cap;
+        let wrong = if self.nonsense { "  /x: http:/\n" } else { "" };
+        format!(
+            "server:\n  listen: [{}]\n  max_requests_per_connection: {cap}\n  name: sim\n\
+             proxy: {{first_byte_timeout: 5s, connect_timeout: 2s}}\n\
+             routes:\n  GET /ok: OK {}\n  /echo: \"*\"\n  /p/: http://behind{}.test:9000\n  /away: PERM_REDIRECT /elsewhere\n  \
+             /files/: \"{}/\"\n{wrong}",
+            listen.join(", "),
+            self.word,
+            self.upstream,
+            folder().display()
+        )
+    }
+}
+
+/// Two files, made once.
+fn folder() -> PathBuf {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    let path = std::env::temp_dir().join("anygate-simulated");
+    ONCE.call_once(|| {
+        fs::create_dir_all(&path).unwrap();
+        for (large, name) in [(false, "small.bin"), (true, "large.bin")] {
+            let (file, bytes) = (path.join(name), content(u32::from(large), file_size(large)));
+            if fs::read(&file).is_ok_and(|there| there == bytes) {
+                continue;
+            }
+            // Put in place whole: another run of these tests may be serving it.
+            let new = path.join(format!("{name}.{}", std::process::id()));
+            fs::write(&new, bytes).unwrap();
+            fs::rename(new, file).unwrap();
+        }
+    });
+    path
+}
+
+pub(super) struct House {
+    scene: Scene,
+    world: World,
+    wings: Vec<Wing>,
+    office: Office,
+    control: Shard,
+    reports: Receiver<Report>,
+    clients: Shard,
+    back: Rc<Behind>,
+    back_doors: RefCell<Vec<(SocketId, TaskId)>>,
+    quiet: [Receiver<()>; 2],
+    ledger: Rc<RefCell<Ledger>>,
+    left: Rc<Cell<usize>>,
+    words: Cell<Words>,
+    text: Arc<Mutex<String>>,
+    log: Kept,
+    faults: RefCell<Vec<String>>,
+    next_event: Cell<usize>,
+    terminated: Cell<bool>,
+    rounds: Cell<u32>,
+}
+
+impl House {
+    pub(super) fn new(scene: Scene, personality: Personality) -> House {
+        let world = World::new(scene.seed, personality);
+        world.set_faults(scene.faults);
+        for (number, address) in BEHIND.into_iter().enumerate() {
+            world.set_host(&format!("behind{number}.test"), &[IpAddr::from(address)]);
+        }
+        let options = |index| Options::new(index, Io::Sim);
+        let words = Words { doors: 1, word: "fine", upstream: 0, cap: scene.cap, nonsense: false };
+        let text = Arc::new(Mutex::new(words.text()));
+        let reading = Arc::clone(&text);
+        let startup = Startup {
+            load: Box::new(move || load_text("sim.yml", &reading.lock().unwrap(), &Env::new(), &[])),
+            started: Box::new(|_| ()),
+            warned: Box::new(|_, _| ()),
+        };
+        let first = First::load(&startup, Some((0..scene.shards).collect()), 10_000).expect("a right configuration");
+        let control = Shard::simulated(&world, &options(200)).unwrap();
+        let (sender, reports) = mailbox::channel::<Report>(256);
+        let (orders, mailboxes): (Vec<Sender<Order>>, Vec<Receiver<Order>>) =
+            (0..scene.shards).map(|_| mailbox::channel(32)).unzip();
+        // Compared often, so that clients move while they are served.
+        let peers = Peers::with_period(orders.clone(), Duration::from_millis(2));
+        let wings: Vec<Wing> = mailboxes
+            .into_iter()
+            .enumerate()
+            .map(|(index, mailbox)| {
+                let shard = Shard::simulated(&world, &options(index as u16)).unwrap();
+                let cells = Arc::new(ShardCells::new());
+                let server = Server::new(Parts {
+                    shard: shard.clone(),
+                    cells: Arc::clone(&cells),
+                    plan: Box::new(first.plan.clone()),
+                    id: "sim".into(),
+                    control: sender.clone(),
+                    shards: scene.shards,
+                    peers: peers.around(index),
+                });
+                Wing { shard, door: Door::new(Rc::clone(&server)), mailbox, server, cells }
+            })
+            .collect();
+        let handle = |(orders, wing): (Sender<Order>, &Wing)| ShardHandle::new(orders, None, Arc::clone(&wing.cells));
+        let shards = orders.into_iter().zip(&wings).map(handle).collect();
+        let (kept, log) = Log::kept(LogLevel::Info, LogFormat::Text);
+        let doors = first.listen(&control).expect("the address is free");
+        let desk = Desk::open(Opening {
+            shard: control.clone(),
+            signals: None,
+            startup,
+            first,
+            doors,
+            fallback: None,
+            shards,
+            log: kept,
+        });
+        let clients = Shard::simulated(&world, &options(100)).unwrap();
+        let ledger = Rc::new(RefCell::new(Ledger::default()));
+        let back = Shard::simulated(&world, &options(101)).unwrap();
+        let back = Rc::new(Behind { shard: back, ledger: Rc::clone(&ledger), dead: Cell::new(false) });
+        let house = House {
+            left: Rc::new(Cell::new(scene.clients.len())),
+            office: Office { desk, retired: Cell::new(0), panics: Cell::new(0) },
+            quiet: [mailbox::channel(1).1, mailbox::channel(1).1],
+            back_doors: RefCell::default(),
+            words: Cell::new(words),
+            faults: RefCell::default(),
+            next_event: Cell::new(0),
+            terminated: Cell::new(false),
+            rounds: Cell::new(0),
+            scene,
+            world,
+            wings,
+            control,
+            reports,
+            clients,
+            back,
+            ledger,
+            text,
+            log,
+        };
+        house.open_behind();
+        house
+    }
+
+    fn open_behind(&self) {
+        for address in BEHIND {
+            let address = Address::Ip(SocketAddr::from((address, 9000)));
+            let door = self.back.shard.listen(self.world.bind(&address).unwrap()).unwrap();
+            let task = self.back.open(door);
+            self.back_doors.borrow_mut().push((door, task));
+        }
+    }
+
+    fn close_behind(&self) {
+        for (door, task) in self.back_doors.take() {
+            self.back.shard.cancel(task);
+            self.back.shard.close(door, Close::Abort);
+        }
+    }
+
+    fn start_clients(&self) {
+        for client in &self.scene.clients {
+            let to = Address::Ip(DOORS[client.door].parse().unwrap());
+            let life = Life::new(&self.clients, client.clone(), to, Rc::clone(&self.ledger));
+            let left = Rc::clone(&self.left);
+            self.clients.spawn(async move {
+                life.run().await;
+                left.set(left.get() - 1);
+            });
+        }
+    }
+
+    fn fault(&self, what: String) {
+        self.faults.borrow_mut().push(what);
+    }
+
+    /// Gives everybody turns until `done`; false when that takes too long.
+    fn until(&self, mut done: impl FnMut() -> bool) -> bool {
+        let mut turns: Vec<Box<dyn FnMut(Park) -> Progress + '_>> = Vec::new();
+        for wing in &self.wings {
+            turns.push(Box::new(|park| wing.shard.turn(&wing.door, &wing.mailbox, park)));
+        }
+        turns.push(Box::new(|park| self.control.turn(&self.office, &self.reports, park)));
+        turns.push(Box::new(|park| self.clients.turn(&Quiet, &self.quiet[0], park)));
+        turns.push(Box::new(|park| self.back.shard.turn(&Quiet, &self.quiet[1], park)));
+        let mut turns: Vec<&mut dyn FnMut(Park) -> Progress> = turns.iter_mut().map(|turn| &mut **turn as _).collect();
+        let begun = self.world.now_ns();
+        for _ in 0..ROUNDS {
+            if done() {
+                return true;
+            }
+            self.world.turn_all(&mut turns);
+            self.rounds.set(self.rounds.get() + 1);
+            if u128::from(self.world.now_ns() - begun) > PATIENCE.as_nanos() {
+                return false;
+            }
+        }
+        done()
+    }
+
+    /// What is due by the number of requests that came to their end.
+    fn events(&self) {
+        let over = self.ledger.borrow().outcomes.len();
+        while let Some((at, event)) = self.scene.events.get(self.next_event.get()) {
+            if over < *at && self.left.get() > 0 {
+                return;
+            }
+            self.next_event.set(self.next_event.get() + 1);
+            self.happen(*event);
+        }
+    }
+
+    fn happen(&self, event: Event) {
+        let mut words = self.words.get();
+        words.nonsense = false;
+        match event {
+            Event::Reload => {}
+            Event::Doors => words.doors = 3 - words.doors,
+            Event::Words => {
+                words.word = if words.word == "fine" { "good" } else { "fine" };
+                words.cap = if words.cap == 0 { 3 } else { 0 };
+            }
+            Event::Upstream => words.upstream = 1 - words.upstream,
+            Event::Nonsense => words.nonsense = true,
+            Event::Death if self.back.dead.replace(!self.back.dead.get()) => return self.open_behind(),
+            Event::Death => return self.close_behind(),
+            Event::Descriptors(limit) => return self.world.set_descriptor_limit(limit),
+            Event::Terminate => return self.terminate(),
+        }
+        *self.text.lock().unwrap() = words.text();
+        words.nonsense = false;
+        self.words.set(words);
+        self.office.desk.signal(Signal::Hangup);
+    }
+
+    fn terminate(&self) {
+        if !self.terminated.replace(true) {
+            self.office.desk.signal(Signal::Terminate);
+        }
+    }
+
+    /// The whole run.
+    pub(super) fn run(self) -> Seen {
+        // Clients come when the house is open.
+        let mut lines = Vec::new();
+        self.until(|| self.wings.iter().all(|wing| wing.shard.cells().sockets.get() == 1));
+        self.start_clients();
+        let mut after = 0;
+        let through = self.until(|| {
+            self.events();
+            // A stopped shard's thread ends, and with it everything it has.
+            after += u32::from(self.office.desk.is_stopping());
+            if after == LAST_ROUNDS {
+                self.wings.iter().for_each(|wing| wing.shard.shutdown());
+            }
+            self.left.get() == 0
+        });
+        if !through {
+            self.fault(format!("a client hangs at {} s: {:?}", self.world.now_ns() / 1_000_000_000, self.world));
+        }
+        self.world.set_descriptor_limit(usize::MAX);
+        if through && !self.terminated.get() {
+            self.rest();
+        }
+        self.terminate();
+        if through && !self.until(|| self.office.desk.is_stopping()) {
+            self.fault("a drain without an end".to_owned());
+        }
+        self.close_behind();
+        for _ in 0..20 {
+            let mut once = false;
+            self.until(|| std::mem::replace(&mut once, true));
+        }
+        lines.extend(self.log.lines());
+        let forced = lines.iter().any(|line| line.contains("connections are cut"));
+        if through && !forced {
+            // Sockets may be left that wait for their peer's end.
+            let clients: usize = self.wings.iter().map(|wing| wing.server.clients()).sum();
+            if clients != 0 {
+                self.fault(format!("{clients} clients are left after a drain"));
+            }
+        }
+        self.end(&lines, through && !forced)
+    }
+
+    /// When everybody is served and gone, nothing is left but listeners.
+    fn rest(&self) {
+        let doors = self.words.get().doors as u64;
+        let quiet = |wing: &Wing| {
+            let cells = wing.shard.cells();
+            cells.sockets.get() == doors && cells.tasks.get() == 0
+        };
+        let others = |shard: &Shard| shard.cells().sockets.get() == 0;
+        let rests = self.until(|| {
+            self.wings.iter().all(quiet)
+                && others(&self.clients)
+                && self.back.shard.cells().tasks.get() <= 2
+                && self.office.retired.get() == self.wings.len() * self.installed()
+        });
+        if !rests {
+            let state: Vec<String> = [&self.control, &self.clients, &self.back.shard]
+                .into_iter()
+                .chain(self.wings.iter().map(|wing| &wing.shard))
+                .map(|shard| {
+                    let cells = shard.cells();
+                    format!("{}: {} sockets {} tasks", shard.index(), cells.sockets.get(), cells.tasks.get())
+                })
+                .collect();
+            let words = self.words.get();
+            self.fault(format!(
+                "no rest with {} doors: {state:?} {:?} {:#?}",
+                words.doors,
+                self.log.lines(),
+                self.world
+            ));
+        }
+        self.at_rest(doors as usize);
+        // The last table is in use, every other one came home.
+        let (retired, due) = (self.office.retired.get(), self.wings.len() * self.installed());
+        if retired != due {
+            self.fault(format!("{retired} tables came home of {due}"));
+        }
+    }
+
+    fn installed(&self) -> usize {
+        let serial = self.wings.iter().map(|wing| wing.server.live().plan.serial).max().unwrap_or(1);
+        let same = self.wings.iter().all(|wing| wing.server.live().plan.serial == serial);
+        if false && !same {
+            self.fault("shards serve by different tables".to_owned());
+        }
+        serial as usize - 1
+    }
+
+    fn at_rest(&self, doors: usize) {
+        for wing in &self.wings {
+            let mut left = wing.shard.at_rest();
+            left.listeners = left.listeners.abs_diff(doors);
+            // Listeners wait.
+            left.operations = left.operations.saturating_sub(doors);
+            if !left.is_rest() || wing.server.clients() != 0 {
+                let clients = wing.server.clients();
+                self.fault(format!("left on shard {}: {left}, {clients} clients", wing.shard.index()));
+            }
+        }
+    }
+
+    fn end(self, lines: &[String], whole: bool) -> Seen {
+        let mut counts = Snapshot::default();
+        for wing in &self.wings {
+            if wing.shard.cells().panics.get() != 0 {
+                self.fault(format!("a panic on shard {}", wing.shard.index()));
+            }
+            counts += wing.cells.snapshot();
+        }
+        self.wings.iter().for_each(|wing| wing.shard.shutdown());
+        let Office { desk, panics, .. } = self.office;
+        let ended = desk.close();
+        if ended.is_err() || panics.get() > 0 {
+            self.faults.borrow_mut().push(format!("it ended with {ended:?}"));
+        }
+        self.control.shutdown();
+        self.clients.shutdown();
+        self.back.shard.shutdown();
+        if whole {
+            let wrong = |what: &str| self.faults.borrow_mut().push(format!("{what}: {counts:?}"));
+            if counts.connections_rebalanced != counts.connections_resumed {
+                wrong("a client was lost between shards");
+            }
+            if counts.connections_active() != 0 {
+                wrong("clients are counted that are gone");
+            }
+            if counts.panics != 0 {
+                wrong("panics");
+            }
+        }
+        for line in lines.iter().filter(|line| line.contains(" error ") && !line.contains("reload refused")) {
+            self.faults.borrow_mut().push(format!("in the log: {line}"));
+        }
+        let ledger = self.ledger.borrow();
+        self.faults
+            .borrow_mut()
+            .extend(ledger.judge(May { lose: self.scene.lossy, half_close: self.scene.faults.half_close > 0 }));
+        Seen {
+            outcomes: ledger.outcomes.clone(),
+            faults: self.faults.take(),
+            counts,
+            trace: self.world.trace(),
+            rounds: self.rounds.get(),
+            log: lines.to_vec(),
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! What was asked, what came of it on either side, and is that allowed?
+
+use std::collections::BTreeMap;
+
+use super::scene::{Ask, How, What};
+use super::wire::{Head, content};
+
+/// How often a request without content may reach a server behind: the first try, and those after kept connections that
+/// turned out to be closed.
+const TRIES: u32 = 4;
+
+/// What came of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The one right answer, with what is the same in every run of it.
+    Right(u64),
+    /// Another answer.
+    Status(u16),
+    /// No answer, or a part of one, and the connection is gone.
+    Lost(String),
+    /// An answer before it said that the connection ends.
+    Unanswered,
+    /// The client left.
+    Left,
+    /// What must never be.
+    Wrong(String),
+}
+
+#[derive(Debug)]
+struct Sent {
+    ask: Ask,
+    /// Heads of it that came to a server behind.
+    arrived: u32,
+}
+
+/// The book of a run.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    sent: BTreeMap<u32, Sent>,
+    pub(super) outcomes: BTreeMap<u32, Outcome>,
+    /// What must never be, seen by the servers behind.
+    pub(super) violations: Vec<String>,
+}
+
+impl Ledger {
+    pub(super) fn sends(&mut self, ask: Ask) {
+        self.sent.insert(ask.number, Sent { ask, arrived: 0 });
+    }
+
+    pub(super) fn ends(&mut self, number: u32, outcome: Outcome) {
+        if let Some(before) = self.outcomes.insert(number, outcome) {
+            self.violations.push(format!("request {number} ended twice, first with {before:?}"));
+        }
+    }
+
+    /// A head came to a server behind: which request is it?
+    pub(super) fn arrives(&mut self, head: &Head) -> Option<Ask> {
+        let number: Option<u32> = head.word(1).rsplit('/').nth(2).and_then(|number| number.parse().ok());
+        let Some(sent) = number.and_then(|number| self.sent.get_mut(&number)) else {
+            self.violations.push(format!("a request that nobody sent came to a server behind: {head:?}"));
+            return None;
+        };
+        sent.arrived += 1;
+        let (ask, arrived) = (sent.ask, sent.arrived);
+        let mut wrong = |why: &str| {
+            self.violations.push(format!("{why} at a server behind: {ask:?}, {head:?}"));
+        };
+        let (method, upload) = match ask.what {
+            What::Behind { upload: Some(upload), .. } => ("POST", Some(upload)),
+            What::Behind { head: true, .. } => ("HEAD", None),
+            What::Behind { .. } | What::Tunnel { .. } => ("GET", None),
+            _ => return Some(wrong("a request that was not for it")).and(None),
+        };
+        if head.word(0) != method {
+            wrong("another method");
+        }
+        if head.one("x-id").is_none_or(|id| id != ask.number.to_string()) {
+            wrong("another request's fields");
+        }
+        if head.one("x-hop").is_some() {
+            wrong("a field that was for one hop");
+        }
+        let framed = head.one("content-length").is_some() || head.one("transfer-encoding").is_some();
+        if upload.is_none() && framed && head.one("content-length") != Some("0") {
+            wrong("a content that nobody sent");
+        }
+        if head.one("content-length").is_some() && head.one("transfer-encoding").is_some() {
+            wrong("two framings");
+        }
+        if arrived > if upload.is_some() { 1 } else { TRIES } {
+            wrong("a request too often");
+        }
+        Some(ask)
+    }
+
+    /// A request's content came to a server behind, all of it or a part.
+    pub(super) fn brings(&mut self, ask: &Ask, came: &[u8], all: bool) {
+        let What::Behind { upload: Some(upload), .. } = ask.what else { return };
+        let whole = content(ask.number, upload.size);
+        if all && came != whole || !whole.starts_with(came) {
+            let (came, all) = (came.len(), if all { "all" } else { "a part" });
+            self.violations.push(format!("{ask:?}: other content came to a server behind, {came} bytes as {all}"));
+        }
+    }
+
+    /// Everything that must not be, and who is to blame.
+    pub(super) fn judge(&self, may: May) -> Vec<String> {
+        let mut all = self.violations.clone();
+        for (number, sent) in &self.sent {
+            let outcome = self.outcomes.get(number);
+            if !outcome.is_some_and(|outcome| allowed(&sent.ask, outcome, may)) {
+                all.push(format!("{:?} ended in {outcome:?}", sent.ask));
+            }
+        }
+        all
+    }
+}
+
+/// What may go wrong in a run.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct May {
+    /// Connections and answers may be lost.
+    pub(super) lose: bool,
+    /// Clients may end their stream in the middle of a request.
+    pub(super) half_close: bool,
+}
+
+fn allowed(ask: &Ask, outcome: &Outcome, may: May) -> bool {
+    match outcome {
+        Outcome::Right(_) => true,
+        Outcome::Wrong(_) => false,
+        Outcome::Left => ask.leaves.is_some(),
+        Outcome::Unanswered => true,
+        Outcome::Status(400) => may.half_close,
+        Outcome::Status(status) => may.lose && [408, 502, 503, 504].contains(status),
+        Outcome::Lost(_) => may.lose,
+    }
+}
+
+/// Whether the answer to `ask` is the right one; `content` is all of it.
+pub(super) fn weigh(ask: &Ask, head: &Head, came: &[u8]) -> Outcome {
+    let status: u16 = head.word(1).parse().unwrap_or(0);
+    let wrong = |why: &str| Outcome::Wrong(format!("{why}: {head:?}, {} bytes", came.len()));
+    let whole = |expected: &[u8]| came == expected;
+    let right = match ask.what {
+        What::Fixed => status == 200 && [&b"fine"[..], b"good"].contains(&came),
+        What::Missing => status == 404,
+        What::Redirect => status == 308 && head.one("location").is_some_and(|to| to.contains("/elsewhere")),
+        What::File { large, range, head: to_head } => {
+            let file = content(u32::from(large), file_size(large));
+            match range {
+                // A HEAD request has no range.
+                _ if to_head => status == 200 && whole(b""),
+                Some((from, _)) if from >= file.len() => status == 416,
+                Some((from, to)) => {
+                    let to = to.min(file.len() - 1);
+                    let says = format!("bytes {from}-{to}/{}", file.len());
+                    status == 206 && head.one("content-range") == Some(&says) && whole(&file[from..=to])
+                }
+                None => status == 200 && whole(&file),
+            }
+        }
+        What::Echo(upload) => {
+            let text = String::from_utf8_lossy(came);
+            let text: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+            status == 200
+                && text.contains(&format!("\"{}\"", ask.number))
+                && text.contains(&format!("\"body_size\":{}", upload.size))
+        }
+        What::Behind { how, size, .. } if status == 200 || status == 204 => {
+            let to_head = matches!(ask.what, What::Behind { head: true, .. });
+            if head.one("x-id").is_none_or(|id| id != ask.number.to_string()) {
+                return wrong("another request's answer");
+            }
+            if matches!(how, How::Short | How::Chopped) && !to_head {
+                return wrong("a truncated answer came to a clean end");
+            }
+            if how == How::Nothing {
+                status == 204 && whole(b"")
+            } else {
+                status == 200 && whole(&content(ask.number, if to_head { 0 } else { size }))
+            }
+        }
+        What::Behind { .. } | What::Tunnel { .. } | What::Bad(_) => false,
+    };
+    match status {
+        _ if right => Outcome::Right(print_of(ask, head, came)),
+        400 | 408 | 502 | 503 | 504 => Outcome::Status(status),
+        _ => wrong("not the right answer"),
+    }
+}
+
+pub(super) fn file_size(large: bool) -> usize {
+    if large { 100_000 } else { 3000 }
+}
+
+/// What is the same whenever this request is answered: not the time, nor how an unknown length is told.
+fn print_of(ask: &Ask, head: &Head, came: &[u8]) -> u64 {
+    let mut print = super::wire::mix(u64::from(ask.number));
+    let mut add = |bytes: &[u8]| bytes.iter().for_each(|byte| print = super::wire::mix(print ^ u64::from(*byte)));
+    add(head.first.as_bytes());
+    for (name, value) in &head.fields {
+        if name != "date" && name != "last-modified" && name != "etag" && !matches!(ask.what, What::Echo(_)) {
+            add(name.as_bytes());
+            add(value.as_bytes());
+        }
+    }
+    if !matches!(ask.what, What::Echo(_)) {
+        add(&came[..came.len().min(64)]);
+        add(&came.len().to_le_bytes());
+    }
+    print
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulated::scene::Upload;
+
+    const LOSSY: May = May { lose: true, half_close: false };
+
+    fn head(first: &str, fields: &[(&str, &str)]) -> Head {
+        let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Head { first: first.to_owned(), fields }
+    }
+
+    fn ask(number: u32, how: How, upload: Option<Upload>) -> Ask {
+        Ask { number, what: What::Behind { how, size: 5, head: false, upload }, old: false, leaves: None }
+    }
+
+    fn posted() -> Ask {
+        ask(7, How::Length, Some(Upload { size: 9, chunked: false, expects: false }))
+    }
+
+    fn seen(arrivals: &[Head]) -> Vec<String> {
+        let mut ledger = Ledger::default();
+        ledger.sends(posted());
+        for head in arrivals {
+            let _ = ledger.arrives(head);
+        }
+        ledger.violations
+    }
+
+    #[test]
+    fn what_a_server_behind_must_never_see_is_told() {
+        let right = head("POST /p/7/length/5 HTTP/1.1", &[("x-id", "7"), ("content-length", "9")]);
+        assert_eq!(seen(std::slice::from_ref(&right)), [""; 0]);
+        assert!(seen(&[right.clone(), right])[0].starts_with("a request too often"));
+        let smuggled = head("GET /p/8/length/5 HTTP/1.1", &[("x-id", "8")]);
+        assert!(seen(&[smuggled])[0].starts_with("a request that nobody sent"));
+        let mixed = head("POST /p/7/length/5 HTTP/1.1", &[("x-id", "8"), ("content-length", "9")]);
+        assert!(seen(&[mixed])[0].starts_with("another request's fields"));
+        let hop = head("POST /p/7/length/5 HTTP/1.1", &[("x-id", "7"), ("x-hop", "1")]);
+        assert!(seen(&[hop])[0].starts_with("a field that was for one hop"));
+        let two = head(
+            "POST /p/7/length/5 HTTP/1.1",
+            &[("x-id", "7"), ("content-length", "9"), ("transfer-encoding", "chunked")],
+        );
+        assert!(seen(&[two])[0].starts_with("two framings"));
+    }
+
+    #[test]
+    fn a_changed_or_missing_byte_of_a_content_is_told() {
+        let whole = content(7, 9);
+        let told = |came: &[u8], all| {
+            let mut ledger = Ledger::default();
+            ledger.brings(&posted(), came, all);
+            !ledger.violations.is_empty()
+        };
+        assert!(!told(&whole, true) && !told(&whole[..4], false));
+        let mut changed = whole.clone();
+        changed[3] ^= 1;
+        assert!(told(&changed, true) && told(&changed, false) && told(&whole[..8], true));
+    }
+
+    #[test]
+    fn a_strangers_answer_a_cut_one_and_a_second_one_are_told() {
+        let fields = |id| [("x-id", id)];
+        let good = content(7, 5);
+        let is_wrong = |ask: &Ask, head: &Head, came: &[u8]| matches!(weigh(ask, head, came), Outcome::Wrong(_));
+        let ok = |id| head("HTTP/1.1 200 OK", &fields(id));
+        assert!(matches!(weigh(&ask(7, How::Length, None), &ok("7"), &good), Outcome::Right(_)));
+        assert!(is_wrong(&ask(7, How::Length, None), &ok("8"), &good));
+        assert!(is_wrong(&ask(7, How::Length, None), &ok("7"), &good[..4]));
+        assert!(is_wrong(&ask(7, How::Chopped, None), &ok("7"), &good));
+        let mut ledger = Ledger::default();
+        ledger.sends(posted());
+        assert_eq!(ledger.judge(LOSSY).len(), 1, "no answer at all");
+        ledger.ends(7, Outcome::Right(0));
+        assert_eq!(ledger.judge(May::default()), [""; 0]);
+        ledger.ends(7, Outcome::Right(0));
+        assert_eq!(ledger.judge(LOSSY).len(), 1, "two answers");
+    }
+
+    #[test]
+    fn losses_are_allowed_only_where_they_may_be() {
+        for outcome in [Outcome::Lost(String::new()), Outcome::Status(502)] {
+            assert!(allowed(&posted(), &outcome, LOSSY) && !allowed(&posted(), &outcome, May::default()));
+        }
+        for outcome in [Outcome::Status(500), Outcome::Status(400), Outcome::Left, Outcome::Wrong(String::new())] {
+            assert!(!allowed(&posted(), &outcome, LOSSY), "{outcome:?}");
+        }
+    }
+}

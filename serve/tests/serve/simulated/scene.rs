@@ -1,0 +1,306 @@
+//! What happens in a run? Everything a seed decides: who asks for what and how, what goes wrong, when the configuration
+//! changes.
+
+use anygate_shard::sim::Faults;
+
+use super::wire::mix;
+
+/// Numbers from a seed.
+pub(super) struct Dice(u64);
+
+impl Dice {
+    pub(super) fn new(seed: u64, what: u64) -> Dice {
+        Dice(mix(seed ^ mix(what)))
+    }
+
+    pub(super) fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        ((mix(self.0) >> 16) % bound.max(1) as u64) as usize
+    }
+
+    /// True once in so many times.
+    pub(super) fn one_in(&mut self, times: usize) -> bool {
+        self.below(times) == 0
+    }
+
+    pub(super) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len())]
+    }
+
+    /// Mostly small, now and then long enough for splice and sendfile.
+    pub(super) fn size(&mut self) -> usize {
+        match self.below(12) {
+            0 => 0,
+            1 => 1,
+            2..=6 => self.below(3000),
+            7..=10 => self.below(40_000),
+            _ => 60_000 + self.below(120_000),
+        }
+    }
+}
+
+/// How the server behind answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum How {
+    /// With a length.
+    Length,
+    /// In chunks.
+    Chunked,
+    /// Until it closes.
+    Closing,
+    /// After some interim answers.
+    Informs,
+    /// Rather late.
+    Late,
+    /// Piece by piece, with pauses.
+    Slow,
+    /// Without content.
+    Nothing,
+    // ---- and wrongly ----
+    /// With fewer bytes than it said.
+    Short,
+    /// In chunks, without the last.
+    Chopped,
+    /// With bytes after the answer that belong to nobody.
+    Extra,
+    /// Never.
+    Stall,
+    /// With the end of the stream.
+    Die,
+    /// With something that is no head.
+    Bad,
+    /// Before it has read the request's content.
+    Early,
+}
+
+pub(super) const RIGHTLY: [How; 7] =
+    [How::Length, How::Chunked, How::Closing, How::Informs, How::Late, How::Slow, How::Nothing];
+pub(super) const WRONGLY: [How; 7] = [How::Short, How::Chopped, How::Extra, How::Stall, How::Die, How::Bad, How::Early];
+
+impl How {
+    pub(super) fn word(self) -> String {
+        format!("{self:?}").to_ascii_lowercase()
+    }
+}
+
+/// A request's content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Upload {
+    pub(super) size: usize,
+    pub(super) chunked: bool,
+    pub(super) expects: bool,
+}
+
+/// What a client asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    Fixed,
+    Missing,
+    Redirect,
+    /// A file, all of it or from one byte to another.
+    File {
+        large: bool,
+        range: Option<(usize, usize)>,
+        head: bool,
+    },
+    Echo(Upload),
+    /// What a server behind makes of it; `size` is its answer's.
+    Behind {
+        how: How,
+        size: usize,
+        head: bool,
+        upload: Option<Upload>,
+    },
+    /// A switched protocol, and this many bytes both ways.
+    Tunnel {
+        size: usize,
+    },
+    /// Something that is no request.
+    Bad(usize),
+}
+
+/// One request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ask {
+    /// Its number in this run, which its content is made of.
+    pub(super) number: u32,
+    pub(super) what: What,
+    pub(super) old: bool,
+    /// The client leaves after so many bytes of the answer.
+    pub(super) leaves: Option<usize>,
+}
+
+impl Ask {
+    /// True where nothing may follow on the connection, or nothing can be sent before the answer.
+    pub(super) fn alone(&self) -> bool {
+        let waits = |upload: &Upload| upload.expects;
+        self.old
+            || self.leaves.is_some()
+            || match &self.what {
+                What::Tunnel { .. } | What::Bad(_) => true,
+                What::Echo(upload) => waits(upload),
+                What::Behind { upload: Some(upload), .. } => waits(upload),
+                _ => false,
+            }
+    }
+}
+
+/// One client.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    pub(super) asks: Vec<Ask>,
+    /// Requests sent before their answers.
+    pub(super) depth: usize,
+    /// Bytes given to the network at once, at most.
+    pub(super) step: usize,
+    /// Pauses between them, in milliseconds.
+    pub(super) pause_ms: Option<u64>,
+    /// Ends its own stream after the last request of a burst, and reads on.
+    pub(super) half_closes: bool,
+    /// Which of the addresses it knocks at.
+    pub(super) door: usize,
+}
+
+/// What happens to the house.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Event {
+    /// The same configuration once more.
+    Reload,
+    /// One more address, or one less.
+    Doors,
+    /// Other limits, other words.
+    Words,
+    /// The servers behind are others.
+    Upstream,
+    /// A configuration that is refused.
+    Nonsense,
+    /// The servers behind go, and come back at the second time.
+    Death,
+    /// So many descriptors for everybody, or enough again.
+    Descriptors(usize),
+    /// The end, with or without those who are served.
+    Terminate,
+}
+
+/// A whole run.
+#[derive(Clone, Debug)]
+pub(super) struct Scene {
+    pub(super) seed: u64,
+    pub(super) shards: usize,
+    /// Whether anything may get lost.
+    pub(super) lossy: bool,
+    pub(super) faults: Faults,
+    pub(super) clients: Vec<Client>,
+    /// After so many requests have come to their end.
+    pub(super) events: Vec<(usize, Event)>,
+    /// Requests a connection may carry.
+    pub(super) cap: usize,
+}
+
+impl Scene {
+    /// The scene of a seed. Without losses every request must get its one right answer.
+    pub(super) fn new(seed: u64, lossy: bool) -> Scene {
+        let mut dice = Dice::new(seed, u64::from(lossy));
+        let count = 3 + dice.below(6);
+        let mut number = 0;
+        let clients: Vec<Client> = (0..count).map(|_| client(&mut dice, lossy, &mut number)).collect();
+        let total = number as usize;
+        let mut events = Vec::new();
+        let kinds: &[Event] = if lossy {
+            &[
+                Event::Reload,
+                Event::Doors,
+                Event::Words,
+                Event::Upstream,
+                Event::Nonsense,
+                Event::Death,
+                Event::Descriptors(0),
+                Event::Terminate,
+            ]
+        } else {
+            &[Event::Reload, Event::Doors, Event::Upstream, Event::Nonsense]
+        };
+        for _ in 0..dice.below(4) {
+            let (at, event) = (dice.below(total), dice.pick(kinds));
+            match event {
+                Event::Descriptors(_) => {
+                    events.push((at, Event::Descriptors(4 + dice.below(30))));
+                    events.push((at + 1 + dice.below(8), Event::Descriptors(usize::MAX)));
+                }
+                Event::Death | Event::Doors => {
+                    events.push((at, event));
+                    events.push((at + 1 + dice.below(8), event));
+                }
+                // A drain ends most of what could be seen otherwise.
+                Event::Terminate if dice.one_in(2) => events.push((at, Event::Reload)),
+                _ => events.push((at, event)),
+            }
+        }
+        events.sort_by_key(|(at, _)| *at);
+        Scene {
+            seed,
+            shards: 2 + dice.below(4),
+            lossy,
+            // Without losses on the network more is seen of what else goes wrong.
+            faults: if lossy && seed % 3 != 0 { Faults::all(seed) } else { Faults::without_losses(seed) },
+            clients,
+            events,
+            cap: if dice.one_in(4) { 1 + dice.below(5) } else { 0 },
+        }
+    }
+}
+
+fn client(dice: &mut Dice, lossy: bool, number: &mut u32) -> Client {
+    let leaver = dice.one_in(4);
+    let asks = (0..1 + dice.below(9)).map(|_| {
+        *number += 1;
+        let what = what(dice, lossy);
+        let leaves = (leaver && dice.one_in(3)).then(|| dice.below(3000));
+        Ask { number: *number, what, old: dice.one_in(12) && may_be_old(&what), leaves }
+    });
+    let asks: Vec<Ask> = asks.collect();
+    Client {
+        asks,
+        depth: dice.pick(&[1, 1, 2, 3, 8]),
+        step: dice.pick(&[1 << 20, 1 << 20, 4000, 700, 97]),
+        pause_ms: dice.one_in(6).then(|| 1 + dice.below(40) as u64),
+        half_closes: dice.one_in(5),
+        door: if lossy { dice.below(2) } else { 0 },
+    }
+}
+
+fn may_be_old(what: &What) -> bool {
+    match what {
+        What::Fixed | What::Missing | What::Redirect | What::File { .. } => true,
+        What::Behind { upload, .. } => upload.is_none(),
+        _ => false,
+    }
+}
+
+fn upload(dice: &mut Dice) -> Upload {
+    Upload { size: dice.size(), chunked: dice.one_in(2), expects: dice.one_in(5) }
+}
+
+fn what(dice: &mut Dice, lossy: bool) -> What {
+    match dice.below(20) {
+        0..=2 => What::Fixed,
+        3 => What::Missing,
+        4 => What::Redirect,
+        5..=7 => {
+            let from = dice.below(60_000);
+            What::File {
+                large: dice.one_in(2),
+                range: dice.one_in(3).then(|| (from, from + dice.below(40_000))),
+                head: dice.one_in(6),
+            }
+        }
+        8 | 9 => What::Echo(upload(dice)),
+        10 => What::Tunnel { size: dice.size() },
+        11 => What::Bad(dice.below(1 << 16)),
+        _ => {
+            let how = if lossy && dice.one_in(3) { dice.pick(&WRONGLY) } else { dice.pick(&RIGHTLY) };
+            let upload = (how == How::Early || dice.one_in(2)).then(|| upload(dice));
+            What::Behind { how, size: dice.size(), head: upload.is_none() && dice.one_in(6), upload }
+        }
+    }
+}
