@@ -97,10 +97,10 @@ impl Checkout {
         }
     }
 
-    /// Ends the connection by a reset.
-    pub fn abort(mut self) {
+    /// Closes the connection.
+    pub fn close(mut self, how: Close) {
         if let Some(link) = self.link.take() {
-            self.server.shard.close(link.socket(), Close::Abort);
+            self.server.shard.close(link.socket(), how);
         }
     }
 }

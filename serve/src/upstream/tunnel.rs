@@ -30,11 +30,9 @@ pub async fn run(server: &Server, client: &Rc<RefCell<Reader>>, tunnel: Box<Tunn
         Some(reader) => pump(server, client, reader, idle_timeout).await,
         None => Ended::Silent,
     };
-    if ended == Ended::Silent {
-        upstream.abort();
-        return Close::Abort;
-    }
-    Close::Graceful
+    let how = if ended == Ended::Silent { Close::Abort } else { Close::Graceful };
+    upstream.close(how);
+    how
 }
 
 /// How a tunnel ended.

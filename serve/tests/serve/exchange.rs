@@ -7,8 +7,8 @@ use crate::harness::{Gate, both};
 
 /// Tells how the gate ended the connection.
 fn record_end(served: &mut Served) {
-    let (bytes, _) = served.rest();
-    served.record(format!("ended after {} bytes", bytes.len()));
+    let (bytes, clean) = served.rest();
+    served.record(format!("{} after {} bytes", if clean { "ended" } else { "reset" }, bytes.len()));
 }
 
 /// Waits for a counter that another thread counts.
@@ -35,11 +35,41 @@ fn a_client_that_leaves_is_not_waited_for() {
             client.send(request.as_bytes());
             backend.request();
             drop(client);
-            assert_eq!(backend.request(), "ended after 0 bytes", "{io:?}: {request}");
+            assert_eq!(backend.request(), "reset after 0 bytes", "{io:?}: {request}");
         }
         assert!(soon(|| gate.cells.clients_gone.get(), 2), "{io:?}");
         assert_eq!(gate.cells.upstream_failures.get(), 0, "{io:?}: it is not the server's fault");
         assert!(soon(|| gate.cells.connections_closed.get(), 2), "{io:?}");
+    });
+}
+
+#[test]
+fn a_client_that_leaves_with_more_requests_under_way_is_not_waited_for() {
+    const SECOND: &str = "GET /2 HTTP/1.1\r\nHost: a\r\n\r\n";
+    both(|io| {
+        let backend = Backend::start(|served| {
+            served.request();
+            served.send(b"HTTP/1.1 204 No Content\r\n\r\n");
+            served.request();
+            record_end(served);
+        });
+        let gate = Gate::start(io, &backend.config());
+        // Behind the first comes the second, with it or later, or a part of it, or many.
+        for (with, later) in [(SECOND, ""), ("", SECOND), ("", "GET /2"), (&*SECOND.repeat(20), SECOND)] {
+            let mut client = gate.client();
+            client.send(b"GET /0 HTTP/1.1\r\nHost: a\r\n\r\n");
+            client.head();
+            backend.request();
+            client.send(format!("GET /1 HTTP/1.1\r\nHost: a\r\n\r\n{with}").as_bytes());
+            assert!(backend.request().starts_with("GET /1 "), "{io:?}: {with}, {later}");
+            client.send(later.as_bytes());
+            std::thread::sleep(Duration::from_millis(10));
+            drop(client);
+            assert_eq!(backend.request(), "reset after 0 bytes", "{io:?}: {with}, {later}");
+        }
+        assert!(soon(|| gate.cells.clients_gone.get(), 4), "{io:?}");
+        assert!(soon(|| gate.cells.connections_closed.get(), 4), "{io:?}");
+        assert!(backend.is_quiet(), "{io:?}: nothing is asked for who left");
     });
 }
 
@@ -58,7 +88,7 @@ fn a_client_that_leaves_a_stream_that_is_silent_ends_it() {
         assert_eq!(client.bytes(8), b"3\r\nabc\r\n", "{io:?}");
         backend.request();
         drop(client);
-        assert_eq!(backend.request(), "ended after 0 bytes", "{io:?}");
+        assert_eq!(backend.request(), "reset after 0 bytes", "{io:?}");
         assert!(soon(|| gate.cells.clients_gone.get(), 1), "{io:?}");
     });
 }

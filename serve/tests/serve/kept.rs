@@ -126,7 +126,7 @@ fn a_client_that_leaves_takes_the_request_on_a_kept_connection_along() {
             served.send(OK.as_bytes());
             served.request();
             // Not answered: the gate gives it up when its client does.
-            let _ = left.lock().map(|left| left.send(served.rest().0.is_empty()));
+            let _ = left.lock().map(|left| left.send(served.rest()));
         });
         let gate = Gate::start(io, &backend.config());
         let mut client = gate.client();
@@ -135,7 +135,7 @@ fn a_client_that_leaves_takes_the_request_on_a_kept_connection_along() {
         assert!(backend.request().starts_with("GET / "), "{io:?}");
         assert!(backend.request().starts_with("GET /2 "), "{io:?}");
         drop(client);
-        assert_eq!(hear.recv_timeout(Duration::from_secs(2)), Ok(true), "{io:?}");
+        assert_eq!(hear.recv_timeout(Duration::from_secs(2)), Ok((vec![], false)), "{io:?}: reset");
         assert!(soon(|| gate.cells.clients_gone.get(), 1), "{io:?}");
     });
 }

@@ -56,7 +56,9 @@ fn every_response_reaches_the_client_to_the_byte_or_as_an_error_it_can_see() {
 fn run(io: Io, table: &Table, at: usize, wanted: &str) -> Vec<String> {
     let (name, config) = &table.gates[at];
     let behind = Behind::start();
-    let gate = Gate::start(io, &config.replace("$BACKEND", &behind.address.to_string()));
+    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port is free").local_addr().expect("it is bound");
+    let config = config.replace("$BACKEND", &behind.address.to_string()).replace("$NOBODY", &nobody.to_string());
+    let gate = Gate::start(io, &config);
     let mut wrong = Vec::new();
     for case in table.cases.iter().filter(|case| case.gate == at && case.word("name").contains(wanted)) {
         let then = Then::of(case);
