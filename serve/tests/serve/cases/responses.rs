@@ -22,11 +22,14 @@ const STEPS: &[&str] = &["answered", "pause", "fin", "body", "close", "reset", "
 
 /// Asked on a connection before the case, to have one that was used.
 const WARM: &[u8] = b"GET /warm HTTP/1.1\r\nHost: warm\r\n\r\n";
-const WARMED: &str = "HTTP/1.1 204 No Content\r\nDate: <date>\r\n\r\n";
+const WARMED: &str = "HTTP/1.1 204 No Content\r\nDate: <date>\r\n";
 
 /// Asked behind the case: it shows where the answer ended, and which connection to the server comes next.
 const PROBE: &[u8] = b"GET /probe HTTP/1.1\r\nHost: probe\r\nConnection: close\r\n\r\n";
-const PROBED: &str = "HTTP/1.1 204 No Content\r\nDate: <date>\r\nConnection: close\r\n\r\n";
+const PROBED: &str = "HTTP/1.1 204 No Content\r\nDate: <date>\r\nConnection: close\r\n";
+
+/// What ends both answers where the gate's name is not left out.
+const VIA: &str = "Via: 1.1 anygate-test\r\n\r\n";
 
 /// What the server answers to both.
 const EMPTY: &[u8] = b"HTTP/1.1 204 No Content\r\nDate: Sat, 21 Nov 2026 08:00:00 GMT\r\n\r\n";
@@ -58,6 +61,8 @@ fn run(io: Io, table: &Table, at: usize, wanted: &str) -> Vec<String> {
     let behind = Behind::start();
     let nobody = TcpListener::bind("127.0.0.1:0").expect("a port is free").local_addr().expect("it is bound");
     let config = config.replace("$BACKEND", &behind.address.to_string()).replace("$NOBODY", &nobody.to_string());
+    let end = if config.contains("via: false") { "\r\n" } else { VIA };
+    let due = Due { warmed: format!("{WARMED}{end}").into(), probed: format!("{PROBED}{end}").into() };
     let gate = Gate::start(io, &config);
     let mut wrong = Vec::new();
     for case in table.cases.iter().filter(|case| case.gate == at && case.word("name").contains(wanted)) {
@@ -67,7 +72,7 @@ fn run(io: Io, table: &Table, at: usize, wanted: &str) -> Vec<String> {
                 if cut == Cut::Whole || !then.whole {
                     let on = if kept { "a connection used before" } else { "a new connection" };
                     let context = format!("{io:?}, gate {name}, {on}, {cut:?}");
-                    let tried = tried(case, &then, kept, cut, &gate, &behind);
+                    let tried = tried(case, &then, &due, kept, cut, &gate, &behind);
                     wrong.extend(tried.map_err(|(what, want, got)| case.differs(&context, what, &want, &got)).err());
                 }
             }
@@ -77,6 +82,12 @@ fn run(io: Io, table: &Table, at: usize, wanted: &str) -> Vec<String> {
         wrong.push(format!("{io:?}, gate {name}: a connection panicked"));
     }
     wrong
+}
+
+/// The answers to [`WARM`] and [`PROBE`].
+struct Due {
+    warmed: Vec<u8>,
+    probed: Vec<u8>,
 }
 
 /// What becomes of the connections.
@@ -122,7 +133,7 @@ impl Then {
 /// How a case failed: what about, what was wanted and what came.
 type Wrong = (&'static str, Vec<u8>, Vec<u8>);
 
-fn tried(case: &Case, then: &Then, kept: bool, cut: Cut, gate: &Gate, behind: &Behind) -> Result<(), Wrong> {
+fn tried(case: &Case, then: &Then, due: &Due, kept: bool, cut: Cut, gate: &Gate, behind: &Behind) -> Result<(), Wrong> {
     behind.forget();
     behind.forget();
     behind.expect(case.pieces("server"), cut);
@@ -130,7 +141,7 @@ fn tried(case: &Case, then: &Then, kept: bool, cut: Cut, gate: &Gate, behind: &B
     if kept {
         client.speak_plain(WARM);
         client.hear(PATIENCE, |heard| heard.ends_with(b"\r\n\r\n"));
-        same("the answer before", WARMED.as_bytes(), &settled(&client.heard, &[]))?;
+        same("the answer before", &due.warmed, &settled(&client.heard, &[]))?;
         client.heard.clear();
     }
     let mut want = case.bytes("get");
@@ -138,7 +149,7 @@ fn tried(case: &Case, then: &Then, kept: bool, cut: Cut, gate: &Gate, behind: &B
     if then.end.is_none() {
         client.hear(PATIENCE, |heard| heard.len() >= want.len() && settled(heard, &[]).len() >= want.len());
         client.speak_plain(PROBE);
-        want.extend_from_slice(PROBED.as_bytes());
+        want.extend_from_slice(&due.probed);
     }
     client.hear(PATIENCE, |_| false);
     same("the answer", &want, &settled(&client.heard, &[]))?;
@@ -149,7 +160,7 @@ fn tried(case: &Case, then: &Then, kept: bool, cut: Cut, gate: &Gate, behind: &B
         let mut other = Client::connect(gate.address);
         other.speak_plain(PROBE);
         other.hear(PATIENCE, |_| false);
-        same("the next client's answer", PROBED.as_bytes(), &settled(&other.heard, &[]))?;
+        same("the next client's answer", &due.probed, &settled(&other.heard, &[]))?;
     }
     let (reused, unasked) = behind.told();
     let word = |reused: bool| if reused { b"reused".to_vec() } else { b"new".to_vec() };
@@ -233,7 +244,8 @@ impl Behind {
 
     fn expect(&self, pieces: &[Piece], cut: Cut) {
         let mut state = locked(&self.state.0);
-        state.scripts = pieces.split(|piece| *piece == Piece::Step("next")).map(<[Piece]>::to_vec).collect();
+        let scripts = pieces.split(|piece| *piece == Piece::Step("next"));
+        state.scripts = scripts.filter(|script| !script.is_empty()).map(<[Piece]>::to_vec).collect();
         state.cut = Some(cut);
     }
 
