@@ -202,7 +202,7 @@ impl Reader {
 
     /// Ready when the peer is gone: its stream ended or broke while nothing more of it was awaited. A client that merely
     /// closes its sending half cannot be told from one that left. What comes instead, the next requests, is kept, out of
-    /// the arena; behind [`READ_AHEAD`] bytes of them the end goes unnoticed.
+    /// the arena; behind 16 KiB of them the end goes unnoticed.
     pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.body_done() {
             return Poll::Pending;

@@ -221,7 +221,7 @@ fn the_last_words_of_a_server_reach_a_client_that_talks_on() {
 
 #[test]
 fn the_last_words_before_a_reset_reach_the_other_side() {
-    const WORDS: [u8; 20_000] = [b'w'; 20_000];
+    static WORDS: [u8; 20_000] = [b'w'; 20_000];
     both(|io| {
         let backend = Backend::start(|served| {
             served.head();
