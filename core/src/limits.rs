@@ -66,8 +66,14 @@ pub const SENDFILE_STEP: usize = 2 * 1024 * 1024;
 pub const LINGER_TIME: Duration = Duration::from_secs(2);
 /// How much of a request body is read and thrown away to keep a connection.
 pub const DRAIN_BODY: u64 = 64 * 1024;
-/// Body bytes are not held to `server.min_body_rate` in its first seconds.
-pub const BODY_RATE_GRACE: Duration = Duration::from_secs(10);
+/// A client is held to `server.min_body_rate` and `server.min_send_rate` once it was waited for this long.
+pub const RATE_GRACE: Duration = Duration::from_secs(10);
+/// Pieces of a body queued behind each other, from which on those below [`SMALL_PIECE`] leave the buffer they came in.
+pub const PIECES_QUEUED: u32 = 8;
+/// Pulling of a body stops after so many pieces until all that is queued has left.
+pub const PIECES_MOST: u32 = 1024;
+/// A piece of a body below this does not keep a buffer of 64 KiB while its receiver takes nothing.
+pub const SMALL_PIECE: usize = 16 * 1024;
 
 /// Further connections accepted after each completed accept.
 pub const ACCEPT_BATCH: usize = 16;

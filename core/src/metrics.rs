@@ -60,7 +60,7 @@ cells! {
     connections_accepted,
     /// Client connections closed, for whatever reason.
     connections_closed,
-    /// Client connections refused because a limit was reached.
+    /// Client connections refused because their address had as many as it may.
     connections_refused,
     /// Fresh client connections given to another shard, which accepted them.
     connections_handed_over,
@@ -86,16 +86,30 @@ cells! {
     descriptors_exhausted,
     /// Times a socket had to wait for a buffer.
     buffers_exhausted,
-    /// Heads and bodies of clients that could not be parsed.
+    /// Heads and bodies of clients that could not be parsed, those that were too large aside.
     parse_errors,
     /// Clients that took too long to send a head.
     timeouts_header,
     /// Keep-alive connections closed for want of a request.
     timeouts_idle,
-    /// Clients that took too long between two reads of a body, or sent it too slowly.
+    /// Clients that took too long between two reads of a body.
     timeouts_read,
     /// Clients that took nothing of an answer for too long.
     timeouts_write,
+    /// Clients that sent a body below the minimum rate.
+    bodies_too_slow,
+    /// Clients that took an answer below the minimum rate.
+    answers_too_slow,
+    /// Request targets that were too long.
+    targets_too_long,
+    /// Request heads that were too long, or had too many fields.
+    heads_too_large,
+    /// Request bodies that were too long, announced or sent.
+    bodies_too_large,
+    /// Client connections closed because they had carried as many requests as they may.
+    connections_used_up,
+    /// Times accepting waited because there were as many client connections as there may be.
+    connections_full,
     /// Clients that left while a server behind was at work for them.
     clients_gone,
     /// Upstream servers that did not accept a connection in time.

@@ -137,14 +137,14 @@ impl Body {
         .filter(|source| source.len >= SPLICE_MIN)
     }
 
-    /// `n` bytes of the [`SpliceSource`] were moved.
+    /// `n` bytes of the [`SpliceSource`] were moved, for which its sender was `waited` for.
     ///
     /// # Errors
     /// They came too slowly.
-    pub fn spliced(&mut self, n: u64) -> Result<(), Error> {
+    pub fn spliced(&mut self, n: u64, waited: Duration) -> Result<(), Error> {
         match self {
-            Self::H1(reader) => reader.borrow_mut().spliced(n),
-            Self::Upstream(content) => content.spliced(n),
+            Self::H1(reader) => reader.borrow_mut().spliced(n, waited),
+            Self::Upstream(content) => content.spliced(n, waited),
             _ => Ok(()),
         }
     }

@@ -68,12 +68,13 @@ pub fn compile(config: &Config, env: &CompileEnv) -> Compiled {
     for (number, rule) in &rules {
         routes.extend(compile_route(config, &config.routes[*number], rule, &mut findings));
     }
+    let proxies = routes.iter().any(|route| matches!(route.action, Action::Proxy(_)));
     let plan = table.map(|table| Plan {
         serial: env.serial,
         table,
         routes,
         pages: Pages::compile(&config.server.name),
-        client: ClientSettings::new(&config.server, env.shards, env.descriptors),
+        client: ClientSettings::new(&config.server, env.shards, env.descriptors, proxies),
     });
     let complete = |plan: &Plan| plan.routes.len() == config.routes.len();
     let Some(plan) = plan else { return Compiled { plan: None, draft: None, diagnostics: bounded(findings) } };

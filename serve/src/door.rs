@@ -122,6 +122,7 @@ impl Service for Door {
     fn turn_ended(&self) {
         testing::reached(&self.server, Spot::Turn);
         self.server.balance();
+        self.server.use_room();
         let (shard, cells) = (self.server.shard.cells(), &self.server.cells);
         let more = |seen: &Cell<u64>, now: u64| now.wrapping_sub(seen.replace(now));
         cells.descriptors_exhausted.add(more(&self.descriptors, shard.out_of_descriptors.get()));

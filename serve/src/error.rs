@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use crate::observe::limit::Limit;
+
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -17,6 +19,10 @@ pub enum Kind {
     Timeout,
     /// A body slower than `min_body_rate` (408).
     TooSlow,
+    /// A client that took nothing of its answer for too long: cut.
+    NotTaken,
+    /// A client that took its answer more slowly than `min_send_rate`: cut.
+    TakenTooSlowly,
     /// The peer closed where more was due: a truncated head or body.
     Truncated,
     /// The connection broke: reset, unreachable.
@@ -110,13 +116,29 @@ impl Error {
         match (self.kind, self.side) {
             (Kind::Malformed { status }, Side::Downstream) => status,
             (Kind::TooLarge, Side::Downstream) => 413,
-            (Kind::Timeout | Kind::TooSlow, Side::Downstream) => 408,
+            (Kind::Timeout | Kind::TooSlow | Kind::NotTaken | Kind::TakenTooSlowly, Side::Downstream) => 408,
             (Kind::Truncated | Kind::Broken | Kind::Gone, Side::Downstream) => 400,
             (Kind::Timeout | Kind::TooSlow, Side::Upstream) => 504,
             (Kind::Unavailable, _) => 503,
             (Kind::Loop, _) => 508,
             (_, Side::Upstream) => 502,
             _ => 500,
+        }
+    }
+
+    /// The limit that a client reached, where that is what went wrong.
+    #[must_use]
+    pub fn limit(self) -> Option<Limit> {
+        if self.side != Side::Downstream {
+            return None;
+        }
+        match self.kind {
+            Kind::TooLarge => Some(Limit::Body),
+            Kind::Timeout => Some(Limit::Read),
+            Kind::TooSlow => Some(Limit::BodyRate),
+            Kind::NotTaken => Some(Limit::Write),
+            Kind::TakenTooSlowly => Some(Limit::SendRate),
+            _ => None,
         }
     }
 
@@ -139,6 +161,8 @@ impl fmt::Display for Error {
             Kind::TooLarge => "sent a body over its limit",
             Kind::Timeout => "was too slow",
             Kind::TooSlow => "fell below the minimum body rate",
+            Kind::NotTaken => "took nothing of its answer",
+            Kind::TakenTooSlowly => "took its answer too slowly",
             Kind::Truncated => "closed in mid-message",
             Kind::Broken => "broke the connection",
             Kind::Gone => "left before its answer",

@@ -3,8 +3,6 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 
-use anygate_core::metrics::ShardCells;
-
 use crate::error::{Error, Kind, Side};
 use crate::exchange::Exchange;
 use crate::response::Outcome;
@@ -34,7 +32,7 @@ pub(crate) async fn run(exchange: &mut Exchange) -> Outcome {
     let mut outcome = match outcome {
         Some(outcome) => outcome,
         None => route.action.run(exchange).await.unwrap_or_else(|error| {
-            count(&exchange.server.cells, error);
+            count(exchange, error);
             error.into()
         }),
     };
@@ -48,10 +46,13 @@ pub(crate) async fn run(exchange: &mut Exchange) -> Outcome {
 }
 
 /// Counts what a client did wrong; what a server behind did was counted where it happened.
-fn count(cells: &ShardCells, error: Error) {
+fn count(exchange: &Exchange, error: Error) {
+    if let Some(limit) = error.limit() {
+        return exchange.server.reached(limit, Some(&exchange.peer.raw));
+    }
+    let cells = &exchange.server.cells;
     match (error.kind, error.side) {
         (Kind::Gone, _) => cells.clients_gone.add(1),
-        (Kind::Timeout | Kind::TooSlow, Side::Downstream) => cells.timeouts_read.add(1),
         (Kind::Malformed { .. }, Side::Downstream) => cells.parse_errors.add(1),
         _ => {}
     }

@@ -57,12 +57,16 @@ pub struct ClientSettings {
     pub write_timeout: Duration,
     /// Bytes a second a body must bring.
     pub min_body_rate: Option<u64>,
+    /// Bytes a second an answer must be taken at.
+    pub min_send_rate: Option<u64>,
     /// Requests a connection may carry.
     pub max_requests: u64,
     /// Connections of one address at once on this shard.
     pub max_connections_per_ip: Option<usize>,
     /// Connections at once on this shard.
     pub max_connections: usize,
+    /// Sockets of any kind on this shard from which on no more clients are let in.
+    pub max_sockets: usize,
     /// Peers whose forwarding fields are believed.
     pub trust: Vec<IpNet>,
     /// Connections that wait at a listener until they are accepted.
@@ -82,10 +86,14 @@ impl Plan {
 }
 
 impl ClientSettings {
-    /// The settings of one of `shards` shards, which may hold `descriptors` of the process's descriptors in all.
+    /// The settings of one of `shards` shards, which may hold `descriptors` of the process's descriptors in all. With
+    /// `proxies`, an exchange takes two of them: one for the client, one for the server behind.
     #[must_use]
-    pub fn new(server: &ServerConfig, shards: usize, descriptors: usize) -> Self {
+    pub fn new(server: &ServerConfig, shards: usize, descriptors: usize, proxies: bool) -> Self {
         let divided = |total: usize| (total / shards.max(1)).max(1);
+        let each = if proxies { 2 } else { 1 };
+        // An eighth stays for servers behind, pipes and files, and for the clients who are let in already.
+        let max_sockets = divided(descriptors - descriptors / 8);
         Self {
             limits: Limits {
                 max_uri: server.max_uri_size,
@@ -98,9 +106,11 @@ impl ClientSettings {
             read_timeout: server.read_timeout,
             write_timeout: server.write_timeout,
             min_body_rate: server.min_body_rate,
+            min_send_rate: server.min_send_rate,
             max_requests: server.max_requests_per_connection.unwrap_or(u64::MAX),
             max_connections_per_ip: server.max_connections_per_ip.map(divided),
-            max_connections: divided(server.max_connections.unwrap_or(descriptors)),
+            max_connections: divided(server.max_connections.unwrap_or(descriptors / each)),
+            max_sockets,
             trust: server.trust.clone(),
             backlog: server.backlog,
             nodelay: server.tcp_nodelay,

@@ -10,6 +10,7 @@ use anygate_proto::date;
 use anygate_proto::head::Fields;
 use anygate_route::Scratch;
 use anygate_shard::mailbox::Sender;
+use anygate_shard::net::Address;
 use anygate_shard::{Bytes, Class, LaneId, Shard, Tick, Wake};
 use slab::Slab;
 
@@ -17,6 +18,7 @@ use crate::action::files::Cache;
 use crate::connection::relay::Relay;
 use crate::connection::row::{ClientRow, ListenerRow, PerAddress};
 use crate::control::Report;
+use crate::observe::limit::{Limit, SHARD_QUIET, Told};
 use crate::peers::Neighbours;
 use crate::plan::Plan;
 use crate::upstream::{Idle, Pools, Upstreams};
@@ -77,6 +79,8 @@ pub struct Server {
     idle_lane: Cell<LaneId>,
     /// Listeners that wait for a client to leave.
     full: RefCell<Vec<u32>>,
+    /// Which limits the control thread was told of.
+    told: Told,
     /// Storage the short way uses again and again.
     pub(crate) bench: RefCell<Bench>,
 }
@@ -132,6 +136,7 @@ impl Server {
             drained: Cell::new(false),
             clients: Cell::new(0),
             full: RefCell::default(),
+            told: Told::new(SHARD_QUIET),
             bench: RefCell::default(),
         })
     }
@@ -267,9 +272,30 @@ impl Server {
         self.neighbours.as_ref()?.balance.leaves(row)
     }
 
-    /// True when there are as many clients as there may be.
+    /// True when there are as many clients as there may be, or as many sockets: those of servers behind count, and those
+    /// that are being closed.
     pub(crate) fn is_full(&self) -> bool {
-        self.clients.get() >= self.live.borrow().plan.client.max_connections
+        let client = &self.live.borrow().plan.client;
+        self.clients.get() >= client.max_connections || self.sockets() >= client.max_sockets
+    }
+
+    /// True when more than half of the sockets there may be are in use.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.sockets() > self.live.borrow().plan.client.max_sockets / 2
+    }
+
+    /// Sockets of this shard, as of the last turn.
+    fn sockets(&self) -> usize {
+        usize::try_from(self.shard.cells().sockets.get()).unwrap_or(usize::MAX)
+    }
+
+    /// A client, if it is known which, reached a limit: counts it, and tells the control thread, now and then.
+    #[cold]
+    pub(crate) fn reached(&self, limit: Limit, peer: Option<&Address>) {
+        limit.counter(&self.cells).add(1);
+        if self.told.tell(limit, self.shard.now(), 0).is_some() {
+            let _ = self.control.send(Report::Reached(limit, peer.cloned()));
+        }
     }
 
     /// Wakes a listener's row once there is room.
@@ -277,11 +303,12 @@ impl Server {
         let mut full = self.full.borrow_mut();
         if !full.contains(&listener) {
             full.push(listener);
-            self.accepting_paused();
+            self.reached(Limit::Connections, None);
         }
     }
 
-    fn use_room(&self) {
+    /// Lets listeners go on that waited, if there is room.
+    pub(crate) fn use_room(&self) {
         if !self.full.borrow().is_empty() && !self.is_full() {
             for row in self.full.take() {
                 self.shard.wake(Wake::row(row));

@@ -19,6 +19,10 @@ mod costs;
 mod exchange;
 #[path = "serve/files.rs"]
 mod files;
+#[path = "serve/greedy.rs"]
+mod greedy;
+#[path = "serve/greedy_answers.rs"]
+mod greedy_answers;
 #[path = "serve/kept.rs"]
 mod kept;
 #[path = "serve/panics.rs"]

@@ -11,6 +11,7 @@ use anygate_shard::{Close, Side, Socket, SocketId, Tick, Wake};
 
 use crate::connection::row::{ClientRow, ListenerRow};
 use crate::control::Order;
+use crate::observe::limit::Limit;
 use crate::server::{Row, Server};
 use crate::wire::Wire;
 
@@ -108,12 +109,15 @@ pub(crate) fn leave(server: &Rc<Server>, row: u32) {
     };
     let shard = &server.shard;
     let _watch = Watch { server, row };
-    while let Poll::Ready(Ok(accepted)) = shard.poll_accept(socket, Wake::row(row)) {
+    // Who finds no room is refused with those who come later.
+    while !server.is_full()
+        && let Poll::Ready(Ok(accepted)) = shard.poll_accept(socket, Wake::row(row))
+    {
         welcome(server, accepted.socket, accepted.peer, number);
     }
     // There may be more: beyond this turn's share, or not announced yet. The row is woken for either.
     let more = matches!(shard.poll_ready(socket, Side::Read, Wake::row(row)), Poll::Ready(Ok(())));
-    if !more || shard.now() >= until {
+    if !more || server.is_full() || shard.now() >= until {
         server.remove_row(row);
         shard.close(socket, Close::Abort);
     }
@@ -129,8 +133,12 @@ pub(crate) fn welcome(server: &Rc<Server>, socket: SocketId, peer: Address, list
         _ => (true, false),
     };
     if !let_in {
-        server.cells.connections_refused.add(1);
+        server.reached(Limit::PerAddress, Some(&peer));
         server.publish_load();
+        // A flood of them must not use up the sockets by its last words.
+        if server.is_crowded() {
+            return server.shard.close(socket, Close::Abort);
+        }
         // RFC 6585 §4: too many from one address.
         super::respond::refuse(server, &live, socket, 429);
         return server.shard.close(socket, Close::Graceful);
@@ -174,8 +182,9 @@ pub(crate) fn adopt(server: &Rc<Server>, socket: Socket, peer: Address, listener
 fn take_in(server: &Rc<Server>, socket: Socket, peer: Address, listener: u32) {
     match server.shard.adopt(socket) {
         Ok(socket) => welcome(server, socket, peer, listener),
+        // No slot is left: the descriptor is closed.
         Err(_) => {
-            server.cells.connections_refused.add(1);
+            server.cells.descriptors_exhausted.add(1);
             server.publish_load();
         }
     }

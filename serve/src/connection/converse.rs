@@ -24,6 +24,7 @@ use crate::connection::row::ClientRow;
 use crate::connection::{accept, drain, short};
 use crate::error::{Error, Side};
 use crate::exchange::{Exchange, Peer};
+use crate::observe::limit::Limit;
 use crate::pipeline;
 use crate::response::Outcome;
 use crate::server::{Live, Row, Server};
@@ -52,8 +53,10 @@ fn spawn(server: &Rc<Server>, row: u32, client: ClientRow, held: Bytes, begun: O
     let seat = Seat { server: owner, row, socket, peer, listener, counted, stays, moves, taken: true };
     let shard = server.shard.clone();
     let reader = Rc::new(RefCell::new(Reader::new(shard.clone(), wire, Side::Downstream, held)));
-    let patience = server.live().plan.client.write_timeout;
-    let outlet = Outlet::new(shard.clone(), Rc::clone(&reader), Side::Downstream, patience);
+    let live = server.live();
+    let settings = &live.plan.client;
+    let outlet = Outlet::new(shard.clone(), Rc::clone(&reader), Side::Downstream, settings.write_timeout)
+        .at_least(settings.min_send_rate);
     let conversation = Conversation { head_deadline: shard.deadline_unset(), reader, outlet, served, begun, seat };
     server.shard.spawn(conversation.run());
 }
@@ -131,7 +134,8 @@ pub(super) enum Then {
 impl Conversation {
     async fn run(mut self) {
         let how = loop {
-            if self.outlet.sent(PIPELINE_QUEUED).await.is_err() {
+            if let Err(error) = self.outlet.sent(PIPELINE_QUEUED).await {
+                self.count(error);
                 break Close::Abort;
             }
             let (live, begun) = match self.begun.take() {
@@ -148,14 +152,18 @@ impl Conversation {
                     break Close::Graceful;
                 }
                 Next::Rejected(reject) => {
-                    self.server().cells.parse_errors.add(1);
+                    match reject.status {
+                        414 => self.reached(Limit::Target),
+                        431 => self.reached(Limit::HeadSize),
+                        _ => self.server().cells.parse_errors.add(1),
+                    }
                     let head_only = self.asks_for_a_head();
                     self.refuse(&live, reject.status, head_only).await;
                     self.server().retire(live);
                     break Close::Graceful;
                 }
                 Next::TimedOut => {
-                    self.server().cells.timeouts_header.add(1);
+                    self.reached(Limit::Head);
                     let head_only = self.asks_for_a_head();
                     self.refuse(&live, 408, head_only).await;
                     self.server().retire(live);
@@ -184,6 +192,11 @@ impl Conversation {
 
     pub(super) fn server(&self) -> &Rc<Server> {
         &self.seat.server
+    }
+
+    /// This client reached a limit.
+    pub(super) fn reached(&self, limit: Limit) {
+        self.server().reached(limit, Some(&self.seat.peer));
     }
 
     /// Counts what this client asked for.
@@ -259,7 +272,7 @@ impl Conversation {
     /// Serves one request whose head lies complete at the start of what is held.
     async fn serve(&mut self, live: Rc<Live>, request: Request, fields: Fields, begun: Option<Begun>) -> Then {
         testing::reached(self.server(), Spot::Task);
-        let bytes = self.reader.borrow_mut().take(request.head_len as usize);
+        let bytes = self.take_head(&request);
         let head = request.into_head(bytes, fields);
         let mut matched = Scratch::new();
         let view = head.view();
@@ -274,17 +287,15 @@ impl Conversation {
             _ => None,
         };
         let client = &live.plan.client;
-        let pace = Pace {
-            timeout: client.read_timeout,
-            min_rate: client.min_body_rate,
-            max_body,
-            since: self.server().shard.now(),
-        };
+        let pace = Pace { timeout: client.read_timeout, min_rate: client.min_body_rate, max_body };
         let too_large = matches!((request.body, max_body), (BodyLength::Length(len), Some(max)) if len > max);
         self.reader.borrow_mut().begin_body(request.body, pace, request.expect_continue);
         let asked = Asked::of(&request);
         let outcome = match found {
-            _ if too_large => refusal(413).into(),
+            _ if too_large => {
+                self.reached(Limit::Body);
+                refusal(413).into()
+            }
             Found::Rule(rule) => {
                 let mut exchange = self.exchange(Rc::clone(&live), rule, head, matched);
                 exchange.begun = begun;
@@ -302,6 +313,20 @@ impl Conversation {
         };
         self.server().retire(live);
         then
+    }
+
+    /// The head's bytes: in the buffer they came in, unless the rest of the request may take its time.
+    fn take_head(&self, request: &Request) -> Bytes {
+        let mut reader = self.reader.borrow_mut();
+        let whole = match request.body {
+            BodyLength::None => true,
+            BodyLength::Length(length) => {
+                length.saturating_add(u64::from(request.head_len)) <= reader.held().len() as u64
+            }
+            BodyLength::Chunked | BodyLength::UntilClose => false,
+        };
+        let bytes = reader.take(request.head_len as usize);
+        if whole { bytes } else { Bytes::from(bytes.to_vec()) }
     }
 
     fn exchange(&self, live: Rc<Live>, rule: u32, head: Head<Bytes>, matched: Scratch) -> Exchange {
@@ -338,9 +363,11 @@ impl Conversation {
     /// Reads what is left of a body that nobody wanted, as far as that keeps the connection cheaply.
     pub(super) async fn discard_body(&mut self) -> Then {
         match drain::discard(&self.reader).await {
-            true => Then::Stay,
-            false => Then::End(Close::Graceful),
+            Ok(true) => return Then::Stay,
+            Ok(false) => {}
+            Err(error) => self.count(error),
         }
+        Then::End(Close::Graceful)
     }
 }
 

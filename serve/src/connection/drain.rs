@@ -8,6 +8,7 @@ use anygate_core::limits::DRAIN_BODY;
 
 use crate::body::Chunk;
 use crate::connection::reader::Reader;
+use crate::error::Error;
 
 /// True when what is left of the body is known to be little and on its way.
 pub(super) fn is_cheap(reader: &Reader) -> bool {
@@ -15,20 +16,23 @@ pub(super) fn is_cheap(reader: &Reader) -> bool {
         || (!reader.failed() && !reader.awaits_continue() && reader.body_left().is_none_or(|left| left <= DRAIN_BODY))
 }
 
-/// Reads to the body's end; false when that is too far or fails.
-pub(super) async fn discard(reader: &Rc<RefCell<Reader>>) -> bool {
+/// Reads to the body's end; false when that is too far.
+///
+/// # Errors
+/// What is wrong with the body.
+pub(super) async fn discard(reader: &Rc<RefCell<Reader>>) -> Result<bool, Error> {
     let mut budget = DRAIN_BODY;
     loop {
         if reader.borrow().body_done() {
-            return true;
+            return Ok(true);
         }
-        match poll_fn(|cx| reader.borrow_mut().poll_chunk(cx)).await {
-            Ok(Chunk::Bytes(bytes)) => match budget.checked_sub(bytes.len() as u64) {
+        match poll_fn(|cx| reader.borrow_mut().poll_chunk(cx)).await? {
+            Chunk::Bytes(bytes) => match budget.checked_sub(bytes.len() as u64) {
                 Some(left) => budget = left,
-                None => return false,
+                None => return Ok(false),
             },
-            Ok(Chunk::End | Chunk::Trailers(_)) => return true,
-            Ok(Chunk::File(_)) | Err(_) => return false,
+            Chunk::End | Chunk::Trailers(_) => return Ok(true),
+            Chunk::File(_) => return Ok(false),
         }
     }
 }

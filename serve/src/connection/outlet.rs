@@ -6,10 +6,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use anygate_core::limits::{BODY_QUEUED, OWN_SEGMENT_FROM, SENDFILE_STEP};
+use anygate_core::limits::{
+    BODY_QUEUED, OWN_SEGMENT_FROM, PIECES_MOST, PIECES_QUEUED, RATE_GRACE, SENDFILE_STEP, SMALL_PIECE,
+};
 use anygate_proto::h1::chunked;
 use anygate_proto::h1::sink::Copied;
-use anygate_shard::{Bytes, Deadline, Shard, Wake};
+use anygate_shard::{Bytes, Deadline, Shard, Tick, Wake};
 
 use crate::body::{Body, Chunk, FileRange, SpliceSource, Trailers};
 use crate::connection::reader::Reader;
@@ -17,6 +19,9 @@ use crate::error::{Error, Kind, Phase, Side};
 
 /// Bytes asked of one splice; a pipe's worth.
 const SPLICE_STEP: usize = 256 * 1024;
+
+/// A chunk below this leaves in one piece with its framing.
+const SMALL_CHUNK: usize = 1024;
 
 /// How a body is framed as it leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,8 +40,21 @@ pub struct Outlet {
     side: Side,
     timeout: Duration,
     deadline: Deadline,
+    /// Least bytes a second of the time the peer is waited for, once that is 10 s.
+    min_rate: Option<u64>,
     /// Bytes of bodies that left, or are queued, and were not asked about yet.
     moved: u64,
+    /// How long the peer was waited for since it had taken everything, and what it took while it was.
+    waited: Duration,
+    taken: u64,
+    /// Pieces of bodies queued since the queue was seen empty.
+    pieces: u32,
+}
+
+/// A wait for the peer: since when, and what was queued then.
+struct Wait {
+    since: Tick,
+    queued: usize,
 }
 
 impl Outlet {
@@ -44,7 +62,22 @@ impl Outlet {
     #[must_use]
     pub fn new(shard: Shard, reader: Rc<RefCell<Reader>>, side: Side, timeout: Duration) -> Self {
         let deadline = shard.deadline_unset();
-        Self { shard, reader, side, timeout, deadline, moved: 0 }
+        let [moved, taken] = [0; 2];
+        Self { shard, reader, side, timeout, deadline, min_rate: None, moved, waited: Duration::ZERO, taken, pieces: 0 }
+    }
+
+    /// The same for a peer that must take `min_rate` bytes a second of the time it is waited for, once that is 10 s.
+    #[must_use]
+    pub fn at_least(mut self, min_rate: Option<u64>) -> Self {
+        self.min_rate = min_rate;
+        self
+    }
+
+    /// A new message begins: a peer that has taken everything so far has all its time again.
+    pub fn begin(&mut self) {
+        if !self.waited.is_zero() && self.queued() == 0 {
+            (self.waited, self.taken) = (Duration::ZERO, 0);
+        }
     }
 
     /// Queues bytes; they leave with everything else of this turn.
@@ -76,26 +109,53 @@ impl Outlet {
         if self.queued() <= low_water && low_water > 0 {
             return Ok(());
         }
-        let mut before = usize::MAX;
-        poll_fn(|cx| self.poll_sent(low_water, &mut before, cx)).await
+        let mut wait = None;
+        poll_fn(|cx| self.poll_sent(low_water, &mut wait, cx)).await
     }
 
-    fn poll_sent(&mut self, low_water: usize, before: &mut usize, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    fn poll_sent(
+        &mut self,
+        low_water: usize,
+        wait: &mut Option<Wait>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Error>> {
         let sent = self.reader.borrow().wire().poll_sent(&self.shard, low_water, Wake::of(cx));
-        match sent {
-            Poll::Ready(sent) => {
-                self.deadline.clear();
-                Poll::Ready(sent.map_err(|error| Error::from_io(&error, self.side, Phase::InBody)))
-            }
-            Poll::Pending => {
-                let queued = self.queued();
-                if queued < *before {
-                    *before = queued;
-                    self.deadline.reset(self.timeout);
-                }
-                self.poll_patience(cx)
+        if let Poll::Ready(Err(error)) = sent {
+            return Poll::Ready(Err(Error::from_io(&error, self.side, Phase::InBody)));
+        }
+        if sent.is_pending() && wait.is_none() {
+            *wait = Some(Wait { since: self.shard.now(), queued: self.queued() });
+            self.deadline.reset(self.timeout);
+        }
+        if let Some(wait) = wait {
+            let (now, queued) = (self.shard.now(), self.queued());
+            if queued < wait.queued {
+                self.waited += now - wait.since;
+                self.taken += (wait.queued - queued) as u64;
+                *wait = Wait { since: now, queued };
+                self.deadline.reset(self.timeout);
+                self.keep_pace()?;
             }
         }
+        if sent.is_pending() {
+            return self.poll_patience(cx);
+        }
+        self.deadline.clear();
+        Poll::Ready(Ok(()))
+    }
+
+    /// An error once the peer took what it was sent too slowly for too long. What the kernel took before there was a wait
+    /// counts too.
+    fn keep_pace(&self) -> Result<(), Error> {
+        let Some(rate) = self.min_rate else { return Ok(()) };
+        if self.waited <= RATE_GRACE {
+            return Ok(());
+        }
+        let taken = self.taken.max(self.moved.saturating_sub(self.queued() as u64));
+        if taken < rate.saturating_mul(self.waited.as_secs()) {
+            return Err(Error::new(Kind::TakenTooSlowly, self.side, Phase::InBody));
+        }
+        Ok(())
     }
 
     /// Sends a whole body.
@@ -122,7 +182,9 @@ impl Outlet {
                     return Ok(());
                 }
             }
-            self.sent(BODY_QUEUED).await?;
+            // Many small pieces take more memory than bytes.
+            let low_water = if self.pieces > PIECES_MOST { 0 } else { BODY_QUEUED };
+            self.sent(low_water).await?;
         }
     }
 
@@ -131,11 +193,24 @@ impl Outlet {
         self.queue(bytes);
     }
 
-    fn queue_chunk(&mut self, bytes: Bytes, framing: Framing) {
+    fn queue_chunk(&mut self, mut bytes: Bytes, framing: Framing) {
+        self.pieces += 1;
+        if self.pieces > PIECES_QUEUED && self.queued() == 0 {
+            self.pieces = 1;
+        }
+        // It would keep all of the buffer it came in, which others wait for, until the peer takes what is before it.
+        let lags = self.pieces > PIECES_QUEUED && bytes.len() < SMALL_PIECE;
         if framing == Framing::Plain {
+            if lags {
+                bytes = Bytes::from(bytes.to_vec());
+            }
             return self.queue_content(bytes);
         }
         let mut line = [0; chunked::SIZE_LINE];
+        if lags || bytes.len() < SMALL_CHUNK {
+            let line = chunked::size_line(bytes.len() as u64, &mut line);
+            return self.queue_content(Bytes::from([line, &bytes, chunked::CHUNK_END].concat()));
+        }
         self.queue_content(Bytes::from(chunked::size_line(bytes.len() as u64, &mut line).to_vec()));
         self.queue_content(bytes);
         self.queue_content(Bytes::from_static(chunked::CHUNK_END));
@@ -169,12 +244,16 @@ impl Outlet {
             }
             let step = usize::try_from(warm).unwrap_or(SENDFILE_STEP);
             self.deadline.reset(self.timeout);
+            let mut since = None;
             let sent =
                 poll_fn(|cx| match self.shard.poll_sendfile(socket, &range.file, range.offset, step, Wake::of(cx)) {
                     Poll::Ready(sent) => {
                         Poll::Ready(sent.map_err(|error| Error::from_io(&error, self.side, Phase::InBody)))
                     }
-                    Poll::Pending => self.poll_patience(cx),
+                    Poll::Pending => {
+                        since.get_or_insert_with(|| self.shard.now());
+                        self.poll_patience(cx)
+                    }
                 })
                 .await?;
             if sent == 0 {
@@ -182,12 +261,22 @@ impl Outlet {
                 return Err(Error::new(Kind::Internal, Side::Internal, Phase::InBody));
             }
             self.moved += sent as u64;
+            if let Some(since) = since {
+                self.took(sent, since)?;
+            }
             range.offset += sent as u64;
             range.len -= (sent as u64).min(range.len);
             warm -= (sent as u64).min(warm);
         }
         self.deadline.clear();
         Ok(())
+    }
+
+    /// The peer took so many bytes that it was waited for since then.
+    fn took(&mut self, bytes: usize, since: Tick) -> Result<(), Error> {
+        self.waited += self.shard.now() - since;
+        self.taken += bytes as u64;
+        self.keep_pace()
     }
 
     /// Brings a range of a file into memory, on the pool, so that the shard waits for no disk. A file that does not tell
@@ -207,7 +296,8 @@ impl Outlet {
         let mut left = source.len;
         while left > 0 {
             let step = usize::try_from(left).unwrap_or(SPLICE_STEP).min(SPLICE_STEP);
-            let mut waits_for = None;
+            let mut waits: Option<(Side, Tick)> = None;
+            let mut source_waited = Duration::ZERO;
             let moved = poll_fn(|cx| {
                 let moved = self.shard.poll_splice(source.socket, to, step, Wake::of(cx));
                 // What lies in the pipe waits for its receiver; an empty pipe waits for the sender.
@@ -215,8 +305,17 @@ impl Outlet {
                     0 => (source.side, source.timeout),
                     _ => (self.side, self.timeout),
                 };
-                if moved.is_pending() && waits_for.replace(side) != Some(side) {
-                    self.deadline.reset(timeout);
+                if moved.is_ready() || waits.is_none_or(|(waited_for, _)| waited_for != side) {
+                    let now = self.shard.now();
+                    match waits.take() {
+                        Some((waited_for, since)) if waited_for == source.side => source_waited += now - since,
+                        Some((_, since)) => self.waited += now - since,
+                        None => {}
+                    }
+                    if moved.is_pending() {
+                        waits = Some((side, now));
+                        self.deadline.reset(timeout);
+                    }
                 }
                 match moved {
                     Poll::Ready(moved) => {
@@ -230,8 +329,10 @@ impl Outlet {
                 return Err(Error::new(Kind::Truncated, source.side, Phase::InBody));
             }
             self.moved += moved as u64;
+            self.taken += moved as u64;
             left -= (moved as u64).min(left);
-            body.spliced(moved as u64)?;
+            body.spliced(moved as u64, source_waited)?;
+            self.keep_pace()?;
         }
         self.deadline.clear();
         Ok(true)
@@ -243,9 +344,7 @@ impl Outlet {
 
     /// Nothing yet, or the timeout of the one who was waited for.
     fn poll_patience_with<T>(&mut self, side: Side, cx: &mut Context<'_>) -> Poll<Result<T, Error>> {
-        match self.deadline.poll_expired(cx) {
-            Poll::Ready(()) => Poll::Ready(Err(Error::new(Kind::Timeout, side, Phase::InBody))),
-            Poll::Pending => Poll::Pending,
-        }
+        let late = if side == self.side && side == Side::Downstream { Kind::NotTaken } else { Kind::Timeout };
+        self.deadline.poll_expired(cx).map(|()| Err(Error::new(late, side, Phase::InBody)))
     }
 }

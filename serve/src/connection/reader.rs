@@ -5,7 +5,7 @@ use std::mem;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use anygate_core::limits::BODY_RATE_GRACE;
+use anygate_core::limits::RATE_GRACE;
 use anygate_proto::h1::{chunked, write};
 use anygate_proto::head::BodyLength;
 use anygate_shard::{Bytes, Class, Deadline, Lease, Shard, Tick, Wake};
@@ -33,8 +33,10 @@ pub struct Reader {
     received: u64,
     /// Bytes of the stream that were not asked about yet.
     arrived: u64,
-    /// Whether the body was asked for: its sender's time runs from then on.
-    begun: bool,
+    /// How long this body's sender was waited for, the wait that goes on aside.
+    waited: Duration,
+    /// Since when it is waited for.
+    waits: Option<Tick>,
     pace: Pace,
     deadline: Deadline,
     armed: bool,
@@ -69,19 +71,17 @@ enum Framing {
 pub struct Pace {
     /// Longest wait between two reads.
     pub timeout: Duration,
-    /// Least bytes a second, after the first 10 s.
+    /// Least bytes a second of the time its sender is waited for, once that is 10 s.
     pub min_rate: Option<u64>,
     /// Most bytes of a body.
     pub max_body: Option<u64>,
-    /// When the body was first asked for; set by then.
-    pub since: Tick,
 }
 
 impl Pace {
     /// Only a timeout between reads.
     #[must_use]
     pub fn timeout(timeout: Duration) -> Self {
-        Self { timeout, min_rate: None, max_body: None, since: Tick::ZERO }
+        Self { timeout, min_rate: None, max_body: None }
     }
 }
 
@@ -101,7 +101,8 @@ impl Reader {
             expect: false,
             received: 0,
             arrived: 0,
-            begun: false,
+            waited: Duration::ZERO,
+            waits: None,
             pace: Pace::timeout(Duration::from_secs(30)),
             deadline,
             armed: false,
@@ -146,6 +147,8 @@ impl Reader {
             self.held = Held::Lent(Bytes::from(mem::take(bytes)));
         }
         match &mut self.held {
+            // Nothing is kept: an empty rest would keep the buffer.
+            Held::Lent(bytes) if n == bytes.len() => mem::take(bytes),
             Held::Lent(bytes) => bytes.split_to(n),
             Held::Growing(_) => Bytes::empty(),
         }
@@ -234,7 +237,7 @@ impl Reader {
         self.was_long = false;
         self.expect = expect && !self.body_done();
         self.received = 0;
-        self.begun = false;
+        (self.waited, self.waits) = (Duration::ZERO, None);
         self.pace = pace;
         self.armed = false;
     }
@@ -278,7 +281,6 @@ impl Reader {
     /// # Errors
     /// The body is malformed, too long, too slow or truncated, or the socket failed; every later call says the same.
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Chunk, Error>> {
-        self.begin();
         loop {
             if let Some(chunk) = self.decode()? {
                 self.armed = false;
@@ -370,6 +372,9 @@ impl Reader {
     }
 
     fn arrived(&mut self, lease: Lease) -> Result<(), Error> {
+        if let Some(since) = self.waits.take() {
+            self.waited += self.shard.now() - since;
+        }
         if lease.is_empty() {
             self.ended = true;
             return Ok(());
@@ -401,21 +406,17 @@ impl Reader {
         if self.deadline.poll_expired(cx).is_ready() {
             return Poll::Ready(Err(self.fail(Error::new(Kind::Timeout, self.side, Phase::InBody))));
         }
-        self.keep_pace()?;
+        let since = *self.waits.get_or_insert_with(|| self.shard.now());
+        self.keep_pace(since)?;
         Poll::Pending
     }
 
-    fn begin(&mut self) {
-        if !mem::replace(&mut self.begun, true) {
-            self.pace.since = self.shard.now();
-        }
-    }
-
-    /// An error once the body came too slowly for too long.
-    fn keep_pace(&mut self) -> Result<(), Error> {
+    /// An error once the body came too slowly for too long; its sender is waited for since `since`. The time that others
+    /// took, such as a server behind that takes the body slowly, is not the sender's.
+    fn keep_pace(&mut self, since: Tick) -> Result<(), Error> {
         let Some(rate) = self.pace.min_rate else { return Ok(()) };
-        let spent = self.shard.now() - self.pace.since;
-        if spent > BODY_RATE_GRACE && self.received < rate.saturating_mul(spent.as_secs()) {
+        let spent = self.waited + (self.shard.now() - since);
+        if spent > RATE_GRACE && self.received < rate.saturating_mul(spent.as_secs()) {
             return Err(self.fail(Error::new(Kind::TooSlow, self.side, Phase::InBody)));
         }
         Ok(())
@@ -440,11 +441,11 @@ impl Reader {
         }
     }
 
-    /// `n` bytes of the body went past us.
+    /// `n` bytes of the body went past us, for which the sender was `waited` for.
     ///
     /// # Errors
     /// They came too slowly.
-    pub fn spliced(&mut self, n: u64) -> Result<(), Error> {
+    pub fn spliced(&mut self, n: u64, waited: Duration) -> Result<(), Error> {
         if let Framing::Length(left) = &mut self.framing {
             *left = left.saturating_sub(n);
             if *left == 0 {
@@ -454,7 +455,7 @@ impl Reader {
         self.was_long = true;
         self.received += n;
         self.arrived += n;
-        self.begin();
-        if self.body_done() { Ok(()) } else { self.keep_pace() }
+        self.waited += waited;
+        if self.body_done() { Ok(()) } else { self.keep_pace(self.shard.now()) }
     }
 }

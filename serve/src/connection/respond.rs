@@ -14,6 +14,7 @@ use crate::connection::converse::{Asked, Conversation, Then};
 use crate::connection::drain;
 use crate::connection::outlet::Framing;
 use crate::error::{Error, Kind, Phase, Side};
+use crate::observe::limit::Limit;
 use crate::response::{Edit, FieldSource, Response};
 use crate::server::{Live, Server};
 
@@ -26,15 +27,20 @@ const BYTES_OF_WORK: u64 = 16 << 10;
 impl Conversation {
     /// Sends a response, and says what becomes of the connection.
     pub(super) async fn respond(&mut self, live: &Rc<Live>, asked: &Asked, mut response: Response) -> Then {
+        self.outlet.begin();
+        let used_up = self.served >= live.plan.client.max_requests;
         // A client that asked for a tunnel may have begun to use it: nothing behind it is a request.
         let stay = asked.keep_alive
             && !asked.is_connect
             && !response.close
             && !self.server().draining()
-            && self.served < live.plan.client.max_requests
+            && !used_up
             && drain::is_cheap(&self.reader.borrow());
         let body = framing(asked, &response);
         let stay = stay && body != BodyLength::UntilClose;
+        if used_up && asked.keep_alive {
+            self.reached(Limit::Requests);
+        }
         let persistence = Persistence::of(asked.version, stay);
         let head = match self.head(live, asked, &response, body, persistence) {
             Ok(head) => head,
@@ -77,7 +83,10 @@ impl Conversation {
         }
         match self.outlet.sent(0).await {
             Ok(()) => Then::End(how),
-            Err(_) => Then::End(Close::Abort),
+            Err(error) => {
+                self.count(error);
+                Then::End(Close::Abort)
+            }
         }
     }
 
@@ -85,7 +94,9 @@ impl Conversation {
     pub(super) async fn refuse(&mut self, live: &Rc<Live>, status: u16, head_only: bool) {
         let server = Rc::clone(self.server());
         self.outlet.queue(page(&server, live, status, head_only));
-        let _ = self.outlet.sent(0).await;
+        if let Err(error) = self.outlet.sent(0).await {
+            self.count(error);
+        }
     }
 
     /// Sends the head that switches protocols.
@@ -146,10 +157,12 @@ impl Conversation {
     }
 
     pub(super) fn count(&self, error: Error) {
+        if let Some(limit) = error.limit() {
+            return self.reached(limit);
+        }
         let cells = &self.server().cells;
         match (error.kind, error.side) {
             (Kind::Gone, _) => cells.clients_gone.add(1),
-            (Kind::Timeout, Side::Downstream) => cells.timeouts_write.add(1),
             (Kind::Timeout, _) => cells.timeouts_upstream.add(1),
             (_, Side::Upstream) => cells.upstream_failures.add(1),
             _ => {}

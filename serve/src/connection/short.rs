@@ -19,6 +19,7 @@ use crate::connection::moving::{self, Went};
 use crate::connection::relay::Relay;
 use crate::connection::row::ClientRow;
 use crate::connection::{accept, converse, relay};
+use crate::observe::limit::Limit;
 use crate::server::{Bench, Live, Row, Server};
 use crate::testing::{self, Spot};
 
@@ -130,8 +131,8 @@ pub(crate) fn expired(server: &Rc<Server>, row: u32) {
         client.idle = None;
         let place = Place { server, row, client: Some(client) };
         testing::reached(server, Spot::Expired);
-        if !server.draining() {
-            server.cells.timeouts_idle.add(1);
+        if let Some(client) = place.client.as_ref().filter(|_| !server.draining()) {
+            server.reached(Limit::Idle, Some(&client.peer));
         }
         place.leave(Close::Graceful);
     }

@@ -20,6 +20,7 @@ use anygate_shard::{Service, Shard, Side, Socket, SocketId, Tick, Wake};
 
 use crate::compile::{CompileEnv, compile};
 use crate::connection::moving::Moved;
+use crate::observe::limit::{Limit, QUIET, Told};
 use crate::observe::log::Log;
 use crate::plan::Plan;
 use crate::upstream::endpoint::Key;
@@ -88,6 +89,8 @@ pub enum Report {
     AcceptPaused(u16),
     /// Something panicked on this shard; what it served is closed.
     Panicked(u16),
+    /// Clients of this shard reached a limit, at least once; one of them is named where that is known.
+    Reached(Limit, Option<Address>),
     /// A listener could not be taken over.
     ListenFailed(u32, io::Error),
     /// This shard's thread ends by a panic.
@@ -115,6 +118,8 @@ struct Control {
     reloads_wanted: Cell<u32>,
     /// When the log last said that accepting pauses.
     pause_said: Cell<Option<Tick>>,
+    /// What the log was told of limits that clients reached.
+    limits_told: Told,
 }
 
 struct State {
@@ -202,6 +207,15 @@ impl Control {
         }
     }
 
+    /// Tells the log of a limit that clients reached.
+    fn reached(&self, limit: Limit, peer: Option<&Address>) {
+        let total = self.cells().iter().map(|cells| limit.counter(cells).get()).sum();
+        let Some(times) = self.limits_told.tell(limit, self.shard.now(), total) else { return };
+        let key = format!("server.{}", limit.keys().join(" or server."));
+        let peer = peer.map_or_else(|| "unknown".to_owned(), Address::to_string);
+        self.log.write(limit.level(), limit.message(), &[("limit", &key), ("peer", &peer), ("times", &times)]);
+    }
+
     fn cells(&self) -> Vec<Arc<ShardCells>> {
         self.state.borrow().shards.iter().map(|shard| Arc::clone(&shard.cells)).collect()
     }
@@ -271,6 +285,7 @@ impl Desk {
             flushing: Cell::new(false),
             reloads_wanted: Cell::new(0),
             pause_said: Cell::new(None),
+            limits_told: Told::new(QUIET),
         });
         control.watch_signals();
         let opening = Rc::clone(&control);
@@ -340,6 +355,7 @@ impl Service for Desk {
                     &[("shard", &shard), ("pauses", &paused)],
                 );
             }
+            Report::Reached(limit, peer) => control.reached(limit, peer.as_ref()),
             Report::Panicked(shard) => {
                 control.log.error("a panic was caught; the connection it served is closed", &[("shard", &shard)]);
             }

@@ -113,7 +113,8 @@ impl Log {
         self.write(LogLevel::Info, message, fields);
     }
 
-    fn write(&self, level: LogLevel, message: &str, fields: Fields<'_>) {
+    /// Something of the given weight.
+    pub fn write(&self, level: LogLevel, message: &str, fields: Fields<'_>) {
         let style = now(&self.style);
         if level > style.level {
             return;

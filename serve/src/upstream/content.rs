@@ -4,6 +4,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use anygate_shard::Deadline;
 
@@ -114,13 +115,13 @@ impl Content {
         self.checkout.reader()?.borrow().splice_source()
     }
 
-    /// `n` bytes of the [`SpliceSource`] were moved.
+    /// `n` bytes of the [`SpliceSource`] were moved, for which its sender was `waited` for.
     ///
     /// # Errors
     /// They came too slowly.
-    pub fn spliced(&mut self, n: u64) -> Result<(), Error> {
+    pub fn spliced(&mut self, n: u64, waited: Duration) -> Result<(), Error> {
         match self.checkout.reader() {
-            Some(reader) => reader.borrow_mut().spliced(n),
+            Some(reader) => reader.borrow_mut().spliced(n, waited),
             None => Ok(()),
         }
     }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use anygate_core::limits::SMALL_PIECE;
 use anygate_core::metrics::Counter;
 use anygate_shard::{Bytes, Class, Close, Shard, Wake};
 
@@ -153,6 +154,9 @@ impl<'a> Direction<'a> {
                     if let Counts::Queued(counter) = self.counts {
                         counter.add(bytes.len() as u64);
                     }
+                    // It would keep all of the buffer it came in until the receiver takes what is before it.
+                    let lags = self.behind > 0 && bytes.len() < SMALL_PIECE;
+                    let bytes = if lags { Bytes::from(bytes.to_vec()) } else { bytes };
                     self.to.borrow().wire().queue(self.shard, bytes);
                 }
             }

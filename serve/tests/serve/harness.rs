@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anygate_core::config::{Env, load_text};
 use anygate_core::diagnostic::render;
@@ -12,6 +12,7 @@ use anygate_core::metrics::ShardCells;
 use anygate_serve::compile::{CompileEnv, compile};
 use anygate_serve::control::{Order, Report};
 use anygate_serve::door::Door;
+use anygate_serve::observe::limit::Limit;
 use anygate_serve::plan::Plan;
 use anygate_serve::server::{Parts, Server};
 use anygate_shard::mailbox::{self, Receiver, Sender};
@@ -116,6 +117,27 @@ impl Gate {
     /// Whether the shard has given a table back since the last look.
     pub(crate) fn retired(&self) -> bool {
         std::iter::from_fn(|| self.reports.try_recv()).any(|report| matches!(report, Report::Retired(_)))
+    }
+
+    /// The limits that the shard has told the control thread of since the last look.
+    pub(crate) fn reached(&self) -> Vec<Limit> {
+        let limit = |report| match report {
+            Report::Reached(limit, _) => Some(limit),
+            _ => None,
+        };
+        std::iter::from_fn(|| self.reports.try_recv()).filter_map(limit).collect()
+    }
+
+    /// Waits until every client is gone; false when that takes too long.
+    pub(crate) fn emptied(&self) -> bool {
+        let begun = Instant::now();
+        while self.cells.snapshot().connections_active() > 0 {
+            if begun.elapsed() > PATIENCE {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        true
     }
 
     /// Waits for the shard to report that it has no client left.

@@ -182,7 +182,7 @@ fn a_full_shard_lets_clients_wait_until_one_leaves() {
         let mut third = gate.client();
         third.send(ASK);
         assert!(third.silent_for(Duration::from_millis(100)), "{io:?}: it waits, and is not reset");
-        assert_eq!(gate.cells.accept_paused.get(), 1, "{io:?}");
+        assert_eq!(gate.cells.connections_full.get(), 1, "{io:?}");
         drop(first);
         assert!(third.response().starts_with("HTTP/1.1 200 "), "{io:?}");
         // A reload makes room as well.

@@ -45,6 +45,9 @@ pub struct Server {
     /// Slowest request body, in bytes a second, measured after its first 10 s (408); 0 for no minimum.
     #[schemars(with = "schema::Rate", extend("default" = "256B/s"))]
     pub min_body_rate: Option<u64>,
+    /// Slowest pace at which an answer is taken, in bytes a second, measured after 10 s of waiting for the client (close); 0 for no minimum.
+    #[schemars(with = "schema::Rate", extend("default" = "256B/s"))]
+    pub min_send_rate: Option<u64>,
     /// How long a drain waits for what is in flight.
     #[schemars(with = "schema::Time", extend("default" = "30s"))]
     pub drain_timeout: Duration,
@@ -153,6 +156,7 @@ impl Default for Server {
             read_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(30),
             min_body_rate: Some(256),
+            min_send_rate: Some(256),
             drain_timeout: Duration::from_secs(30),
             max_header_size: 32 * 1024,
             max_headers: 100,

@@ -29,6 +29,7 @@ pub(super) fn read(node: &Node, base_dir: &Path, server: &mut Server, report: &m
     table.set("read_timeout", &mut server.read_timeout, scalar::timeout);
     table.set("write_timeout", &mut server.write_timeout, scalar::timeout);
     table.set("min_body_rate", &mut server.min_body_rate, scalar::rate);
+    table.set("min_send_rate", &mut server.min_send_rate, scalar::rate);
     table.set("drain_timeout", &mut server.drain_timeout, scalar::timeout);
     table.set("max_header_size", &mut server.max_header_size, |node, report| {
         scalar::size(node, limits::HEAD_SIZE_MIN, limits::HEAD_SIZE, report)
