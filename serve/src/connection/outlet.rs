@@ -321,6 +321,10 @@ impl Outlet {
                     Poll::Ready(moved) => {
                         Poll::Ready(moved.map_err(|error| Error::from_io(&error, side, Phase::InBody)))
                     }
+                    // A client that left while its server is silent takes the server's work along.
+                    Poll::Pending if side != self.side && self.is_left(cx) => {
+                        Poll::Ready(Err(Error::new(Kind::Gone, Side::Downstream, Phase::InBody)))
+                    }
                     Poll::Pending => self.poll_patience_with(side, cx),
                 }
             })
@@ -336,6 +340,11 @@ impl Outlet {
         }
         self.deadline.clear();
         Ok(true)
+    }
+
+    /// Whether this is a client's connection, and the client has left.
+    fn is_left(&self, cx: &mut Context<'_>) -> bool {
+        self.side == Side::Downstream && self.reader.borrow_mut().poll_gone(cx).is_ready()
     }
 
     fn poll_patience<T>(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Error>> {

@@ -75,21 +75,25 @@ fn a_client_that_leaves_with_more_requests_under_way_is_not_waited_for() {
 
 #[test]
 fn a_client_that_leaves_a_stream_that_is_silent_ends_it() {
+    const LONG: &str = "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nabc";
+    const STREAM: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n";
     both(|io| {
-        let backend = Backend::start(|served| {
-            served.request();
-            served.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
-            record_end(served);
-        });
-        let gate = Gate::start(io, &backend.config());
-        let mut client = gate.client();
-        client.send(b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n");
-        client.head();
-        assert_eq!(client.bytes(8), b"3\r\nabc\r\n", "{io:?}");
-        backend.request();
-        drop(client);
-        assert_eq!(backend.request(), "reset after 0 bytes", "{io:?}");
-        assert!(soon(|| gate.cells.clients_gone.get(), 1), "{io:?}");
+        for (answer, begins) in [(STREAM, "3\r\nabc\r\n"), (LONG, "abc")] {
+            let backend = Backend::start(move |served| {
+                served.request();
+                served.send(answer.as_bytes());
+                record_end(served);
+            });
+            let gate = Gate::start(io, &backend.config());
+            let mut client = gate.client();
+            client.send(b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n");
+            client.head();
+            assert_eq!(client.bytes(begins.len()), begins.as_bytes(), "{io:?}");
+            backend.request();
+            drop(client);
+            assert_eq!(backend.request(), "reset after 0 bytes", "{io:?}: {answer}");
+            assert!(soon(|| gate.cells.clients_gone.get(), 1), "{io:?}: {answer}");
+        }
     });
 }
 

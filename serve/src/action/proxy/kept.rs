@@ -81,7 +81,7 @@ impl Proxy {
         let held = reader.held();
         let Ok(Parsed::Complete(response)) = parse_response(held, &LIMITS, fields, asked) else { return None };
         let (head_len, length) = (response.head_len as usize, usize::try_from(response.body.known()?).ok()?);
-        if response.status < 200 || !response.keep_alive || held.len() != head_len + length {
+        if response.status < 200 || !response.keep_alive || held.len() - head_len != length {
             return None;
         }
         let back = ForwardBack {
