@@ -25,6 +25,8 @@ mod greedy;
 mod greedy_answers;
 #[path = "serve/kept.rs"]
 mod kept;
+#[path = "serve/leaks.rs"]
+mod leaks;
 #[path = "serve/panics.rs"]
 mod panics;
 #[path = "serve/proxy.rs"]

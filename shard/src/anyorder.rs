@@ -16,7 +16,7 @@ use crate::loopback::{drivers, with_server};
 use crate::mailbox;
 use crate::{ArenaLimits, Bytes, Class, Close, Lease, Options, Park, Service, Shard, Side, SocketId, Wake};
 
-struct Deaf;
+pub(crate) struct Deaf;
 
 impl Service for Deaf {
     type Message = ();
@@ -29,14 +29,14 @@ impl Service for Deaf {
 }
 
 /// xorshift64.
-struct Dice(Cell<u64>);
+pub(crate) struct Dice(Cell<u64>);
 
 impl Dice {
-    fn new(seed: u64) -> Dice {
+    pub(crate) fn new(seed: u64) -> Dice {
         Dice(Cell::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1))
     }
 
-    fn roll(&self, sides: usize) -> usize {
+    pub(crate) fn roll(&self, sides: usize) -> usize {
         let mut state = self.0.get();
         state ^= state << 13;
         state ^= state >> 7;
@@ -51,11 +51,11 @@ fn byte(at: usize) -> u8 {
     (at % 251) as u8
 }
 
-fn stream(at: usize, length: usize) -> Vec<u8> {
+pub(crate) fn stream(at: usize, length: usize) -> Vec<u8> {
     (at..at + length).map(byte).collect()
 }
 
-fn follows(bytes: &[u8], at: usize) -> bool {
+pub(crate) fn follows(bytes: &[u8], at: usize) -> bool {
     bytes.iter().enumerate().all(|(offset, &found)| found == byte(at + offset))
 }
 

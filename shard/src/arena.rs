@@ -6,6 +6,7 @@ use std::ptr::NonNull;
 
 use crate::block::{Block, Origin};
 use crate::lease::Lease;
+use crate::poison;
 
 /// How large a buffer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -116,6 +117,7 @@ impl Arena {
         unsafe {
             debug_assert_eq!(block.as_ref().references.get(), 0);
             block.as_ref().references.set(1);
+            poison::lift(block.as_ref().memory, block.as_ref().capacity as usize);
             Some(Lease::from_block(block))
         }
     }
@@ -152,6 +154,8 @@ impl Arena {
         for at in 0..more {
             // SAFETY: `at * size` lies inside the region of `more * size` bytes just mapped.
             let memory = unsafe { region.add(at * class.size()) };
+            // SAFETY: nobody has it before it is lent.
+            unsafe { poison::lay(memory, class.size()) };
             let id = u16::try_from(first + at).expect("a class has at most 65,535 buffers");
             let origin = Origin::Arena { arena: self.0, class: class as u8, id };
             let block = Block { memory, capacity: class.size() as u32, references: Cell::new(0), origin };
@@ -178,6 +182,8 @@ impl Inner {
         // SAFETY: the loan that ends is one of the holders that keep `Inner` alive.
         let inner = unsafe { arena.as_ref() };
         let shelf = &inner.classes[usize::from(class)];
+        // SAFETY: the block is alive until its arena goes, and its last reference is gone.
+        unsafe { poison::lay(block.as_ref().memory, block.as_ref().capacity as usize) };
         shelf.free.borrow_mut().push(block);
         shelf.out.set(shelf.out.get() - 1);
         inner.returned.set(inner.returned.get() + 1);
@@ -210,6 +216,8 @@ impl Drop for Inner {
                 drop(unsafe { Box::from_raw(block.as_ptr()) });
             }
             for (region, length) in shelf.regions.borrow_mut().drain(..) {
+                // SAFETY: mapped in `grow` with this length; no block in it is on loan.
+                unsafe { poison::lift(region, length) };
                 // SAFETY: mapped in `grow` with this length; no block in it is on loan.
                 unsafe { crate::sys::unmap(region, length) };
             }

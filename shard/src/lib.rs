@@ -30,6 +30,7 @@ pub mod mailbox;
 mod model;
 pub mod net;
 mod out;
+mod poison;
 mod pool;
 mod receive;
 mod release;
@@ -40,6 +41,8 @@ pub mod signals;
 mod socket;
 mod sync;
 mod sys;
+#[cfg(test)]
+mod teardown;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod time;

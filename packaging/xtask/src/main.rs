@@ -12,6 +12,7 @@ mod deny;
 mod fuzz;
 mod gate;
 mod install;
+mod leaks;
 mod repo;
 mod soak;
 mod tidy;
@@ -47,6 +48,8 @@ enum Command {
     Gate(gate::Args),
     /// Install the tools the other commands call, each at its pinned version; what is there is left alone
     Install(install::Args),
+    /// Whether 100,000 connections of every kind leave anything behind
+    Leaks(leaks::Args),
     /// Every kind of client at once, every byte checked, while it reloads and servers behind die
     Soak(soak::Args),
     /// The house rules that no compiler knows: where clocks, prints, unwraps and unsafe may stand, dead files, links
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Gate(args) => gate::run(&args),
         Command::Install(args) => install::run(&args),
+        Command::Leaks(args) => leaks::run(&args),
         Command::Soak(args) => soak::run(&args),
         Command::Tidy(args) => tidy::run(&args),
     };

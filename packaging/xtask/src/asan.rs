@@ -1,0 +1,42 @@
+//! Does the runtime touch memory that is not its own, or keep what it should give back? Its tests under the address
+//! sanitizer and the leak sanitizer.
+//!
+//! Buffers that were given back are poisoned in this build, so that their use is seen although they stay mapped.
+
+use crate::repo;
+
+/// Where the build lies, apart from others: the sanitizer changes every object.
+const FOLDER: &str = "asan";
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// Arguments of `cargo xtask asan`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Shards to drop with everything under way, for each driver
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    seeds: u32,
+    /// The server's tests too
+    #[arg(long)]
+    serve: bool,
+    /// Only tests whose name contains this, such as `teardown`
+    #[arg(value_name = "FILTER")]
+    filter: Option<String>,
+}
+
+/// Builds and runs the tests. The compiler is the pinned one: the switch it keeps for nightlies is opened for this build.
+pub(crate) fn run(args: &Args) -> Result<(), String> {
+    let mut command = repo::cargo();
+    command.args(["test", "--locked", "--target", TARGET, "-p", "anygate-shard"]);
+    if args.serve {
+        command.args(["-p", "anygate-serve"]);
+    }
+    command.args(["--lib", "--tests"]).arg("--target-dir").arg(repo::target().join(FOLDER));
+    // The model runs each of its threads on a stack of its own, which the sanitizer takes for a fault.
+    command.args(["--", "--skip", "model::"]).args(&args.filter);
+    command.env("RUSTC_BOOTSTRAP", "1");
+    command.env("RUSTFLAGS", "-Zsanitizer=address --cfg anygate_asan");
+    command.env("ASAN_OPTIONS", "detect_leaks=1:detect_stack_use_after_return=1");
+    command.env("ANYGATE_TEARDOWN_SEEDS", args.seeds.to_string());
+    println!("{}", repo::shown(&command));
+    repo::run(command)
+}
