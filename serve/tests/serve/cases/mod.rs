@@ -158,8 +158,10 @@ pub(crate) fn settled(bytes: &[u8], known: &[(&str, &str)]) -> Vec<u8> {
             out.extend_from_slice(format!("<{name}>").as_bytes());
             rest = &rest[what.len()..];
         } else {
-            out.push(rest[0]);
-            rest = &rest[1..];
+            let special = |b: u8| b == b'\r' || known.iter().any(|(what, _)| what.as_bytes().first() == Some(&b));
+            let plain = 1 + rest[1..].iter().take_while(|b| !special(**b)).count();
+            out.extend_from_slice(&rest[..plain]);
+            rest = &rest[plain..];
         }
     }
     out

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anygate_shard::Io;
 
-use super::text::{Case, Table, tables};
+use super::text::{Case, Table, table, tables};
 use super::{CLIENT_STEPS, Client, Cut, End, PATIENCE, SILENCE, settled};
 use crate::harness::{Gate, both};
 
@@ -33,6 +33,8 @@ const TOLD: usize = 40;
 fn every_request_gets_its_answer_to_the_byte() {
     let tables = tables("requests", COLUMNS, CLIENT_STEPS);
     let wanted = std::env::var("ANYGATE_CASE").unwrap_or_default();
+    let chosen = tables.iter().flat_map(|table| &table.cases).filter(|case| case.word("name").contains(&wanted));
+    assert!(chosen.count() > 0, "no case has {wanted:?} in its name");
     let folder = Folder::new();
     both(|io| {
         let failures = Mutex::new(Vec::new());
@@ -52,6 +54,30 @@ fn every_request_gets_its_answer_to_the_byte() {
         });
         assert!(failures.is_empty(), "{} cases failed\n{told}", failures.len());
     });
+}
+
+#[test]
+fn a_case_that_is_wrong_fails_with_its_place_and_its_name() {
+    const TABLE: &str = r"columns: name | send | get | then | upstream
+gate g
+    proxy: {x_forwarded: false, via: false}
+    routes: {/probe: NO_CONTENT, /none: NO_CONTENT, /up: http://$BACKEND}
+let none = HTTP/1.1 204 No Content\r\nDate: <date>\r\nX-Content-Type-Options: nosniff\r\n\r\n
+let up = HTTP/1.1 200 OK\r\nDate: <date>\r\nContent-Length: 2\r\n\r\nup
+right | GET /none HTTP/1.1\r\nHost: a\r\n\r\n | {none} | stays | -
+wrong answer | GET /none HTTP/1.1\r\nHost: b\r\n\r\n | HTTP/1.1 205 | stays | -
+wrong end | GET /none HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n | HTTP/1.1 204 No Content\r\nDate: <date>\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n | resets | -
+wrong record | GET /up HTTP/1.1\r\nHost: a\r\n\r\n | {up} | stays | -
+not cut | GET /up HTTP/1.1\r\nHost: a\r\n\r\n | {up} | stays | <cut>
+";
+    let table = table("t.txt", TABLE, COLUMNS, CLIENT_STEPS).unwrap_or_else(|why| panic!("{why}"));
+    let wrong = run(Io::Epoll, &table, 0, "", &Folder::new());
+    for place in ["t.txt:8: wrong answer: ", "t.txt:9: wrong end: ", "t.txt:10: wrong record: ", "t.txt:11: not cut: "]
+    {
+        let told = wrong.iter().filter(|text| text.starts_with(place)).count();
+        assert_eq!(told, 2, "{place}: whole and in pieces: {wrong:#?}");
+    }
+    assert_eq!(wrong.len(), 8, "{wrong:#?}");
 }
 
 /// The cases of one gate; what is wrong.
@@ -101,6 +127,8 @@ struct Then {
     kind: Kind,
     /// The case depends on where the bytes are cut.
     whole: bool,
+    /// What is long comes in pieces even if it was sent whole: chunks may be cut at other places.
+    joined: bool,
 }
 
 #[derive(PartialEq, Eq)]
@@ -118,15 +146,17 @@ enum Kind {
 impl Then {
     fn of(case: &Case) -> Self {
         let text = case.word("then");
-        let (kind, whole) = text.strip_suffix(", whole").map_or((text.as_str(), false), |kind| (kind, true));
+        let (kind, how) = text.split_once(", ").unwrap_or((&text, ""));
+        let (whole, joined) = (how == "whole", how == "joined");
         let kind = match kind {
             "stays" => Kind::Stays,
             "closes" => Kind::Closes,
             "resets" => Kind::Resets,
             "waits" => Kind::Waits,
-            _ => panic!("{}: then is stays, closes, resets or waits, and perhaps `, whole`", case.place),
+            _ => panic!("{}: then is stays, closes, resets or waits", case.place),
         };
-        Self { kind, whole }
+        assert!(how.is_empty() || whole || joined, "{}: then is followed by `, whole` or `, joined`", case.place);
+        Self { kind, whole, joined }
     }
 }
 
@@ -182,7 +212,7 @@ fn tried(case: &Case, then: &Then, cut: Cut, gate: &Gate, recorder: &Recorder) -
         return Ok(());
     }
     recorder
-        .recorded(&case.bytes("upstream"), cut != Cut::Whole, &known)
+        .recorded(&case.bytes("upstream"), then.joined || cut != Cut::Whole, &known)
         .map_err(|(want, got)| Wrong("upstream", want, got))
 }
 
@@ -230,8 +260,8 @@ impl Recorder {
         Err(Wrong("upstream, of which nothing must be whole", CUT.to_vec(), got))
     }
 
-    /// What came since this was last asked must be what is wanted; waits for it. Where the client sent `pieces`, chunks
-    /// may be cut at other places.
+    /// What came since this was last asked must be what is wanted; waits for it. In `pieces` chunks may be cut at other
+    /// places.
     fn recorded(&self, want: &[u8], pieces: bool, known: &[(&str, &str)]) -> Result<(), (Vec<u8>, Vec<u8>)> {
         let shape = |bytes: &[u8]| if pieces { joined(bytes) } else { bytes.to_vec() };
         let want = shape(want);
@@ -239,7 +269,9 @@ impl Recorder {
         loop {
             let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
             let got = shape(&settled(&record, known));
-            if got == want || Instant::now() > until {
+            // What came and is not wanted does not go away.
+            let hopeless = want.is_empty() && !got.is_empty();
+            if got == want || hopeless || Instant::now() > until {
                 record.clear();
                 return if got == want { Ok(()) } else { Err((want, got)) };
             }
@@ -395,7 +427,9 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new() -> Self {
-        let folder = Self(std::env::temp_dir().join(format!("anygate-cases-{}", std::process::id())));
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let folder = Self(std::env::temp_dir().join(format!("anygate-cases-{}-{number}", std::process::id())));
         for (name, content) in [
             ("index.html", "<h1>home</h1>"),
             ("ten.txt", "0123456789"),

@@ -105,7 +105,8 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases")
 }
 
-fn table(
+/// One file's text.
+pub(super) fn table(
     file: &str,
     text: &str,
     columns: &'static [&'static str],
