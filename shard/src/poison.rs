@@ -1,8 +1,9 @@
-//! Which memory may nobody touch for now? Tells the address sanitizer, in builds that have one (`cargo xtask asan`): a
+//! Which memory may nobody touch until it is lent? Tells the address sanitizer, in builds that have one (`cargo xtask asan`): a
 //! buffer that was given back is mapped all the same, so it would see no wrong in its use.
 
 use std::ptr::NonNull;
 
+// SAFETY: the sanitizer's own functions, as its interface header declares them; they are in every build with this switch.
 #[cfg(anygate_asan)]
 unsafe extern "C" {
     fn __asan_poison_memory_region(memory: *const std::ffi::c_void, length: usize);

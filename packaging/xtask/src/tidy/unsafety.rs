@@ -8,6 +8,8 @@ use crate::repo::Tree;
 const HOME: &str = "shard/";
 const RULE: &str = "unsafe";
 const UNDOCUMENTED: &str = "safety-comment";
+/// Fewer words than this justify nothing.
+const LEAST_WORDS: usize = 2;
 const FORBID: &str = "forbid-unsafe";
 
 /// One `unsafe`.
@@ -18,6 +20,34 @@ struct Site {
     comment: Option<String>,
 }
 
+impl Site {
+    /// What its comment lacks: to be there, to say something, and to lean on something that is there too.
+    fn fault(&self, text: &str) -> Option<&'static str> {
+        let Some(comment) = &self.comment else {
+            return Some("no `SAFETY:` comment above (`# Safety` for a function)");
+        };
+        let lines = || text.lines().take(self.line - 1);
+        if comment.split_whitespace().count() < LEAST_WORDS && self.kind != "fn" {
+            Some("its `SAFETY:` comment says too little")
+        } else if comment.contains("caller promises") && !stands_in_unsafe_fn(text, self.line) {
+            Some("no caller promises anything to a safe function")
+        } else if comment.starts_with("as above") && lines().filter(|line| line.contains("SAFETY:")).count() < 2 {
+            Some("there is nothing above to refer to")
+        } else {
+            None
+        }
+    }
+}
+
+/// Whether the function around a line is itself unsafe: the nearest one above that is indented less.
+fn stands_in_unsafe_fn(text: &str, line: usize) -> bool {
+    let lines: Vec<&str> = text.lines().take(line).collect();
+    let depth = |line: &str| line.len() - line.trim_start().len();
+    let own = lines.last().map_or(0, |line| depth(line));
+    let begins = |line: &&&str| depth(line) < own && line.split("//").next().is_some_and(|code| code.contains("fn "));
+    lines.iter().rev().find(begins).is_some_and(|line| line.contains("unsafe fn") || line.contains("unsafe extern"))
+}
+
 /// `unsafe` at all, `unsafe` without a comment, and crates that do not forbid it.
 pub(crate) fn check(tree: &Tree, sources: &Sources) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -25,8 +55,8 @@ pub(crate) fn check(tree: &Tree, sources: &Sources) -> Vec<Finding> {
         for site in sites(&source.tokens, tree.get(path).unwrap_or_default()) {
             let message = format!("unsafe {}: `{HOME}` is the only crate with unsafe code", site.kind);
             findings.push(Finding::new(RULE, path, site.line, message));
-            if site.comment.is_none() {
-                let message = format!("unsafe {}: no `SAFETY:` comment above (`# Safety` for a function)", site.kind);
+            if let Some(fault) = site.fault(tree.get(path).unwrap_or_default()) {
+                let message = format!("unsafe {}: {fault}", site.kind);
                 findings.push(Finding::new(UNDOCUMENTED, path, site.line, message));
             }
         }
@@ -130,6 +160,17 @@ mod tests {
         assert_eq!(found("shard/src/os.rs", "fn f() {\n    unsafe { g() }\n}"), ["unsafe", "safety-comment"]);
         assert_eq!(found("shard/src/os.rs", "unsafe impl Send for A {}"), ["unsafe", "safety-comment"]);
         assert_eq!(found("shard/src/os.rs", "/// Does it.\nunsafe fn f() {}"), ["unsafe", "safety-comment"]);
+    }
+
+    #[test]
+    fn a_comment_that_justifies_nothing_is_found() {
+        for comment in ["fine.", "as the caller promises.", "as above."] {
+            let text = format!("fn f() {{\n    // SAFETY: {comment}\n    unsafe {{ g() }}\n}}");
+            assert_eq!(found("shard/src/os.rs", &text), ["unsafe", "safety-comment"], "{comment}");
+        }
+        let text = "/// # Safety\n/// `a` is live.\nunsafe fn f() {\n    // SAFETY: as the caller promises.\n    \
+                    unsafe { g() };\n    // SAFETY: as above.\n    unsafe { h() }\n}";
+        assert_eq!(found("shard/src/os.rs", text), ["unsafe"; 3]);
     }
 
     #[test]
