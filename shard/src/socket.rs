@@ -15,6 +15,8 @@ use crate::wake::{SocketId, Wake};
 /// Output queues and pipes kept for the next socket that needs one.
 const KEPT: usize = 256;
 
+const EPIPE: u16 = libc::EPIPE as u16;
+
 /// One side of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -173,10 +175,10 @@ impl Slot {
     }
 
     /// A receive gave nothing: the end of the stream. Unless a send was told of a failure: the kernel tells that once,
-    /// and a reader must not take a reset for an end.
+    /// and a reader must not take a reset for an end. EPIPE is no such failure: it is what a reset after the end is told by.
     pub(crate) fn ended(&self) {
         match self.write_error.get() {
-            0 => self.set(flag::ENDED),
+            0 | EPIPE => self.set(flag::ENDED),
             errno => self.read_error.set(errno),
         }
     }

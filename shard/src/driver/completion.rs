@@ -49,11 +49,13 @@ pub(super) fn received(
     match (result, lease, into) {
         (0, _, into) => {
             slot.ended();
-            if let Some(into) = into
-                && slot.has(flag::ENDED)
-            {
-                slot.set(flag::INTO_DONE);
-                hold(slot, into);
+            match into {
+                Some(into) if slot.has(flag::ENDED) => {
+                    slot.set(flag::INTO_DONE);
+                    hold(slot, into);
+                }
+                // Not the end but a failure that a send was told of: who waits for the lease is to hear it.
+                into => slot.into.set(into),
             }
         }
         (1.., Some(mut lease), _) => {

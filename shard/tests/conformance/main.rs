@@ -7,6 +7,7 @@ mod rig;
 mod accept;
 mod allocations;
 mod close;
+mod compared;
 mod connect;
 mod descriptors;
 mod handover;

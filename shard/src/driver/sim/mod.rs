@@ -15,7 +15,7 @@ mod peer;
 pub(crate) mod resolver;
 mod world;
 
-pub use faults::Faults;
 pub(crate) use driver::Sim;
+pub use faults::Faults;
 pub use peer::{Listener, Peer};
 pub use world::{Personality, World};

@@ -120,7 +120,8 @@ impl Network {
         let (choices, rate) = (self.choices, self.faults.partial_read);
         let end = self.end(id);
         if end.unread == 0 {
-            if end.reset && !end.reset_told {
+            // A reset after the end of the stream changes nothing about what was received.
+            if end.reset && !end.ended && !end.reset_told {
                 end.reset_told = true;
                 self.note(6, u64::from(id), 1);
                 return error(libc::ECONNRESET);
@@ -185,7 +186,7 @@ impl Network {
         self.struck(id, WRITE)?;
         let end = self.end(id);
         if end.reset {
-            let told = std::mem::replace(&mut end.reset_told, true);
+            let told = std::mem::replace(&mut end.reset_told, true) || end.ended;
             return error(if told { libc::EPIPE } else { libc::ECONNRESET });
         }
         if end.finished {
@@ -324,7 +325,8 @@ impl Network {
         }
         end.reset = true;
         end.wants_room = false;
-        let keep = self.choices.happens(Kind::KeepOnReset, 500, u64::from(id), 0);
+        // What came whole stays.
+        let keep = end.ended || self.choices.happens(Kind::KeepOnReset, 500, u64::from(id), 0);
         let end = self.end(id);
         if !keep {
             end.inbox.clear();
