@@ -4,15 +4,21 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anygate_core::config::{ListenAddr, Steer};
-use anygate_shard::Shard;
 use anygate_shard::net::{self, Address, Bind};
+use anygate_shard::{Shard, Tick};
+
+/// Shards have closed a listener this long after they were told to: a busy one is told late.
+const LEAVING: Duration = Duration::from_secs(10);
 
 /// Every listener of the process.
 #[derive(Debug, Default)]
 pub(super) struct Listeners {
     open: Vec<Listener>,
+    /// Where listeners stood that shards may not have closed yet, and since when they go.
+    leaving: Vec<(SocketAddr, Tick)>,
     next: u32,
 }
 
@@ -61,6 +67,7 @@ pub(super) struct Change {
     pub(super) opened: Vec<Opened>,
     /// Numbers of those that go.
     pub(super) closed: Vec<u32>,
+    leaving: Vec<(SocketAddr, Tick)>,
     commit: Vec<Listener>,
 }
 
@@ -75,7 +82,8 @@ impl Listeners {
     /// # Errors
     /// The address that cannot be opened, and why.
     pub(super) fn change(&mut self, wanted: &[ListenAddr], how: &How<'_>) -> Result<Change, (ListenAddr, io::Error)> {
-        let mut change = Change::default();
+        let (mut change, now) = (Change::default(), how.shard.now());
+        self.leaving.retain(|(_, since)| now - *since < LEAVING);
         for address in wanted {
             if self.open.iter().any(|listener| listener.configured == *address) {
                 continue;
@@ -86,12 +94,10 @@ impl Listeners {
             change.commit.push(Listener { configured: address.clone(), address: actual, number });
             change.opened.push(Opened { number, sockets });
         }
-        change.closed = self
-            .open
-            .iter()
-            .filter(|listener| !wanted.contains(&listener.configured))
-            .map(|listener| listener.number)
-            .collect();
+        for listener in self.open.iter().filter(|listener| !wanted.contains(&listener.configured)) {
+            change.closed.push(listener.number);
+            change.leaving.extend(listener.address.ip().map(|address| (address, now)));
+        }
         Ok(change)
     }
 
@@ -99,6 +105,7 @@ impl Listeners {
     pub(super) fn commit(&mut self, change: &mut Change) {
         self.open.retain(|listener| !change.closed.contains(&listener.number));
         self.open.append(&mut change.commit);
+        self.leaving.append(&mut change.leaving);
     }
 
     /// One socket for each shard, and where they stand.
@@ -121,8 +128,9 @@ impl Listeners {
     /// listener of our own stands in its way, it has kept others out since it was opened.
     fn split(&self, address: SocketAddr, v6_only: bool, how: &How<'_>) -> io::Result<(Address, Vec<OwnedFd>)> {
         let bind = Bind { backlog: how.backlog, reuse_port: true, v6_only, ..Bind::default() };
-        let own = |listener: &Listener| listener.address.ip().is_some_and(|ip| overlap(ip, address));
-        if address.port() != 0 && !self.open.iter().any(own) {
+        let open = self.open.iter().filter_map(|listener| listener.address.ip());
+        let mut own = open.chain(self.leaving.iter().map(|(leaving, _)| *leaving));
+        if address.port() != 0 && !own.any(|own| overlap(own, address)) {
             how.shard.probe(address, v6_only)?;
         }
         let mut actual = Address::Ip(address);
@@ -158,4 +166,31 @@ fn shared(path: &Path, how: &How<'_>) -> io::Result<(Address, Vec<OwnedFd>)> {
     }
     sockets.push(socket);
     Ok((address, sockets))
+}
+
+#[cfg(test)]
+mod tests {
+    use anygate_shard::{Io, Options};
+
+    use super::*;
+
+    #[test]
+    fn a_listener_that_goes_may_come_back_before_a_busy_shard_has_closed_it() {
+        let shard = Shard::new(&Options::new(0, Io::Epoll)).unwrap();
+        let how = How { shard: &shard, cores: &[0], backlog: 16, steer: Steer::Hash };
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let wanted = [ListenAddr::Ip(free.local_addr().unwrap())];
+        let mut listeners = Listeners::default();
+        let refused = listeners.change(&wanted, &how);
+        assert!(refused.is_err(), "somebody else listens there");
+        drop(free);
+        let mut first = listeners.change(&wanted, &how).unwrap();
+        listeners.commit(&mut first);
+        let mut gone = listeners.change(&[], &how).unwrap();
+        assert_eq!(gone.closed.len(), 1);
+        listeners.commit(&mut gone);
+        // The shard's socket is in `first`, and open.
+        let again = listeners.change(&wanted, &how).unwrap();
+        assert_eq!((again.opened.len(), first.opened.len()), (1, 1));
+    }
 }
