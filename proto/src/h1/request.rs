@@ -46,7 +46,7 @@ pub fn parse_request(buf: &[u8], limits: &Limits, fields: &mut Fields) -> Result
     let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {
         return Err(Reject::closing(400, "request line is incomplete"));
     };
-    if target.len() > limits.max_uri {
+    if target.len() > limits.max_uri || method.len() > limits.max_uri + REQUEST_LINE_REST {
         return Err(Reject::closing(414, "request target is too long"));
     }
     if head_len > limits.max_header_size {
@@ -98,7 +98,7 @@ fn partial(head: &[u8], limits: &Limits) -> Result<Parsed<Request>, Reject> {
     Ok(Parsed::Partial)
 }
 
-/// Whether the target in a request line, complete or not, is over its limit.
+/// Whether the target in a request line, complete or not, is over its limit; or what may be a method or a target yet.
 fn target_too_long(head: &[u8], limits: &Limits) -> bool {
     let line_end = memchr::memchr(b'\n', head);
     let line = &head[..line_end.unwrap_or(head.len())];
@@ -106,7 +106,7 @@ fn target_too_long(head: &[u8], limits: &Limits) -> bool {
         return line_end.is_none() && line.len() > limits.max_uri + REQUEST_LINE_REST;
     };
     let rest = &line[blank + 1..];
-    memchr::memchr(b' ', rest).unwrap_or(rest.len()) > limits.max_uri
+    blank > limits.max_uri + REQUEST_LINE_REST || memchr::memchr(b' ', rest).unwrap_or(rest.len()) > limits.max_uri
 }
 
 #[cold]

@@ -5,6 +5,7 @@ mod dates;
 mod forward;
 mod forwarding_oracle;
 mod negotiation;
+mod properties;
 mod ranges;
 mod request;
 mod response;

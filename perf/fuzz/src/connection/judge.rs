@@ -14,6 +14,7 @@ struct Asked {
 fn asked(mut bytes: &[u8]) -> Asked {
     let mut requests = Vec::new();
     loop {
+        let before = bytes;
         while let [b'\r', b'\n', rest @ ..] = bytes {
             bytes = rest;
         }
@@ -22,7 +23,8 @@ fn asked(mut bytes: &[u8]) -> Asked {
                 bytes = &bytes[request.length..];
                 requests.push(request);
             }
-            _ => return Asked { requests, more: !bytes.is_empty() },
+            // Empty lines alone are the beginning of one.
+            _ => return Asked { requests, more: !before.is_empty() },
         }
     }
 }
