@@ -62,6 +62,8 @@ impl Behind {
                 came?;
             }
             let closes = count % 4 == 3 || how == How::Early;
+            // What nobody can tell from an answer's end must be said.
+            let closes = closes || how == How::Closing && to_head;
             let size = if to_head { 0 } else { size };
             if !self.answer(socket, &ask, how, size, closes).await? || closes {
                 return Ok(());

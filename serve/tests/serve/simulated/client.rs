@@ -236,11 +236,12 @@ impl Life {
         if came == expected {
             return Ok((Outcome::Right(came.len() as u64), false));
         }
-        let what = if expected.starts_with(&came) { "a part" } else { "other bytes" };
-        Ok((
-            Outcome::Wrong(format!("a tunnel ended cleanly after {what}: {} of {}", came.len(), expected.len())),
-            false,
-        ))
+        // A side that breaks ends the other's stream once all it had said has gone there.
+        let outcome = match expected.starts_with(&came) {
+            true => Outcome::Lost(format!("a tunnel after {} bytes", came.len())),
+            false => Outcome::Wrong(format!("a tunnel brought other bytes, {} of {}", came.len(), expected.len())),
+        };
+        Ok((outcome, false))
     }
 }
 

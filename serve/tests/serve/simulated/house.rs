@@ -250,13 +250,17 @@ impl House {
         house
     }
 
-    fn open_behind(&self) {
-        for address in BEHIND {
-            let address = Address::Ip(SocketAddr::from((address, 9000)));
-            let door = self.back.shard.listen(self.world.bind(&address).unwrap()).unwrap();
+    /// False while an address is still being closed.
+    fn open_behind(&self) -> bool {
+        let open = self.back_doors.borrow().len();
+        for address in &BEHIND[open..] {
+            let address = Address::Ip(SocketAddr::from((*address, 9000)));
+            let Ok(socket) = self.world.bind(&address) else { return false };
+            let door = self.back.shard.listen(socket).unwrap();
             let task = self.back.open(door);
             self.back_doors.borrow_mut().push((door, task));
         }
+        true
     }
 
     fn close_behind(&self) {
@@ -315,6 +319,9 @@ impl House {
             }
             self.next_event.set(self.next_event.get() + 1);
             self.happen(*event);
+            if self.back.dead.get() {
+                return;
+            }
         }
     }
 
@@ -330,8 +337,15 @@ impl House {
             }
             Event::Upstream => words.upstream = 1 - words.upstream,
             Event::Nonsense => words.nonsense = true,
-            Event::Death if self.back.dead.replace(!self.back.dead.get()) => return self.open_behind(),
-            Event::Death => return self.close_behind(),
+            Event::Death if self.back.dead.get() => {
+                self.back.dead.set(!self.open_behind());
+                let again = usize::from(self.back.dead.get());
+                return self.next_event.set(self.next_event.get() - again);
+            }
+            Event::Death => {
+                self.back.dead.set(true);
+                return self.close_behind();
+            }
             Event::Descriptors(limit) => return self.world.set_descriptor_limit(limit),
             Event::Terminate => return self.terminate(),
         }
@@ -360,6 +374,7 @@ impl House {
             after += u32::from(self.office.desk.is_stopping());
             if after == LAST_ROUNDS {
                 self.wings.iter().for_each(|wing| wing.shard.shutdown());
+                self.control.shutdown();
             }
             self.left.get() == 0
         });

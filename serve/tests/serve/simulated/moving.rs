@@ -31,7 +31,7 @@ fn seeds() -> Vec<u64> {
     let number = |name| std::env::var(name).ok().and_then(|text: String| text.parse::<u64>().ok());
     match number("ANYGATE_SIM_SEED") {
         Some(seed) => vec![seed],
-        None => (1..=number("ANYGATE_SIM_SEEDS").unwrap_or(6)).collect(),
+        None => (1..=number("ANYGATE_SIM_SEEDS").unwrap_or(3)).collect(),
     }
 }
 
