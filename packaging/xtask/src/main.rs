@@ -14,6 +14,7 @@ mod gate;
 mod install;
 mod leaks;
 mod repo;
+mod sim;
 mod soak;
 mod tidy;
 
@@ -50,6 +51,8 @@ enum Command {
     Install(install::Args),
     /// Whether 100,000 connections of every kind leave anything behind
     Leaks(leaks::Args),
+    /// The whole server on a simulated network, one run a seed
+    Sim(sim::Args),
     /// Every kind of client at once, every byte checked, while it reloads and servers behind die
     Soak(soak::Args),
     /// The house rules that no compiler knows: where clocks, prints, unwraps and unsafe may stand, dead files, links
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         Command::Gate(args) => gate::run(&args),
         Command::Install(args) => install::run(&args),
         Command::Leaks(args) => leaks::run(&args),
+        Command::Sim(args) => sim::run(&args),
         Command::Soak(args) => soak::run(&args),
         Command::Tidy(args) => tidy::run(&args),
     };
