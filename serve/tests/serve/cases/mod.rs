@@ -35,7 +35,7 @@ pub(crate) enum Cut {
 pub(crate) struct Client {
     stream: TcpStream,
     heard: Vec<u8>,
-    /// How much of it was there when an answer was last awaited.
+    /// Where the last head ends that was awaited.
     noticed: usize,
     end: Option<End>,
 }
@@ -89,11 +89,12 @@ impl Client {
         }
     }
 
-    /// Waits for a head that was not there when this was last waited for.
+    /// Waits for one more head.
     fn answered(&mut self) {
         let since = self.noticed;
-        self.hear(PATIENCE, |heard| heard[since..].windows(4).any(|four| four == b"\r\n\r\n"));
-        self.noticed = self.heard.len();
+        let end =
+            |heard: &[u8]| heard[since..].windows(4).position(|four| four == b"\r\n\r\n").map(|at| since + at + 4);
+        self.noticed = end(self.hear(PATIENCE, |heard| end(heard).is_some())).unwrap_or(since);
     }
 
     /// Listens until `enough`, the end of the stream, or for `patience`.
