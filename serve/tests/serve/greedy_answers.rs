@@ -106,6 +106,18 @@ fn ask(socket: &Path, path: &str) -> UnixStream {
     client
 }
 
+/// Asks once, and reads nothing.
+fn ask_once(socket: &Path) -> UnixStream {
+    let begun = Instant::now();
+    loop {
+        if let Ok(mut client) = UnixStream::connect(socket) {
+            client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("a fresh connection");
+            return client;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(5), "nobody listens");
+    }
+}
+
 /// How a connection ends for who reads it at last: the bytes that were on their way, then a reset or the end.
 fn ends(mut client: UnixStream) -> (usize, bool) {
     client.set_read_timeout(Some(Duration::from_secs(5))).expect("a socket option");
@@ -290,5 +302,50 @@ fn a_body_below_the_least_rate_gets_408_after_ten_seconds_of_waiting_and_a_slow_
                 });
             }
         });
+    });
+}
+
+#[test]
+fn small_pieces_that_nobody_takes_keep_no_buffer_each() {
+    const CLIENTS: usize = 6;
+    const PIECES: usize = 3000;
+    both(|io| {
+        // As events come: one at a time, for as long as somebody takes them.
+        let behind = Backend::start(|served| {
+            while served.head().is_some() {
+                served.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+                for _ in 0..PIECES {
+                    if !served.send(b"64\r\nxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n") {
+                        return;
+                    }
+                    std::thread::sleep(Duration::from_micros(50));
+                }
+            }
+        });
+        let gate = Gate::start(io, &behind.config());
+        let path = std::env::temp_dir().join(format!("anygate-pieces-{}.sock", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let fd = net::bind(&Address::Unix(Some(path.clone())), &Bind::default()).expect("a path of our own");
+        gate.order(Order::Listen { fd, number: 7 });
+        let idle = gate.counters.buffers.get();
+        let clients: Vec<UnixStream> = (0..CLIENTS).map(|_| ask_once(&path)).collect();
+        let mut most = 0;
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(1500) {
+            most = most.max(gate.counters.buffers.get().saturating_sub(idle));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        std::fs::remove_file(&path).expect("it is ours");
+        assert!(most < 16 * CLIENTS as u64, "{io:?}: {most} buffers for {CLIENTS} clients that take nothing");
+        // They are served to the end once they read.
+        for mut client in clients {
+            client.set_read_timeout(Some(Duration::from_secs(5))).expect("a socket option");
+            let (mut all, mut bytes) = (Vec::new(), vec![0; 64 << 10]);
+            while !all.ends_with(b"0\r\n\r\n") && all.len() < PIECES * 106 {
+                let n = client.read(&mut bytes).unwrap_or_else(|error| panic!("{io:?}: {error} after {}", all.len()));
+                assert!(n > 0, "{io:?}: the end after {}", all.len());
+                all.extend_from_slice(&bytes[..n]);
+            }
+        }
     });
 }
