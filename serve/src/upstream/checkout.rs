@@ -30,6 +30,7 @@ pub struct Checkout {
     link: Option<Link>,
     reused: bool,
     answered: bool,
+    whole: bool,
     keep: bool,
 }
 
@@ -53,6 +54,7 @@ impl Checkout {
             link: Some(link),
             reused,
             answered: false,
+            whole: false,
             keep: false,
         }
     }
@@ -74,6 +76,11 @@ impl Checkout {
         self.answered = true;
     }
 
+    /// Says that all of the request is queued or has left: what is queued still leaves before the end.
+    pub fn sent_whole(&mut self) {
+        self.whole = true;
+    }
+
     /// Says that both peers want to go on: the request has left whole, and the response allows another.
     pub fn keep(&mut self) {
         self.keep = true;
@@ -87,8 +94,9 @@ impl Checkout {
         let (done, clean) = {
             let reader = link.reader.borrow();
             let sent = reader.wire().queued(&self.server.shard) == 0;
-            let done = sent && reader.body_done() && (self.answered || reader.ended());
-            (done, done && reader.held().is_empty() && !reader.ended())
+            let answered = self.answered && (sent || self.whole);
+            let done = reader.body_done() && (answered || sent && reader.ended());
+            (done, done && sent && reader.held().is_empty() && !reader.ended())
         };
         if self.keep && clean {
             self.pool.put(&self.server, link);

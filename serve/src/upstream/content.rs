@@ -80,7 +80,10 @@ impl Content {
         let Poll::Ready(done) = upload.as_mut().poll(cx) else { return Ok(()) };
         self.upload = None;
         match done {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.checkout.sent_whole();
+                Ok(())
+            }
             Err(error) => {
                 self.reusable = false;
                 if error.side == Side::Upstream { Ok(()) } else { Err(error) }

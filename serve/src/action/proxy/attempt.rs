@@ -196,6 +196,9 @@ impl Attempt<'_> {
         let reusable = facts.keep_alive && (sent || upload.is_some());
         let length = facts.body.known();
         checkout.answered();
+        if sent {
+            checkout.sent_whole();
+        }
         let body = match checkout.reader() {
             Some(reader)
                 if upload.is_none() && length.is_some_and(|length| length <= reader.borrow().held().len() as u64) =>
