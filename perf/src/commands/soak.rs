@@ -11,7 +11,7 @@ use anygate_perf::soak::{self, Soak, Until};
 use crate::{say, seconds};
 
 /// Seconds of a look whether everything works.
-const SMOKE: f64 = 10.0;
+const SMOKE: f64 = 6.0;
 
 /// Let all kinds of clients at AnyGate at once, check every byte, reload, kill servers behind, and watch memory
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,7 @@ pub(crate) struct Args {
     /// How long it takes
     #[arg(long, default_value_t = 30.0, value_name = "N")]
     minutes: f64,
-    /// A look of 10 seconds whether everything works, with reloads and deaths close together
+    /// A look of 6 seconds whether everything works, with reloads and deaths close together
     #[arg(long, conflicts_with = "minutes")]
     smoke: bool,
     /// Reload so many times, with clients and servers that all keep to the rules, and end

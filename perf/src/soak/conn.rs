@@ -13,7 +13,7 @@ use super::pattern;
 /// A server that says nothing for so long hangs.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// A connection that rested so long may be closed at any moment: it is not used again.
-const STALE: Duration = Duration::from_secs(5);
+const STALE: Duration = Duration::from_millis(3_500);
 /// Bytes read at a time.
 const PIECE: usize = 64 << 10;
 

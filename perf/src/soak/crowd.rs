@@ -21,8 +21,8 @@ use crate::subject::{self, io_word};
 
 /// The crowd stands after this time at the latest, and is gone after it.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// Once it stands, it is left alone for so long before anything is measured.
-const SETTLE: Duration = Duration::from_secs(2);
+/// Once it stands, it is left alone for so long: some are sent away all the time by then, as head and body limits have it.
+const SETTLE: Duration = Duration::from_secs(11);
 /// How much longer fast clients may wait.
 const GOAL: f64 = 2.0;
 /// Descriptors of a gate without clients, at most.
@@ -155,7 +155,7 @@ impl Crowded {
             let alone = self.fast(server.address)?;
             let crowd = Crowd::start(server.address, self.connections, self.load_core)?;
             thread::sleep(SETTLE);
-            crowd.least.store(usize::MAX, Ordering::Relaxed);
+            crowd.least.store(crowd.held.load(Ordering::Relaxed), Ordering::Relaxed);
             let (before, began) = (crowd.sent_away.load(Ordering::Relaxed), Instant::now());
             let crowded = self.fast(server.address)?;
             let away = crowd.sent_away.load(Ordering::Relaxed) - before;

@@ -31,12 +31,14 @@ pub struct Sample {
     pub anonymous: u64,
     /// Open descriptors.
     pub descriptors: u64,
-    /// Threads.
+    /// Threads of its own: not those that io_uring brings and takes away.
     pub threads: u64,
     /// Processor time so far, in seconds.
     pub processor_s: f64,
 }
 
+/// Names of io_uring's threads begin so.
+const KERNEL: &str = "iou-";
 /// A gate that listens has done all that starting takes after this time.
 const SETTLE: Duration = Duration::from_millis(300);
 
@@ -136,6 +138,7 @@ impl Gate {
         let pid = self.child.id();
         let fault = |error: std::io::Error| format!("the gate is gone: {error}\n{}", self.tail());
         let status = fs::read_to_string(format!("/proc/{pid}/status")).map_err(fault)?;
+        let threads = self.account.threads().map_err(fault)?;
         let number = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name));
             line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0)
@@ -145,8 +148,8 @@ impl Gate {
             resident: number("VmRSS:") * 1024,
             anonymous: self.account.memory().map_err(fault)?,
             descriptors: self.account.descriptors().map_err(fault)?,
-            threads: number("Threads:"),
-            processor_s: self.account.processor().map_err(fault)?.as_secs_f64(),
+            threads: threads.iter().filter(|thread| !thread.name.starts_with(KERNEL)).count() as u64,
+            processor_s: threads.iter().map(|thread| thread.time.as_secs_f64()).sum(),
         })
     }
 

@@ -98,7 +98,7 @@ impl Report {
         let mut all = self.trouble.clone();
         for entry in &self.entries {
             all.extend(entry.failed.iter().map(|(kind, count)| format!("{}: {kind}, {count} times", entry.habit)));
-            if entry.right == 0 {
+            if entry.right == 0 && self.elapsed_s >= MINUTE_S {
                 all.push(format!("{}: nothing ever went right", entry.habit));
             }
         }
@@ -230,6 +230,8 @@ mod tests {
         assert_eq!(report.failures(), ["fixed: wrong answer, 2 times"]);
         assert!(report.text().contains("Verdict: FAILED") && report.text().contains("| status 502 3 |"));
         report.entries[0] = Entry { habit: "idle".into(), ..Entry::default() };
+        assert_eq!(report.failures(), [""; 0], "it had little time");
+        report.elapsed_s = 60.0;
         assert_eq!(report.failures(), ["idle: nothing ever went right"]);
     }
 }

@@ -65,7 +65,7 @@ impl Setting {
         let (steady_by, keep) =
             if odd { (format!("localhost:{}", steady.port()), 16) } else { (steady.to_string(), 64) };
         let mut text = format!(
-            "server:\n  listen: [{listen}]\n  header_timeout: 3s\n  idle_timeout: 8s\n  read_timeout: 3s\n\
+            "server:\n  listen: [{listen}]\n  header_timeout: 3s\n  idle_timeout: 5s\n  read_timeout: 3s\n\
              \x20 max_body_size: 32MiB\n  name: \"{}\"\n\
              echo: {{body: 16KiB}}\n\
              upstreams:\n  steady: {{servers: [\"{steady_by}\"], keep_alive: {keep}}}\n\

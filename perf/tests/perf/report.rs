@@ -10,7 +10,7 @@ use anygate_perf::server::Folder;
 use anygate_shard::probe_uring;
 
 /// AnyGate's binary as this build of the tests has it; built where only this crate's tests are.
-fn anygate() -> PathBuf {
+pub(super) fn anygate() -> PathBuf {
     let program = Path::new(env!("CARGO_BIN_EXE_perf")).with_file_name("anygate");
     if !program.exists() {
         let target = program.ancestors().nth(2).expect("a binary is in the folder of its profile");
@@ -27,7 +27,7 @@ fn perf(words: &[&str], out: &Path) -> Output {
 }
 
 /// Ports below those that connections take by themselves, others for each process.
-fn port() -> String {
+pub(super) fn port() -> String {
     (20_000 + std::process::id() % 150 * 80).to_string()
 }
 
