@@ -152,9 +152,9 @@ fn parse_methods(
 fn refuse_method(head: &Located, word: Range<usize>, path: &Range<usize>) -> Option<Diagnostic> {
     let text = &head.text[word.clone()];
     let error = |message: String| Diagnostic::error(message).at(head.sub(word.clone()), "not a method");
-    let path = &head.text[path.clone()];
+    let (before, path) = (&head.text[..path.start], &head.text[path.clone()]);
     if text.contains(',') {
-        let before = head.text[..head.text.len() - path.len()].replace(',', " ");
+        let before = before.replace(',', " ");
         let list: Vec<&str> = before.split_ascii_whitespace().collect();
         let help = format!("write `{} {path}`", list.join(" "));
         return Some(error("methods are separated by blanks".into()).help(help));

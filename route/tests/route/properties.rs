@@ -235,7 +235,7 @@ proptest! {
 
     #[test]
     fn what_looks_like_a_rule_is_a_rule_or_has_findings(
-        head in "[A-Z*a. ]{0,6}[a:.*\\[\\]%2/]{0,5}/[a:*{}$%25/?.é-]{0,12}",
+        head in "[A-Z*a., ]{0,6}[a:.*\\[\\]%2/]{0,5}/[a:*{}$%25/?.é -]{0,12}",
         action in "(OK|301|404|http://|http\\+unix:///|\\*|/|\\./)[ a:*{}%2/?#&.é\\[\\]@-]{0,12}",
     ) {
         let mut desk = Desk::default();
@@ -250,6 +250,14 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_comma_between_methods_is_shown_right_where_blanks_follow_the_path() {
+    let mut desk = Desk::default();
+    let findings = desk.rule(("GET,POST /\u{e9}\u{e9} ", "OK"), &Context::default()).expect_err("a comma");
+    let help = findings[0].help.as_deref().unwrap_or_default();
+    assert_eq!(help, "write `GET POST /\u{e9}\u{e9}`");
 }
 
 /// True if some rule wins none of the small requests.

@@ -57,9 +57,10 @@ impl Setting {
         }
     }
 
-    /// Whether nothing in it depends on when bytes come.
+    /// Whether nothing in it depends on when bytes come. (A client that ends its side has left, if that is seen while its
+    /// answer is awaited.)
     pub(super) fn is_repeatable(self) -> bool {
-        self.faults == 0 && !self.early
+        self.faults == 0 && !self.early && !self.half_closes
     }
 
     /// Whether connections may be lost.
