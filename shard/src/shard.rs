@@ -167,6 +167,8 @@ pub(crate) struct Inner {
     /// An empty list to swap with `sockets.dirty`.
     flushing: Cell<Vec<u32>>,
     in_turn: Cell<bool>,
+    /// The service panicked when it was told of the last turn's end.
+    ended_badly: Cell<bool>,
     stopping: Cell<bool>,
     finished: Cell<bool>,
     pool: Option<Pool>,
@@ -227,6 +229,7 @@ impl Shard {
             left: Cell::new(BYTES_PER_POLL),
             flushing: Cell::default(),
             in_turn: Cell::new(false),
+            ended_badly: Cell::new(false),
             stopping: Cell::new(false),
             finished: Cell::new(false),
             pool: options.pool.clone(),
@@ -461,7 +464,8 @@ impl Inner {
         }
         self.feed();
         self.run_ready(service, &entered);
-        self.guard(|| service.turn_ended());
+        self.counters.panics.add(self.tasks.take_drop_panics());
+        self.end_turn(service);
         self.flush_all();
         self.publish();
 
@@ -511,7 +515,9 @@ impl Inner {
         self.wheel.advance(now, |wake| self.wake(wake));
         for _ in 0..DUE_PER_TURN {
             match self.lanes.take_due(now) {
-                Some(Due::Row(row)) => self.guard(|| service.expired(row)),
+                Some(Due::Row(row)) => {
+                    self.guard(|| service.expired(row));
+                }
                 Some(Due::Close(index)) => self.close_ran_out(index),
                 None => break,
             }
@@ -524,7 +530,9 @@ impl Inner {
     fn deliver<S: Service>(&self, service: &S, mailbox: &Receiver<S::Message>) {
         for _ in 0..MESSAGES_PER_TURN {
             match mailbox.take() {
-                Some(message) => self.guard(|| service.message(message)),
+                Some(message) => {
+                    self.guard(|| service.message(message));
+                }
                 None => return,
             }
         }
@@ -594,6 +602,15 @@ impl Inner {
         }
     }
 
+    /// Tells the service that the turn is over. Where that panics it is told again soon, and so hears of its panic; unless
+    /// it panicked the last time too.
+    fn end_turn<S: Service>(&self, service: &S) {
+        let panicked = !self.guard(|| service.turn_ended());
+        if !self.ended_badly.replace(panicked) && panicked {
+            self.bell.ring();
+        }
+    }
+
     /// Flushes every socket that something was queued on, once.
     fn flush_all(&self) {
         let mut list = self.flushing.take();
@@ -606,19 +623,18 @@ impl Inner {
 
     fn publish(&self) {
         self.counters.turns.add(1);
-        self.counters.panics.add(self.tasks.take_drop_panics());
         self.counters.tasks.set(u64::from(self.tasks.live()));
         self.counters.sockets.set(u64::from(self.sockets.open.get()));
         self.counters.buffers.set(self.arena.out().saturating_sub(self.driver.lying_buffers()));
     }
 
-    /// Runs a call into the service; a panic ends that call alone.
-    fn guard(&self, call: impl FnOnce()) {
+    /// Runs a call into the service; a panic ends that call alone. Says whether there was none.
+    fn guard(&self, call: impl FnOnce()) -> bool {
         self.left.set(BYTES_PER_POLL);
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(call)) {
-            self.panicked(&*panic);
-            discard(panic);
-        }
+        let Err(panic) = catch_unwind(AssertUnwindSafe(call)) else { return true };
+        self.panicked(&*panic);
+        discard(panic);
+        false
     }
 
     fn panicked(&self, panic: &(dyn Any + Send)) {
@@ -641,6 +657,7 @@ impl Inner {
             self.abandon(index);
         }
         self.driver.quiesce(self);
+        self.counters.panics.add(self.tasks.take_drop_panics());
         self.publish();
         self.bell.unregister();
     }

@@ -125,6 +125,8 @@ pub(crate) struct Probe {
     pub(crate) notes: RefCell<Vec<Note>>,
     pub(crate) turns: Cell<u32>,
     pub(crate) panic_on_row: Cell<Option<u32>>,
+    /// Ends of turns that are to panic.
+    pub(crate) bad_ends: Cell<u32>,
 }
 
 impl Service for Probe {
@@ -147,6 +149,10 @@ impl Service for Probe {
 
     fn turn_ended(&self) {
         self.turns.set(self.turns.get() + 1);
+        if let Some(left) = self.bad_ends.get().checked_sub(1) {
+            self.bad_ends.set(left);
+            panic!("a turn's end was told to panic");
+        }
     }
 }
 

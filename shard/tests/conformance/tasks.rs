@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use anygate_shard::{Bytes, Class};
+use anygate_shard::{Bytes, Class, Park};
 
 use crate::rig::{Note, Rig};
 
@@ -17,6 +17,7 @@ scripts!(
     a_task_that_never_waits_does_not_starve_the_sockets,
     a_panic_in_a_task_costs_that_task_only,
     a_panic_in_the_service_costs_that_call_only,
+    a_panic_at_a_turns_end_is_heard_of_in_another_turn_at_once_but_makes_no_loop,
     a_dropped_task_wakes_nobody,
     a_task_wakes_another_of_its_shard,
     a_wake_from_another_thread_arrives,
@@ -141,6 +142,18 @@ fn a_panic_in_the_service_costs_that_call_only(rig: &Rig) {
     });
     rig.write(&mut second_peer, b"y");
     rig.until("row 2", || bench.probe.ready.borrow().contains(&2));
+}
+
+fn a_panic_at_a_turns_end_is_heard_of_in_another_turn_at_once_but_makes_no_loop(rig: &Rig) {
+    let bench = rig.bench();
+    let turn = || bench.shard.turn(&*bench.probe, &bench.mailbox, Park::Never).runnable;
+    while turn() {}
+    bench.probe.bad_ends.set(3);
+    quietly(|| assert_eq!([turn(), turn(), turn()], [true, false, false]));
+    assert_eq!(bench.shard.cells().panics.get(), 3);
+    assert_eq!([turn(), turn()], [false, false]);
+    bench.probe.bad_ends.set(1);
+    quietly(|| assert_eq!([turn(), turn()], [true, false]));
 }
 
 fn a_dropped_task_wakes_nobody(rig: &Rig) {
