@@ -207,6 +207,11 @@ pub(crate) fn parse_location(
             errors.push(*error);
             return None;
         }
+        let before = errors.len();
+        refuse_bytes(action, at.start + host..at.start + end, errors);
+        if errors.len() > before {
+            return None;
+        }
         end
     } else {
         scheme

@@ -253,6 +253,17 @@ proptest! {
 }
 
 #[test]
+fn a_redirects_authority_holds_what_a_uri_may_whatever_the_scheme() {
+    for action in ["308 other://x h", "308 other://x\r\nA: b", "301 http://a b@c/", "301 //a\u{e9}@c/", "302 x://<"] {
+        let findings = Desk::default().rule(("/a", action), &Context::default()).expect_err(action);
+        assert_eq!(findings[0].message, "this is no URI", "{action}");
+    }
+    for action in ["308 other://x", "301 http://a:b%20@c/", "301 //[::1]:80/", "302 x://"] {
+        assert!(Desk::default().rule(("/a", action), &Context::default()).is_ok(), "{action}");
+    }
+}
+
+#[test]
 fn a_comma_between_methods_is_shown_right_where_blanks_follow_the_path() {
     let mut desk = Desk::default();
     let findings = desk.rule(("GET,POST /\u{e9}\u{e9} ", "OK"), &Context::default()).expect_err("a comma");
