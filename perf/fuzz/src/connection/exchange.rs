@@ -58,9 +58,9 @@ impl Setting {
     }
 
     /// Whether nothing in it depends on when bytes come. (A client that ends its side has left, if that is seen while its
-    /// answer is awaited.)
+    /// answer is awaited; a server behind that closes a kept connection may meet a request that must not be sent twice.)
     pub(super) fn is_repeatable(self) -> bool {
-        self.faults == 0 && !self.early && !self.half_closes
+        self.faults == 0 && !self.early && !self.half_closes && !self.closes
     }
 
     /// Whether connections may be lost.
