@@ -31,6 +31,15 @@ impl Asked {
     }
 }
 
+/// Whether `buf`, however little it is, may be the beginning of a response head (RFC 9112 §4). Else nothing that follows
+/// makes it one: the peer speaks another protocol.
+#[must_use]
+pub fn may_begin_response(buf: &[u8]) -> bool {
+    const VERSION: &[u8] = b"HTTP/1.";
+    let length = buf.len().min(VERSION.len());
+    buf[..length] == VERSION[..length]
+}
+
 /// Reads the response head at the start of `buf`, which may hold more, and fills `fields`, which is cleared first.
 ///
 /// White space before a colon is taken and does not become part of the name (RFC 9112 §5.1). Interim responses are

@@ -1,6 +1,6 @@
 //! Response heads: each line is bytes and what they come to.
 
-use anygate_proto::h1::response::{Asked, parse_response};
+use anygate_proto::h1::response::{Asked, may_begin_response, parse_response};
 use anygate_proto::{BodyLength, Fields, Limits, Parsed};
 use proptest::prelude::*;
 
@@ -132,6 +132,16 @@ fn an_upstream_is_held_to_limits_too() {
     assert_eq!(read(&format!("HTTP/1.1 200 OK\r\nA: {}\r\n\r\n", "x".repeat(17))), "502");
     assert_eq!(read(&"HTTP/1.1 200 OK\r\nA: xxxxxxxxxxxxxxxxxxxxxxxxxxxx"[..40]), "502");
     assert_eq!(read(&"HTTP/1.1 200 OK\r\nA: xxxxxxxxxxxxxxxxxxxxxxxxxxxx"[..39]), "partial");
+}
+
+#[test]
+fn a_beginning_that_no_answer_has_is_known_from_its_first_bytes() {
+    for good in ["", "H", "HTTP/", "HTTP/1.", "HTTP/1.1 200", "HTTP/1.x"] {
+        assert!(may_begin_response(good.as_bytes()), "{good}");
+    }
+    for bad in ["h", "\r", "SSH-", "HTTP ", "HTTP/2", "\0\0\x12\x04", "\x15\x03\x01"] {
+        assert!(!may_begin_response(bad.as_bytes()), "{bad:?}");
+    }
 }
 
 const VALID: &[&str] = &[

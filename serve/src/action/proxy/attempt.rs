@@ -31,6 +31,9 @@ use crate::upstream::{Checkout, Content, Tunnel, connect};
 /// Most interim responses before a final one; a server that says more is broken.
 const INTERIM: usize = 128;
 
+/// Most bytes of their heads: they are queued for the client whether it takes them or not.
+const INTERIM_BYTES: usize = 128 * 1024;
+
 /// How much of a request may still be queued when the wait for its answer begins.
 const UNSENT: usize = 16 * 1024;
 
@@ -96,9 +99,14 @@ impl Attempt<'_> {
         if again {
             waiting = waiting.retriable();
         }
+        let mut told = 0;
         for _ in 0..=INTERIM {
             let head = poll_fn(|cx| waiting.poll_head(cx)).await?;
             if head.response.is_interim() {
+                told += head.bytes.len();
+                if told > INTERIM_BYTES {
+                    break;
+                }
                 self.inform(exchange, &head);
                 waiting.encouraged();
                 continue;
@@ -252,6 +260,6 @@ pub(super) fn gone() -> Error {
     Error::new(Kind::Gone, Side::Downstream, Phase::BeforeHead)
 }
 
-fn malformed() -> Error {
+pub(super) fn malformed() -> Error {
     Error::new(Kind::Malformed { status: 502 }, Side::Upstream, Phase::BeforeHead)
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use anygate_core::limits::LINGER_TIME;
 use anygate_core::metrics::ShardCells;
-use anygate_proto::h1::response::{Asked, parse_response};
+use anygate_proto::h1::response::{Asked, may_begin_response, parse_response};
 use anygate_proto::{Fields, Limits, Parsed, ResponseHead};
 use anygate_shard::{Bytes, Deadline, Wake};
 
-use super::attempt::gone;
+use super::attempt::{gone, malformed};
 use crate::connection::Informer;
 use crate::connection::reader::Reader;
 use crate::error::{Error, Kind, Phase, Retry, Side};
@@ -142,7 +142,8 @@ impl<'a> Waiting<'a> {
         let news = held.get(self.seen..).unwrap_or_default();
         if news.is_empty() || memchr::memchr(b'\n', news).is_none() && held.len() < LIMITS.max_header_size {
             self.seen = held.len();
-            return Ok(None);
+            // A server that greets in another protocol may wait for an answer to that.
+            return if may_begin_response(held) { Ok(None) } else { Err(malformed()) };
         }
         self.seen = held.len();
         match parse_response(held, &LIMITS, &mut self.fields, self.asked) {
@@ -152,10 +153,7 @@ impl<'a> Waiting<'a> {
                 let bytes = reader.take(response.head_len as usize);
                 Ok(Some(response.into_head(bytes, std::mem::take(&mut self.fields))))
             }
-            Err(reject) => {
-                let kind = Kind::Malformed { status: reject.status };
-                Err(Error::new(kind, Side::Upstream, Phase::BeforeHead))
-            }
+            Err(_) => Err(malformed()),
         }
     }
 
