@@ -1,5 +1,6 @@
 //! Writing a response in HTTP/1.1's form: head, framing, body, and whether the connection stays (RFC 9112 §6, §9).
 
+use std::future::poll_fn;
 use std::rc::Rc;
 
 use anygate_proto::h1::forward::{Edits, ForwardBack, forward_response};
@@ -70,6 +71,11 @@ impl Conversation {
                 }
                 return Then::End(Close::Abort);
             }
+        }
+        if let Body::Upstream(content) = &mut response.body
+            && let Err(error) = poll_fn(|cx| content.poll_request_sent(cx)).await
+        {
+            self.count(error);
         }
         drop(response);
         if stay {

@@ -25,8 +25,6 @@ pub struct Content {
     client: Informer,
     upload: Option<Upload>,
     total: Option<Deadline>,
-    /// The content's end, held back while the server takes what is left of the request.
-    end: Option<Chunk>,
 }
 
 impl Content {
@@ -39,7 +37,7 @@ impl Content {
         upload: Option<Upload>,
         total: Option<Deadline>,
     ) -> Self {
-        Self { checkout, reusable, client, upload, total, end: None }
+        Self { checkout, reusable, client, upload, total }
     }
 
     /// The next chunk.
@@ -54,25 +52,35 @@ impl Content {
         if self.total.as_mut().is_some_and(|total| total.poll_expired(cx).is_ready()) {
             return Poll::Ready(Err(Error::new(Kind::Timeout, Side::Upstream, Phase::InBody)));
         }
-        if self.end.is_none() {
-            let polled = reader.borrow_mut().poll_chunk(cx);
-            match polled {
-                Poll::Ready(Ok(chunk @ (Chunk::End | Chunk::Trailers(_)))) => self.end = Some(chunk),
-                Poll::Pending => {
-                    return self
-                        .client
-                        .poll_gone(cx)
-                        .map(|()| Err(Error::new(Kind::Gone, Side::Downstream, Phase::InBody)));
+        let polled = reader.borrow_mut().poll_chunk(cx);
+        match polled {
+            Poll::Ready(Ok(end @ (Chunk::End | Chunk::Trailers(_)))) => {
+                // Who agreed early wants the rest of the request, unless it has hung up.
+                if self.upload.is_none() || reader.borrow().ended() {
+                    self.finish();
                 }
-                ready => return ready,
+                Poll::Ready(Ok(end))
             }
+            Poll::Pending => {
+                self.client.poll_gone(cx).map(|()| Err(Error::new(Kind::Gone, Side::Downstream, Phase::InBody)))
+            }
+            ready => ready,
         }
-        // Who agreed early wants the rest of the request, unless it has hung up.
-        if self.upload.is_some() && !reader.borrow().ended() {
-            return Poll::Pending;
+    }
+
+    /// Ready once the server has got the rest of the request, or wants no more of it. The client gets the content's end
+    /// before: it may wait for that with what it still has to send.
+    ///
+    /// # Errors
+    /// The client failed with its body, or the exchange took too long.
+    pub fn poll_request_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_upload(cx)?;
+        if self.upload.is_none() {
+            self.finish();
+            return Poll::Ready(Ok(()));
         }
-        self.finish();
-        Poll::Ready(Ok(self.end.take().unwrap_or(Chunk::End)))
+        let Some(total) = &mut self.total else { return Poll::Pending };
+        total.poll_expired(cx).map(|()| Err(Error::new(Kind::Timeout, Side::Upstream, Phase::InBody)))
     }
 
     fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {

@@ -184,6 +184,31 @@ fn a_server_that_agrees_early_gets_the_whole_request() {
 }
 
 #[test]
+fn the_end_of_an_early_answer_does_not_wait_for_the_rest_of_the_request() {
+    const ANSWERS: [&str; 2] = ["2\r\nok\r\n0\r\n\r\n", "2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n"];
+    both(|io| {
+        for answer in ANSWERS {
+            let backend = Backend::start(move |served| {
+                served.head();
+                served.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+                served.send(answer.as_bytes());
+                let whole = served.bytes(4).is_some_and(|body| body == b"body");
+                served.record(format!("whole: {whole}"));
+            });
+            let gate = Gate::start(io, &backend.config());
+            let mut client = gate.client();
+            client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbo");
+            assert!(client.head().starts_with("HTTP/1.1 200 "), "{io:?}");
+            // The client sends no more before it has the whole answer.
+            assert_eq!(client.bytes(answer.len()), answer.as_bytes(), "{io:?}");
+            client.send(b"dy");
+            assert_eq!(backend.request(), "whole: true", "{io:?}: {answer}");
+            assert_eq!(client.rest(), "", "{io:?}: {answer}");
+        }
+    });
+}
+
+#[test]
 fn what_stands_behind_an_answer_is_nobodys_answer() {
     const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
     const MORE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhacked";
