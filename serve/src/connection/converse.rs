@@ -422,7 +422,8 @@ fn unmatched(live: &Live, found: Found, head: &Head<Bytes>, matched: &Scratch) -
         Found::Bad(_) => Response::page(400),
         // `OPTIONS *` asks about the server as a whole (RFC 9110 §9.3.7).
         _ if head.request.form == TargetForm::Asterisk => Response::new(204, Bytes::empty(), Body::Empty),
-        _ if view.method() == b"CONNECT" => Response::page(405).with_lines(b"Allow: GET, HEAD, OPTIONS\r\n"),
+        // What it names is no resource of ours: no method is allowed there (RFC 9110 §10.2.1).
+        _ if view.method() == b"CONNECT" => Response::page(405).with_lines(b"Allow:\r\n"),
         _ => Response::page(404),
     }
 }
