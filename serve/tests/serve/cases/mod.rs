@@ -19,6 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long nothing may come where nothing must.
 const SILENCE: Duration = Duration::from_millis(25);
 
+/// Where nobody listens, nor any other test: a port that is given to nobody who does not ask for it.
+const NOBODY: &str = "127.0.0.1:1";
+
 /// Steps a client takes between bytes.
 const CLIENT_STEPS: &[&str] = &["answered", "pause", "fin"];
 

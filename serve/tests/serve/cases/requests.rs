@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anygate_shard::Io;
 
 use super::text::{Case, Table, table, tables};
-use super::{CLIENT_STEPS, Client, Cut, End, PATIENCE, SILENCE, settled};
+use super::{CLIENT_STEPS, Client, Cut, End, NOBODY, PATIENCE, SILENCE, settled};
 use crate::harness::{Gate, both};
 
 const COLUMNS: &[&str] = &["name", "send", "get", "then", "upstream"];
@@ -84,10 +84,9 @@ not cut | GET /up HTTP/1.1\r\nHost: a\r\n\r\n | {up} | stays | <cut>
 fn run(io: Io, table: &Table, at: usize, wanted: &str, folder: &Folder) -> Vec<String> {
     let (name, config) = &table.gates[at];
     let start = |recorder: &Recorder| {
-        let nobody = TcpListener::bind("127.0.0.1:0").expect("a port is free").local_addr().expect("it is bound");
         let config = config
             .replace("$BACKEND", &recorder.address.to_string())
-            .replace("$NOBODY", &nobody.to_string())
+            .replace("$NOBODY", NOBODY)
             .replace("$DIR", &folder.0.display().to_string());
         Gate::start(io, &config)
     };

@@ -12,7 +12,7 @@ use anygate_shard::Io;
 use anygate_shard::testing::reset;
 
 use super::text::{Case, Piece, Table, tables};
-use super::{Client, Cut, Dice, End, PATIENCE, SILENCE, settled};
+use super::{Client, Cut, Dice, End, NOBODY, PATIENCE, SILENCE, settled};
 use crate::harness::{Gate, both};
 
 const COLUMNS: &[&str] = &["name", "send", "server", "get", "then"];
@@ -59,8 +59,7 @@ fn every_response_reaches_the_client_to_the_byte_or_as_an_error_it_can_see() {
 fn run(io: Io, table: &Table, at: usize, wanted: &str) -> Vec<String> {
     let (name, config) = &table.gates[at];
     let behind = Behind::start();
-    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port is free").local_addr().expect("it is bound");
-    let config = config.replace("$BACKEND", &behind.address.to_string()).replace("$NOBODY", &nobody.to_string());
+    let config = config.replace("$BACKEND", &behind.address.to_string()).replace("$NOBODY", NOBODY);
     let end = if config.contains("via: false") { "\r\n" } else { VIA };
     let due = Due { warmed: format!("{WARMED}{end}").into(), probed: format!("{PROBED}{end}").into() };
     let gate = Gate::start(io, &config);
