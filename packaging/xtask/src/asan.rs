@@ -8,13 +8,19 @@ use crate::repo;
 /// Where the build lies, apart from others: the sanitizer changes every object.
 const FOLDER: &str = "asan";
 const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// Shards that are dropped, for each driver: in a whole run, and in a smoke run.
+const SEEDS: u32 = 200;
+const SMOKE_SEEDS: u32 = 20;
 
 /// Arguments of `cargo xtask asan`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Shards to drop with everything under way, for each driver
-    #[arg(long, value_name = "N", default_value_t = 200)]
-    seeds: u32,
+    /// Shards to drop with everything under way, for each driver [default: 200, or 20 of a smoke run]
+    #[arg(long, value_name = "N")]
+    seeds: Option<u32>,
+    /// For CI: the unit tests alone, among them fewer shards dropped
+    #[arg(long, conflicts_with = "serve")]
+    smoke: bool,
     /// The server's tests too
     #[arg(long)]
     serve: bool,
@@ -30,13 +36,18 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
     if args.serve {
         command.args(["-p", "anygate-serve"]);
     }
-    command.args(["--lib", "--tests"]).arg("--target-dir").arg(repo::target().join(FOLDER));
+    command.arg("--lib");
+    if !args.smoke {
+        command.arg("--tests");
+    }
+    command.arg("--target-dir").arg(repo::target().join(FOLDER));
     // The model runs each of its threads on a stack of its own, which the sanitizer takes for a fault.
     command.args(["--", "--skip", "model::"]).args(&args.filter);
     command.env("RUSTC_BOOTSTRAP", "1");
     command.env("RUSTFLAGS", "-Zsanitizer=address --cfg anygate_asan");
     command.env("ASAN_OPTIONS", "detect_leaks=1:detect_stack_use_after_return=1");
-    command.env("ANYGATE_TEARDOWN_SEEDS", args.seeds.to_string());
+    let seeds = args.seeds.unwrap_or(if args.smoke { SMOKE_SEEDS } else { SEEDS });
+    command.env("ANYGATE_TEARDOWN_SEEDS", seeds.to_string());
     println!("{}", repo::shown(&command));
     repo::run(command)
 }
