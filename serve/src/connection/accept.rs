@@ -173,9 +173,19 @@ fn place(server: &Rc<Server>, socket: SocketId, peer: Address, listener: u32) {
 
 /// Takes a client another shard handed over.
 pub(crate) fn adopt(server: &Rc<Server>, socket: Socket, peer: Address, listener: u32) {
+    let _arrival = Arrival(server);
     take_in(server, socket, peer, listener);
-    if let Some(neighbours) = &server.neighbours {
-        neighbours.arrived();
+}
+
+/// A client from another shard is being taken in. It has arrived also where serving it panics: a drain waits for those who
+/// are between two shards.
+pub(super) struct Arrival<'s>(pub(super) &'s Server);
+
+impl Drop for Arrival<'_> {
+    fn drop(&mut self) {
+        if let Some(neighbours) = &self.0.neighbours {
+            neighbours.arrived();
+        }
     }
 }
 

@@ -14,7 +14,6 @@ use anygate_shard::{Socket, Wake};
 use crate::connection::row::ClientRow;
 use crate::connection::{accept, short};
 use crate::control::Order;
-use crate::peers::Neighbours;
 use crate::server::{Row, Server};
 use crate::wire::Wire;
 
@@ -77,6 +76,7 @@ pub(super) fn go(server: &Server, row: u32, client: &mut ClientRow, to: usize) -
 /// Takes over a client that another shard served. Limits do not turn it away, for it was let in once; but where its address
 /// has all that it may have here, its next answer is the last. Else an address got more by having its clients moved.
 pub(crate) fn resume(server: &Rc<Server>, moved: Moved) {
+    let _arrival = accept::Arrival(server);
     let Moved { socket, peer, listener, mut served, moves } = moved;
     server.client_resumed();
     match server.shard.adopt(socket) {
@@ -100,7 +100,6 @@ pub(crate) fn resume(server: &Rc<Server>, moved: Moved) {
         // No slot is free: its end is all it is told.
         Err(_) => server.client_went(),
     }
-    server.neighbours.iter().for_each(Neighbours::arrived);
 }
 
 /// A client that went: its row is free.

@@ -120,6 +120,8 @@ struct Control {
     pause_said: Cell<Option<Tick>>,
     /// What the log was told of limits that clients reached.
     limits_told: Told,
+    /// Panics of this thread that the log was told of.
+    panics_told: Cell<u64>,
 }
 
 struct State {
@@ -286,6 +288,7 @@ impl Desk {
             reloads_wanted: Cell::new(0),
             pause_said: Cell::new(None),
             limits_told: Told::new(QUIET),
+            panics_told: Cell::new(0),
         });
         control.watch_signals();
         let opening = Rc::clone(&control);
@@ -338,6 +341,13 @@ impl Service for Desk {
     }
 
     fn expired(&self, _row: u32) {}
+
+    fn turn_ended(&self) {
+        let panics = self.0.shard.cells().panics.get();
+        if panics != self.0.panics_told.replace(panics) {
+            self.0.log.error("a panic was caught in the control thread; what it was about is left as it was", &[]);
+        }
+    }
 
     fn message(&self, report: Report) {
         let control = &self.0;

@@ -17,6 +17,15 @@ struct Next {
     change: Change,
 }
 
+/// A reload is under way until this is dropped, by a panic too: the next one is made all the same.
+struct Over(Rc<Control>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.reloads_wanted.set(0);
+    }
+}
+
 impl Control {
     /// Reads, checks and installs the configuration anew. Asked again meanwhile, it does so once more.
     pub(super) fn reload(self: &Rc<Self>) {
@@ -24,13 +33,14 @@ impl Control {
         if self.reloads_wanted.get() > 1 {
             return;
         }
-        let control = Rc::clone(self);
+        let over = Over(Rc::clone(self));
         self.shard.spawn(async move {
+            let Over(control) = &over;
             loop {
                 let wanted = control.reloads_wanted.get();
                 control.reload_once().await;
                 if control.reloads_wanted.get() == wanted {
-                    break control.reloads_wanted.set(0);
+                    return;
                 }
             }
         });

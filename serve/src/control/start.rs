@@ -1,6 +1,7 @@
 //! Starting: the first configuration, cores, driver, listeners, shards; and the end of it all.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use anygate_core::config::{Config, CoreList, Loaded};
@@ -172,7 +173,14 @@ pub fn run(startup: Startup) -> Result<(), StartError> {
         shards,
         log: log.clone(),
     });
-    shard.run(&desk, &mailbox);
+    if catch_unwind(AssertUnwindSafe(|| shard.run(&desk, &mailbox))).is_err() {
+        log.error("the control thread panicked; nothing can be served without it", &[]);
+        drop(log);
+        writer.finish();
+        // A shard in mid-turn is not taken apart. The others run until the process ends, which is at once.
+        std::mem::forget((desk, shard));
+        return Err(StartError::Died("the control thread panicked, so everything was ended".to_owned()));
+    }
     let ended = desk.close();
     drop(log);
     writer.finish();
