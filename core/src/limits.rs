@@ -47,8 +47,8 @@ pub const FIXED_BODY: usize = 1024 * 1024;
 
 /// Parsing of pipelined requests stops while this much of their answers is queued.
 pub const PIPELINE_QUEUED: usize = 64 * 1024;
-/// Pulling of a body stops while this much is queued on the other side.
-pub const BODY_QUEUED: usize = 256 * 1024;
+/// Pulling of a body stops while this much is queued on the other side: who takes nothing holds this and one more piece.
+pub const BODY_QUEUED: usize = 64 * 1024;
 /// Files below this are answered from memory, the others by `sendfile`.
 pub const SENDFILE_FROM: u64 = 16 * 1024;
 /// Most files, and names that mean none, a shard remembers.

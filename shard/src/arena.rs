@@ -41,6 +41,8 @@ impl Class {
 pub(crate) const CLASSES: usize = 4;
 /// Memory is asked of the kernel in regions of about this many bytes.
 const REGION: usize = 1 << 20;
+/// Memory of free buffers that a class keeps; what comes back beyond that goes to the kernel.
+const KEPT: usize = 16 << 20;
 
 /// How many buffers of each class a shard may lend, and how many of these only favoured sockets (connections to
 /// upstreams) and output get. In the order of [`Class::ALL`]; each at most 65,535.
@@ -54,7 +56,7 @@ pub struct ArenaLimits {
 
 impl Default for ArenaLimits {
     fn default() -> Self {
-        ArenaLimits { buffers: [16_384, 4096, 1024, 256], reserve: [1024, 512, 128, 32] }
+        ArenaLimits { buffers: [u16::MAX, 16_384, 16_384, 1024], reserve: [4096, 2048, 2048, 128] }
     }
 }
 
@@ -76,6 +78,10 @@ struct Shelf {
     out: Cell<u16>,
     /// Free blocks; the one that came back last goes out first.
     free: RefCell<Vec<NonNull<Block>>>,
+    /// As many as these may be.
+    kept: usize,
+    /// Free blocks beyond those, whose memory the kernel has.
+    cold: RefCell<Vec<NonNull<Block>>>,
     /// Every block by its id.
     blocks: RefCell<Vec<NonNull<Block>>>,
     regions: RefCell<Vec<(NonNull<u8>, usize)>>,
@@ -86,6 +92,7 @@ impl Arena {
         let classes = std::array::from_fn(|class| Shelf {
             limit: limits.buffers[class],
             reserve: limits.reserve[class].min(limits.buffers[class]),
+            kept: KEPT / Class::ALL[class].size(),
             ..Shelf::default()
         });
         let inner = Box::new(Inner { holders: Cell::new(1), classes, returned: Cell::new(0) });
@@ -106,8 +113,8 @@ impl Arena {
             return None;
         }
         let mut block = shelf.free.borrow_mut().pop();
-        if block.is_none() && self.grow(class).is_ok() {
-            block = shelf.free.borrow_mut().pop();
+        if block.is_none() {
+            block = self.fetch(class);
         }
         let block = block?;
         shelf.out.set(shelf.out.get() + 1);
@@ -137,6 +144,14 @@ impl Arena {
         let shelf = &self.inner().classes[class as usize];
         let limit = if favoured { shelf.limit } else { shelf.limit - shelf.reserve };
         u32::from(limit.saturating_sub(shelf.out.get()))
+    }
+
+    /// A block whose memory the kernel has, or a new one.
+    #[cold]
+    fn fetch(&self, class: Class) -> Option<NonNull<Block>> {
+        let shelf = &self.inner().classes[class as usize];
+        let cold = shelf.cold.borrow_mut().pop();
+        cold.or_else(|| self.grow(class).ok().and_then(|()| shelf.free.borrow_mut().pop()))
     }
 
     fn grow(&self, class: Class) -> io::Result<()> {
@@ -184,7 +199,15 @@ impl Inner {
         let shelf = &inner.classes[usize::from(class)];
         // SAFETY: the block is alive until its arena goes, and its last reference is gone.
         unsafe { poison::lay(block.as_ref().memory, block.as_ref().capacity as usize) };
-        shelf.free.borrow_mut().push(block);
+        let mut free = shelf.free.borrow_mut();
+        if free.len() < shelf.kept {
+            free.push(block);
+        } else {
+            // SAFETY: as above: nobody refers to the block's memory, and whoever gets it next asks for nothing in it.
+            unsafe { crate::sys::discard(block.as_ref().memory, block.as_ref().capacity as usize) };
+            shelf.cold.borrow_mut().push(block);
+        }
+        drop(free);
         shelf.out.set(shelf.out.get() - 1);
         inner.returned.set(inner.returned.get() + 1);
         // SAFETY: as above; this loan is over.
@@ -259,6 +282,33 @@ mod tests {
         drop(body);
         assert_eq!(arena.out(), 0);
         assert_eq!(arena.returned(), 1);
+    }
+
+    #[test]
+    fn memory_beyond_what_a_class_keeps_goes_back_to_the_kernel() {
+        let arena = Arena::new(ArenaLimits { buffers: [0, 0, 400, 0], reserve: [0; 4] });
+        let resident = |leases: &[(usize, usize)]| {
+            let in_memory = |&&(at, len): &&(usize, usize)| {
+                let mut page = 0u8;
+                let at = std::ptr::with_exposed_provenance_mut(at);
+                // SAFETY: the kernel writes one byte for the one page asked about, which is mapped while the arena lives.
+                let rc = unsafe { libc::mincore(at, len.min(4096), &raw mut page) };
+                rc == 0 && page & 1 == 1
+            };
+            leases.iter().filter(in_memory).count()
+        };
+        let mut pages = Vec::new();
+        for _ in 0..2 {
+            let mut leases: Vec<Lease> = (0..400).map(|_| arena.take(Class::Bulk, false).unwrap()).collect();
+            for lease in &mut leases {
+                lease.extend_from_slice(&[b'x'; 64 << 10]);
+            }
+            pages = leases.iter().map(|lease| (lease.filled().as_ptr().expose_provenance(), 4096)).collect();
+            assert_eq!(resident(&pages), 400);
+            drop(leases);
+            assert_eq!(resident(&pages), KEPT / (64 << 10), "what came back beyond that is given back");
+        }
+        assert_eq!(pages.len(), 400, "and is lent again");
     }
 
     #[test]

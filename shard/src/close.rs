@@ -18,15 +18,19 @@ use crate::wake::{SocketId, Wake};
 
 /// How long what is queued may take to leave a socket that is being closed.
 const FLUSH_LIMIT: Duration = Duration::from_secs(30);
-/// How long what the peer still sends is discarded.
+/// How long what the peer still sends is discarded, and as long again for every [`DISCARD_STEP`] of it.
 const DISCARD_LIMIT: Duration = Duration::from_secs(2);
-/// And how many bytes of it.
-const DISCARD_BYTES: u32 = 64 << 10;
+const DISCARD_STEP: u32 = 1 << 20;
+/// How many bytes of it are discarded at most.
+const DISCARD_BYTES: u32 = 16 << 20;
+/// And how many in one turn, about: others want to be served.
+const DISCARD_PER_TURN: u32 = 512 << 10;
 
 /// How a socket is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Close {
-    /// What is queued leaves first (30 s at most), then a FIN; what the peer sends is discarded for up to 2 s or 64 KiB.
+    /// What is queued leaves first (30 s at most), then a FIN; what the peer sends is discarded for up to 2 s, and 2 s more
+    /// for every MiB it goes on to send, up to 16 MiB.
     Graceful,
     /// What is queued leaves first (30 s at most), then the socket is closed without waiting for the peer. For a peer that
     /// said it sends nothing more: what it sends all the same is answered by a reset. Where bytes of the peer's are known
@@ -191,14 +195,25 @@ impl Inner {
             return;
         }
         let mut scratch = [0; 8 << 10];
+        let before = slot.tally.get();
         while !slot.has(flag::ENDED) {
-            if slot.tally.get() > DISCARD_BYTES {
+            let tally = slot.tally.get();
+            if tally > DISCARD_BYTES {
                 self.counters.forced_closes.add(1);
                 return self.finish(slot, index, false);
             }
+            if tally - before >= DISCARD_PER_TURN {
+                self.sockets.mark_dirty(index);
+                return;
+            }
             match self.driver.recv(slot.fd.get(), &mut scratch) {
                 Ok(0) => slot.set(flag::ENDED),
-                Ok(bytes) => slot.tally.set(slot.tally.get() + bytes as u32),
+                Ok(bytes) => {
+                    slot.tally.set(tally + bytes as u32);
+                    if slot.tally.get() / DISCARD_STEP > tally / DISCARD_STEP {
+                        self.set_close_timer(slot, index, DISCARD_LIMIT);
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     slot.clear(flag::READABLE);
                     if self.watch(slot, index).is_ok() {

@@ -74,6 +74,21 @@ pub(crate) fn map_anonymous(length: usize) -> io::Result<NonNull<u8>> {
     NonNull::new(memory.cast()).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
 }
 
+/// Gives the whole pages of a range back to the kernel; they read as zeros when they are used again.
+///
+/// # Safety
+/// The range lies in what [`map_anonymous`] mapped, nobody refers to it, and what it contains is of no use to anybody.
+pub(crate) unsafe fn discard(memory: NonNull<u8>, length: usize) {
+    const PAGE: usize = 4096;
+    let skipped = memory.align_offset(PAGE);
+    let whole = length.saturating_sub(skipped) & !(PAGE - 1);
+    if whole > 0 {
+        // SAFETY: as the caller promises; `skipped + whole` is at most `length`. A kernel with larger pages refuses what
+        // does not begin with one, and keeps the memory.
+        unsafe { libc::madvise(memory.as_ptr().add(skipped).cast(), whole, libc::MADV_DONTNEED) };
+    }
+}
+
 /// # Safety
 /// `memory` was mapped by [`map_anonymous`] with this length and is not used any more.
 pub(crate) unsafe fn unmap(memory: NonNull<u8>, length: usize) {
