@@ -29,6 +29,8 @@ mod kept;
 mod leaks;
 #[path = "serve/panics.rs"]
 mod panics;
+#[path = "serve/panics_simulated.rs"]
+mod panics_simulated;
 #[path = "serve/proxy.rs"]
 mod proxy;
 #[path = "serve/reviewed.rs"]
