@@ -11,6 +11,9 @@ use super::ledger::Ledger;
 use super::scene::{Ask, How, What};
 use super::wire::{Framing, Inbox, chunked, content, mix};
 
+/// What was sent so long ago has arrived, whatever the network does with it.
+const SEEN: Duration = Duration::from_secs(30);
+
 /// All of them.
 pub(super) struct Behind {
     pub(super) shard: Shard,
@@ -40,6 +43,8 @@ impl Behind {
     async fn serve(&self, socket: SocketId) -> io::Result<()> {
         let mut inbox = Inbox::new(&self.shard, socket);
         let mut count = 0;
+        // Since when more was said than was asked for.
+        let mut spoilt = None;
         while let Some(head) = inbox.head().await? {
             count += 1;
             let gone = || Err(io::ErrorKind::ConnectionReset.into());
@@ -47,6 +52,13 @@ impl Behind {
                 return gone();
             }
             let Some(ask) = self.ledger.borrow_mut().arrives(&head) else { return gone() };
+            if let Some(since) = spoilt {
+                // What lay there when the connection was taken again must have been seen.
+                if self.shard.now() - since > SEEN {
+                    self.ledger.borrow_mut().violations.push(format!("used again with an answer unread: {ask:?}"));
+                }
+                return gone();
+            }
             if head.one("expect").is_some() {
                 self.say(socket, "HTTP/1.1 100 Continue\r\n\r\n");
             }
@@ -63,11 +75,12 @@ impl Behind {
             }
             let closes = count % 4 == 3 || how == How::Early;
             // What nobody can tell from an answer's end must be said.
-            let closes = closes || how == How::Closing && to_head;
+            let closes = closes || to_head && matches!(how, How::Closing | How::Short | How::Chopped);
             let size = if to_head { 0 } else { size };
             if !self.answer(socket, &ask, how, size, closes).await? || closes {
                 return Ok(());
             }
+            spoilt = (how == How::Extra).then(|| self.shard.now());
         }
         Ok(())
     }
@@ -144,7 +157,7 @@ impl Behind {
                 self.shard.sleep(Duration::from_secs(100)).await;
                 return Ok(false);
             }
-            How::Die => return if word % 2 == 0 { Ok(false) } else { Err(io::ErrorKind::Other.into()) },
+            How::Die => return if word.is_multiple_of(2) { Ok(false) } else { Err(io::ErrorKind::Other.into()) },
             How::Bad => {
                 let wrong =
                     ["HTTP/1.1 2000 OK\r\n\r\n", "ICY 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\nA b\r\n\r\n", "\0\r\n\r\n"];

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anygate_shard::net::Address;
 use anygate_shard::{Bytes, Close, Shard, SocketId};
 
-use super::ledger::{Ledger, Outcome, weigh};
+use super::ledger::{BEFORE, Ledger, May, Outcome, weigh};
 use super::scene::{Ask, Client, Upload, What};
 use super::wire::{Framing, Inbox, chunked, content};
 
@@ -46,6 +46,7 @@ pub(super) struct Life {
     pub(super) client: Client,
     pub(super) to: Address,
     pub(super) ledger: Rc<RefCell<Ledger>>,
+    may: May,
     next: Cell<usize>,
 }
 
@@ -57,8 +58,8 @@ fn lost(error: &io::Error) -> Outcome {
 }
 
 impl Life {
-    pub(super) fn new(shard: &Shard, client: Client, to: Address, ledger: Rc<RefCell<Ledger>>) -> Life {
-        Life { shard: shard.clone(), client, to, ledger, next: Cell::new(0) }
+    pub(super) fn new(shard: &Shard, client: Client, to: Address, ledger: Rc<RefCell<Ledger>>, may: May) -> Life {
+        Life { shard: shard.clone(), client, to, ledger, may, next: Cell::new(0) }
     }
 
     /// Asks for everything, on as many connections as that takes.
@@ -100,6 +101,7 @@ impl Life {
     async fn talk(&self, socket: SocketId) -> io::Result<()> {
         self.shard.connected(socket).await?;
         let mut inbox = Inbox::new(&self.shard, socket);
+        let mut served = 0;
         while self.next.get() < self.client.asks.len() {
             let burst = self.burst();
             let mut bytes = Vec::new();
@@ -117,13 +119,19 @@ impl Life {
             for (at, ask) in burst.iter().enumerate() {
                 let (outcome, open) = match self.receive(&mut inbox, ask).await {
                     Ok((outcome, open)) => (outcome, open),
+                    // The reset that an answer cut short ends with takes along what came before and was not read.
+                    Err(_) if burst.iter().any(Ask::is_answered_wrongly) => (Outcome::Lost(BEFORE.to_owned()), false),
                     Err(error) => (lost(&error), false),
                 };
                 let failed = matches!(outcome, Outcome::Lost(_) | Outcome::Left);
                 self.ends(ask, outcome);
+                served += 1;
                 if !open {
+                    if !failed && !self.may.end_after(ask, served) {
+                        self.violation(ask, "a connection that might have gone on was ended");
+                    }
                     let after = |ask: &Ask| {
-                        let outcome = if failed { Outcome::Lost("before".to_owned()) } else { Outcome::Unanswered };
+                        let outcome = if failed { Outcome::Lost(BEFORE.to_owned()) } else { Outcome::Unanswered };
                         self.ends(ask, outcome);
                     };
                     burst[at + 1..].iter().for_each(after);
@@ -140,7 +148,7 @@ impl Life {
     }
 
     async fn ended(&self, inbox: &mut Inbox, last: &Ask) -> io::Result<()> {
-        let rest = inbox.to_end().await;
+        let rest = inbox.until_end().await;
         if rest.is_ok_and(|rest| !rest.is_empty()) {
             self.violation(last, "bytes after the last answer");
         }
@@ -172,7 +180,7 @@ impl Life {
 
     /// The answer to a request, and whether the connection goes on.
     async fn receive(&self, inbox: &mut Inbox, ask: &Ask) -> io::Result<(Outcome, bool)> {
-        if let Some(bytes) = ask.leaves {
+        if let Some(bytes) = ask.leaves.filter(|_| !matches!(ask.what, What::Tunnel { .. })) {
             while inbox.rest().len() < bytes && inbox.more().await.unwrap_or(false) {}
             return Ok((Outcome::Left, false));
         }
@@ -231,18 +239,28 @@ impl Life {
         let mut expected = content(ask.number, size);
         self.send(inbox.socket, expected.clone()).await;
         self.shard.shutdown_write(inbox.socket);
+        if let Some(bytes) = ask.leaves {
+            while inbox.rest().len() < bytes && inbox.more().await.unwrap_or(false) {}
+            return Ok((Outcome::Left, false));
+        }
         expected.extend_from_slice(b"bye");
-        let came = inbox.to_end().await?;
+        let came = inbox.until_end().await?;
         if came == expected {
             return Ok((Outcome::Right(came.len() as u64), false));
         }
         // A side that breaks ends the other's stream once all it had said has gone there.
-        let outcome = match expected.starts_with(&came) {
+        let lost = expected.starts_with(&came) || self.may.half_close && ends_early(&expected, &came);
+        let outcome = match lost {
             true => Outcome::Lost(format!("a tunnel after {} bytes", came.len())),
             false => Outcome::Wrong(format!("a tunnel brought other bytes, {} of {}", came.len(), expected.len())),
         };
         Ok((outcome, false))
     }
+}
+
+/// Whether a stream that ended in the middle of what was said was answered as far as it went, with a last word.
+fn ends_early(expected: &[u8], came: &[u8]) -> bool {
+    came.strip_suffix(b"bye").is_some_and(|said| expected.starts_with(said))
 }
 
 fn bad(ask: &Ask) -> &'static str {

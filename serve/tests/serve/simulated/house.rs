@@ -21,11 +21,11 @@ use anygate_shard::mailbox::{self, Receiver, Sender};
 use anygate_shard::net::Address;
 use anygate_shard::signals::Signal;
 use anygate_shard::sim::{Personality, World};
-use anygate_shard::{Close, Io, Options, Park, Progress, Service, Shard, SocketId, TaskId};
+use anygate_shard::{ArenaLimits, Close, Io, Options, Park, Progress, Remains, Service, Shard, SocketId, TaskId};
 
 use super::behind::Behind;
 use super::client::Life;
-use super::ledger::{Ledger, May, Outcome, file_size};
+use super::ledger::{Ledger, Outcome, file_size};
 use super::scene::{Event, Scene};
 use super::wire::content;
 
@@ -33,6 +33,8 @@ use super::wire::content;
 const ROUNDS: u32 = 400_000;
 /// Rounds in which shards hear that they are to stop.
 const LAST_ROUNDS: u32 = 50;
+/// How long descriptors may be short while nobody gets on.
+const STUCK: Duration = Duration::from_secs(60);
 /// How long a client may take, on the virtual clock.
 const PATIENCE: Duration = Duration::from_secs(7200);
 /// Addresses of the house, and of the servers behind.
@@ -162,6 +164,8 @@ pub(super) struct House {
     log: Kept,
     faults: RefCell<Vec<String>>,
     next_event: Cell<usize>,
+    /// How many requests had come to their end when it was looked last, and since when.
+    progress: Cell<(usize, Duration)>,
     terminated: Cell<bool>,
     rounds: Cell<u32>,
 }
@@ -193,7 +197,11 @@ impl House {
             .into_iter()
             .enumerate()
             .map(|(index, mailbox)| {
-                let shard = Shard::simulated(&world, &options(index as u16)).unwrap();
+                let mut options = options(index as u16);
+                if let Some(most) = scene.buffers {
+                    options.arena = ArenaLimits { buffers: [most; 4], reserve: [most / 3; 4] };
+                }
+                let shard = Shard::simulated(&world, &options).unwrap();
                 let cells = Arc::new(ShardCells::new());
                 let server = Server::new(Parts {
                     shard: shard.clone(),
@@ -233,6 +241,7 @@ impl House {
             words: Cell::new(words),
             faults: RefCell::default(),
             next_event: Cell::new(0),
+            progress: Cell::new((0, Duration::ZERO)),
             terminated: Cell::new(false),
             rounds: Cell::new(0),
             scene,
@@ -270,10 +279,14 @@ impl House {
         }
     }
 
+    fn now(&self) -> Duration {
+        Duration::from_nanos(self.world.now_ns())
+    }
+
     fn start_clients(&self) {
         for client in &self.scene.clients {
             let to = Address::Ip(DOORS[client.door].parse().unwrap());
-            let life = Life::new(&self.clients, client.clone(), to, Rc::clone(&self.ledger));
+            let life = Life::new(&self.clients, client.clone(), to, Rc::clone(&self.ledger), self.scene.may());
             let left = Rc::clone(&self.left);
             self.clients.spawn(async move {
                 life.run().await;
@@ -313,8 +326,14 @@ impl House {
     /// What is due by the number of requests that came to their end.
     fn events(&self) {
         let over = self.ledger.borrow().outcomes.len();
+        let (before, since) = self.progress.get();
+        if over != before || self.now() - since > STUCK {
+            self.progress.set((over, self.now()));
+        }
+        // Who took all the descriptors gives them back, also when nobody gets on without: time goes by too.
+        let stuck = over == before && self.now() - since > STUCK;
         while let Some((at, event)) = self.scene.events.get(self.next_event.get()) {
-            if over < *at && self.left.get() > 0 {
+            if over < *at && self.left.get() > 0 && !stuck {
                 return;
             }
             self.next_event.set(self.next_event.get() + 1);
@@ -398,16 +417,16 @@ impl House {
         let forced = lines.iter().any(|line| line.contains("connections are cut"));
         if through && !forced {
             // Sockets may be left that wait for their peer's end.
-            let clients: usize = self.wings.iter().map(|wing| wing.server.clients()).sum();
-            if clients != 0 {
-                self.fault(format!("{clients} clients are left after a drain"));
-            }
+            self.drained();
         }
         self.end(&lines, through && !forced)
     }
 
-    /// When everybody is served and gone, nothing is left but listeners.
+    /// When everybody is served and gone, nothing is left but listeners, and the last configuration is everyone's.
     fn rest(&self) {
+        // One that was put in place and taken back before it was read left nothing to see: this one is read.
+        *self.text.lock().unwrap() = self.words.get().text();
+        self.office.desk.signal(Signal::Hangup);
         let doors = self.words.get().doors as u64;
         let quiet = |wing: &Wing| {
             let cells = wing.shard.cells();
@@ -418,8 +437,12 @@ impl House {
             self.wings.iter().all(quiet)
                 && others(&self.clients)
                 && self.back.shard.cells().tasks.get() <= 2
+                && self.is_same_table()
                 && self.office.retired.get() == self.wings.len() * self.installed()
         });
+        if !self.is_same_table() {
+            self.fault("shards serve by different tables".to_owned());
+        }
         if !rests {
             let state: Vec<String> = [&self.control, &self.clients, &self.back.shard]
                 .into_iter()
@@ -447,11 +470,13 @@ impl House {
 
     fn installed(&self) -> usize {
         let serial = self.wings.iter().map(|wing| wing.server.live().plan.serial).max().unwrap_or(1);
-        let same = self.wings.iter().all(|wing| wing.server.live().plan.serial == serial);
-        if false && !same {
-            self.fault("shards serve by different tables".to_owned());
-        }
         serial as usize - 1
+    }
+
+    fn is_same_table(&self) -> bool {
+        let mut serials = self.wings.iter().map(|wing| wing.server.live().plan.serial);
+        let first = serials.next();
+        serials.all(|serial| Some(serial) == first)
     }
 
     fn at_rest(&self, doors: usize) {
@@ -467,6 +492,39 @@ impl House {
         }
     }
 
+    /// After a drain that had the time it needed, soon nothing is left but connections kept to servers behind and the task
+    /// that looks whether the drain is done.
+    fn drained(&self) {
+        let left = |wing: &Wing| {
+            let (left, kept) = (wing.shard.at_rest(), wing.server.upstreams.idle());
+            Remains {
+                sockets: left.sockets.saturating_sub(kept),
+                lane_entries: left.lane_entries.saturating_sub(kept),
+                operations: left.operations.saturating_sub(kept),
+                tasks: left.tasks.saturating_sub(1),
+                deadlines: left.deadlines.saturating_sub(1),
+                runnable: left.runnable.saturating_sub(1),
+                ..left
+            }
+        };
+        if !self.until(|| self.wings.iter().all(|wing| left(wing).is_rest() && wing.server.clients() == 0)) {
+            for wing in &self.wings {
+                let (index, left, clients) = (wing.shard.index(), left(wing), wing.server.clients());
+                self.fault(format!("left on shard {index} after a drain: {left}, {clients} clients"));
+            }
+        }
+    }
+
+    /// A turn runs some of those who are to run, in their order: nobody waits for more turns than there are others.
+    fn nobody_starved(&self) {
+        for shard in self.wings.iter().map(|wing| &wing.shard).chain([&self.control]) {
+            let waits = shard.waits();
+            if waits.rows.max(waits.tasks) as usize > waits.left + 2 {
+                self.fault(format!("somebody starved on shard {}: {waits:?}", shard.index()));
+            }
+        }
+    }
+
     fn end(self, lines: &[String], whole: bool) -> Seen {
         let mut counts = Snapshot::default();
         for wing in &self.wings {
@@ -475,6 +533,7 @@ impl House {
             }
             counts += wing.cells.snapshot();
         }
+        self.nobody_starved();
         self.wings.iter().for_each(|wing| wing.shard.shutdown());
         let Office { desk, panics, .. } = self.office;
         let ended = desk.close();
@@ -484,6 +543,19 @@ impl House {
         self.control.shutdown();
         self.clients.shutdown();
         self.back.shard.shutdown();
+        // Who knocks in vain does so for two minutes.
+        self.world.pass(Duration::from_secs(300));
+        let wrong = |what: String| self.faults.borrow_mut().push(what);
+        let ends = self.world.open_ends();
+        if ends != 0 && !self.scene.harsh {
+            wrong(format!("{ends} ends of connections are left after everything ended"));
+        }
+        for wing in &self.wings {
+            let leases = wing.shard.at_rest().leases;
+            if leases != 0 {
+                wrong(format!("{leases} buffers are left after shard {} ended", wing.shard.index()));
+            }
+        }
         if whole {
             let wrong = |what: &str| self.faults.borrow_mut().push(format!("{what}: {counts:?}"));
             if counts.connections_rebalanced != counts.connections_resumed {
@@ -500,9 +572,7 @@ impl House {
             self.faults.borrow_mut().push(format!("in the log: {line}"));
         }
         let ledger = self.ledger.borrow();
-        self.faults
-            .borrow_mut()
-            .extend(ledger.judge(May { lose: self.scene.lossy, half_close: self.scene.faults.half_close > 0 }));
+        self.faults.borrow_mut().extend(ledger.judge(self.scene.may()));
         Seen {
             outcomes: ledger.outcomes.clone(),
             faults: self.faults.take(),

@@ -9,6 +9,9 @@ use super::wire::{Head, content};
 /// turned out to be closed.
 const TRIES: u32 = 4;
 
+/// Why a request is lost that came after one that was.
+pub(super) const BEFORE: &str = "before";
+
 /// What came of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -20,6 +23,8 @@ pub(super) enum Outcome {
     Lost(String),
     /// An answer before it said that the connection ends.
     Unanswered,
+    /// What a server behind said without being asked.
+    Stray,
     /// The client left.
     Left,
     /// What must never be.
@@ -69,7 +74,10 @@ impl Ledger {
             What::Behind { upload: Some(upload), .. } => ("POST", Some(upload)),
             What::Behind { head: true, .. } => ("HEAD", None),
             What::Behind { .. } | What::Tunnel { .. } => ("GET", None),
-            _ => return Some(wrong("a request that was not for it")).and(None),
+            _ => {
+                wrong("a request that was not for it");
+                return None;
+            }
         };
         if head.word(0) != method {
             wrong("another method");
@@ -117,23 +125,44 @@ impl Ledger {
 }
 
 /// What may go wrong in a run.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct May {
     /// Connections and answers may be lost.
     pub(super) lose: bool,
     /// Clients may end their stream in the middle of a request.
     pub(super) half_close: bool,
+    /// Servers behind say more than they are asked for, which may be taken for the answer to what is asked next.
+    pub(super) extra: bool,
+    /// Somebody may find the second address closed.
+    pub(super) second_door: bool,
+    /// Requests a connection may carry, as long as that does not change; 0 for any number.
+    pub(super) cap: Option<usize>,
+}
+
+impl May {
+    /// Whether a connection may end after this request, the so-manieth on it, was answered.
+    pub(super) fn end_after(self, ask: &Ask, served: usize) -> bool {
+        let used_up = self.cap.is_none_or(|cap| cap > 0 && served >= cap);
+        // How much of a content has left when its answer comes is not for the client to know.
+        self.lose || used_up || ask.old || ask.alone() || ask.upload().is_some()
+    }
 }
 
 fn allowed(ask: &Ask, outcome: &Outcome, may: May) -> bool {
+    let proxied = matches!(ask.what, What::Behind { .. } | What::Tunnel { .. });
+    let broken = may.extra && proxied || ask.is_answered_wrongly();
     match outcome {
         Outcome::Right(_) => true,
         Outcome::Wrong(_) => false,
+        Outcome::Stray => may.extra && proxied,
         Outcome::Left => ask.leaves.is_some(),
         Outcome::Unanswered => true,
-        Outcome::Status(400) => may.half_close,
-        Outcome::Status(status) => may.lose && [408, 502, 503, 504].contains(status),
-        Outcome::Lost(_) => may.lose,
+        // The rest of a content that never comes.
+        Outcome::Status(400) => may.half_close && ask.upload().is_some(),
+        Outcome::Status(408) => may.lose,
+        Outcome::Status(status) => (may.lose || broken) && proxied && [502, 503, 504].contains(status),
+        // Who came before in the same burst answers for it.
+        Outcome::Lost(why) => may.lose || broken || may.second_door || why == BEFORE,
     }
 }
 
@@ -169,6 +198,9 @@ pub(super) fn weigh(ask: &Ask, head: &Head, came: &[u8]) -> Outcome {
         }
         What::Behind { how, size, .. } if status == 200 || status == 204 => {
             let to_head = matches!(ask.what, What::Behind { head: true, .. });
+            if head.one("x-id") == Some("0") && came == b"evil" {
+                return Outcome::Stray;
+            }
             if head.one("x-id").is_none_or(|id| id != ask.number.to_string()) {
                 return wrong("another request's answer");
             }
@@ -217,7 +249,8 @@ mod tests {
     use super::*;
     use crate::simulated::scene::Upload;
 
-    const LOSSY: May = May { lose: true, half_close: false };
+    const LOSSY: May = May { lose: true, ..GENTLE };
+    const GENTLE: May = May { lose: false, half_close: false, extra: false, second_door: false, cap: Some(0) };
 
     fn head(first: &str, fields: &[(&str, &str)]) -> Head {
         let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -287,16 +320,31 @@ mod tests {
         ledger.sends(posted());
         assert_eq!(ledger.judge(LOSSY).len(), 1, "no answer at all");
         ledger.ends(7, Outcome::Right(0));
-        assert_eq!(ledger.judge(May::default()), [""; 0]);
+        assert_eq!(ledger.judge(GENTLE), [""; 0]);
         ledger.ends(7, Outcome::Right(0));
         assert_eq!(ledger.judge(LOSSY).len(), 1, "two answers");
     }
 
     #[test]
+    fn a_connection_ends_only_when_it_is_used_up_or_cannot_go_on() {
+        let fixed = Ask { what: What::Fixed, ..posted() };
+        assert!(!GENTLE.end_after(&fixed, 100) && GENTLE.end_after(&Ask { old: true, ..fixed }, 1));
+        let three = May { cap: Some(3), ..GENTLE };
+        assert!(!three.end_after(&fixed, 2) && three.end_after(&fixed, 3));
+    }
+
+    #[test]
     fn losses_are_allowed_only_where_they_may_be() {
         for outcome in [Outcome::Lost(String::new()), Outcome::Status(502)] {
-            assert!(allowed(&posted(), &outcome, LOSSY) && !allowed(&posted(), &outcome, May::default()));
+            assert!(allowed(&posted(), &outcome, LOSSY) && !allowed(&posted(), &outcome, GENTLE));
         }
+        let fixed = Ask { what: What::Fixed, ..posted() };
+        assert!(!allowed(&fixed, &Outcome::Status(502), LOSSY), "no server behind has a part in it");
+        let (short, extra) = (ask(7, How::Short, None), May { extra: true, ..GENTLE });
+        assert!(allowed(&short, &Outcome::Lost(String::new()), GENTLE) && allowed(&posted(), &Outcome::Stray, extra));
+        assert!(!allowed(&posted(), &Outcome::Stray, LOSSY));
+        let halved = May { half_close: true, ..LOSSY };
+        assert!(allowed(&posted(), &Outcome::Status(400), halved) && !allowed(&fixed, &Outcome::Status(400), halved));
         for outcome in [Outcome::Status(500), Outcome::Status(400), Outcome::Left, Outcome::Wrong(String::new())] {
             assert!(!allowed(&posted(), &outcome, LOSSY), "{outcome:?}");
         }

@@ -121,7 +121,7 @@ impl Count {
             *match outcome {
                 Outcome::Right(_) => &mut self.right,
                 Outcome::Status(_) => &mut self.refused,
-                Outcome::Lost(_) | Outcome::Wrong(_) => &mut self.lost,
+                Outcome::Lost(_) | Outcome::Stray | Outcome::Wrong(_) => &mut self.lost,
                 Outcome::Unanswered => &mut self.unanswered,
                 Outcome::Left => &mut self.left,
             } += 1;

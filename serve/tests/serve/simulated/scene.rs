@@ -3,6 +3,7 @@
 
 use anygate_shard::sim::Faults;
 
+use super::ledger::May;
 use super::wire::mix;
 
 /// Numbers from a seed.
@@ -131,6 +132,20 @@ pub(super) struct Ask {
 }
 
 impl Ask {
+    /// The content it carries.
+    pub(super) fn upload(&self) -> Option<Upload> {
+        match self.what {
+            What::Echo(upload) => Some(upload),
+            What::Behind { upload, .. } => upload,
+            _ => None,
+        }
+    }
+
+    /// Whether its server breaks the rules.
+    pub(super) fn is_answered_wrongly(&self) -> bool {
+        matches!(self.what, What::Behind { how, .. } if WRONGLY.contains(&how))
+    }
+
     /// True where nothing may follow on the connection, or nothing can be sent before the answer.
     pub(super) fn alone(&self) -> bool {
         let waits = |upload: &Upload| upload.expects;
@@ -189,15 +204,33 @@ pub(super) struct Scene {
     pub(super) shards: usize,
     /// Whether anything may get lost.
     pub(super) lossy: bool,
+    /// Whether the network loses connections.
+    pub(super) harsh: bool,
     pub(super) faults: Faults,
     pub(super) clients: Vec<Client>,
     /// After so many requests have come to their end.
     pub(super) events: Vec<(usize, Event)>,
     /// Requests a connection may carry.
     pub(super) cap: usize,
+    /// Buffers of each class that a shard of the server has.
+    pub(super) buffers: Option<u16>,
 }
 
 impl Scene {
+    /// What may go wrong in it.
+    pub(super) fn may(&self) -> May {
+        let happens = |wanted: fn(&Event) -> bool| self.events.iter().any(|(_, event)| wanted(event));
+        let breaks = happens(|event| matches!(event, Event::Death | Event::Descriptors(_) | Event::Terminate));
+        let extra = |ask: &Ask| matches!(ask.what, What::Behind { how: How::Extra, .. });
+        May {
+            lose: self.lossy && (self.harsh || breaks),
+            half_close: self.faults.half_close > 0,
+            extra: self.clients.iter().any(|client| client.asks.iter().any(extra)),
+            second_door: self.clients.iter().any(|client| client.door > 0),
+            cap: (!happens(|event| *event == Event::Words)).then_some(self.cap),
+        }
+    }
+
     /// The scene of a seed. Without losses every request must get its one right answer.
     pub(super) fn new(seed: u64, lossy: bool) -> Scene {
         let mut dice = Dice::new(seed, u64::from(lossy));
@@ -237,15 +270,18 @@ impl Scene {
             }
         }
         events.sort_by_key(|(at, _)| *at);
+        let harsh = lossy && !seed.is_multiple_of(3);
         Scene {
             seed,
             shards: 2 + dice.below(4),
             lossy,
+            harsh,
             // Without losses on the network more is seen of what else goes wrong.
-            faults: if lossy && seed % 3 != 0 { Faults::all(seed) } else { Faults::without_losses(seed) },
+            faults: if harsh { Faults::all(seed) } else { Faults::without_losses(seed) },
             clients,
             events,
             cap: if dice.one_in(4) { 1 + dice.below(5) } else { 0 },
+            buffers: dice.one_in(3).then(|| 6 + dice.below(20) as u16),
         }
     }
 }

@@ -147,7 +147,7 @@ impl Inbox {
     }
 
     /// Everything to the end of the stream.
-    pub(super) async fn to_end(&mut self) -> io::Result<Vec<u8>> {
+    pub(super) async fn until_end(&mut self) -> io::Result<Vec<u8>> {
         while self.more().await? {}
         let bytes = self.rest().to_vec();
         self.used = self.bytes.len();
@@ -199,7 +199,7 @@ impl Inbox {
                     return Err(io::Error::new(io::ErrorKind::InvalidData, "a chunk without its end"));
                 }
             },
-            Framing::UntilClose => part.extend_from_slice(&self.to_end().await?),
+            Framing::UntilClose => part.extend_from_slice(&self.until_end().await?),
         }
         Ok(())
     }
