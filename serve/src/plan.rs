@@ -118,3 +118,22 @@ impl ClientSettings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use anygate_core::config::{Env, load_text};
+
+    use super::*;
+
+    #[test]
+    fn without_a_limit_as_many_clients_are_let_in_as_have_descriptors_two_each_where_there_is_a_proxy() {
+        let loaded = load_text("test.yml", "routes: {/: OK}\n", &Env::new(), &[]);
+        let config = loaded.config.expect("a good configuration");
+        for (proxies, clients) in [(false, 500), (true, 250)] {
+            let settings = ClientSettings::new(&config.server, 2, 1000, proxies);
+            assert_eq!((settings.max_connections, settings.max_sockets), (clients, 437));
+        }
+        let least = ClientSettings::new(&config.server, 64, 10, true);
+        assert_eq!((least.max_connections, least.max_sockets), (1, 1), "a shard always serves somebody");
+    }
+}

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anygate_core::limits::ACCEPT_PAUSE;
 use anygate_core::metrics::ShardCells;
 use anygate_proto::date;
 use anygate_proto::head::Fields;
@@ -77,8 +78,10 @@ pub struct Server {
     drained: Cell<bool>,
     clients: Cell<usize>,
     idle_lane: Cell<LaneId>,
-    /// Listeners that wait for a client to leave.
+    /// Listeners that wait for room.
     full: RefCell<Vec<u32>>,
+    /// Whether somebody looks now and then whether there is room for them.
+    looks_for_room: Cell<bool>,
     /// Which limits the control thread was told of.
     told: Told,
     /// Storage the short way uses again and again.
@@ -136,6 +139,7 @@ impl Server {
             drained: Cell::new(false),
             clients: Cell::new(0),
             full: RefCell::default(),
+            looks_for_room: Cell::new(false),
             told: Told::new(SHARD_QUIET),
             bench: RefCell::default(),
         })
@@ -299,11 +303,23 @@ impl Server {
     }
 
     /// Wakes a listener's row once there is room.
-    pub(crate) fn wait_for_room(&self, listener: u32) {
+    pub(crate) fn wait_for_room(self: &Rc<Self>, listener: u32) {
         let mut full = self.full.borrow_mut();
-        if !full.contains(&listener) {
-            full.push(listener);
-            self.reached(Limit::Connections, None);
+        if full.contains(&listener) {
+            return;
+        }
+        full.push(listener);
+        self.reached(Limit::Connections, None);
+        if !self.looks_for_room.replace(true) {
+            // A socket may be closed after everything else of a turn, and no other may follow: nothing tells of its room.
+            let server = Rc::clone(self);
+            self.shard.spawn(async move {
+                while !server.full.borrow().is_empty() {
+                    server.shard.sleep(ACCEPT_PAUSE).await;
+                    server.use_room();
+                }
+                server.looks_for_room.set(false);
+            });
         }
     }
 

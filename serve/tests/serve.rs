@@ -23,6 +23,8 @@ mod files;
 mod greedy;
 #[path = "serve/greedy_answers.rs"]
 mod greedy_answers;
+#[path = "serve/greedy_crowd.rs"]
+mod greedy_crowd;
 #[path = "serve/kept.rs"]
 mod kept;
 #[path = "serve/leaks.rs"]

@@ -289,7 +289,8 @@ impl Outlet {
         }
     }
 
-    /// Moves the rest of a body from socket to socket within the kernel; false when this transport cannot.
+    /// Moves the rest of a body from socket to socket within the kernel; false when this transport cannot, or when there is no
+    /// descriptor for a pipe just now: then what comes next is copied.
     async fn splice(&mut self, source: SpliceSource, body: &mut Body) -> Result<bool, Error> {
         let Some(to) = self.reader.borrow().wire().bypass() else { return Ok(false) };
         self.sent(0).await?;
@@ -298,8 +299,10 @@ impl Outlet {
             let step = usize::try_from(left).unwrap_or(SPLICE_STEP).min(SPLICE_STEP);
             let mut waits: Option<(Side, Tick)> = None;
             let mut source_waited = Duration::ZERO;
+            let mut lacks_pipe = false;
             let moved = poll_fn(|cx| {
                 let moved = self.shard.poll_splice(source.socket, to, step, Wake::of(cx));
+                lacks_pipe = matches!(&moved, Poll::Ready(Err(error)) if is_out_of_descriptors(error));
                 // What lies in the pipe waits for its receiver; an empty pipe waits for the sender.
                 let (side, timeout) = match self.shard.in_pipe(source.socket) {
                     0 => (source.side, source.timeout),
@@ -328,7 +331,12 @@ impl Outlet {
                     Poll::Pending => self.poll_patience_with(side, cx),
                 }
             })
-            .await?;
+            .await;
+            if lacks_pipe {
+                self.deadline.clear();
+                return Ok(false);
+            }
+            let moved = moved?;
             if moved == 0 {
                 return Err(Error::new(Kind::Truncated, source.side, Phase::InBody));
             }
@@ -356,4 +364,9 @@ impl Outlet {
         let late = if side == self.side && side == Side::Downstream { Kind::NotTaken } else { Kind::Timeout };
         self.deadline.poll_expired(cx).map(|()| Err(Error::new(late, side, Phase::InBody)))
     }
+}
+
+/// Whether there was no descriptor, for the process or the whole system (EMFILE, ENFILE).
+fn is_out_of_descriptors(error: &std::io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }

@@ -107,7 +107,7 @@ fn ask(socket: &Path, path: &str) -> UnixStream {
 }
 
 /// Asks once, and reads nothing.
-fn ask_once(socket: &Path) -> UnixStream {
+pub(crate) fn ask_once(socket: &Path) -> UnixStream {
     let begun = Instant::now();
     loop {
         if let Ok(mut client) = UnixStream::connect(socket) {

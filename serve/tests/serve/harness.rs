@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anygate_core::config::{Env, load_text};
+use anygate_core::config::{Config, Env, load_text};
 use anygate_core::diagnostic::render;
 use anygate_core::metrics::ShardCells;
 use anygate_serve::compile::{CompileEnv, compile};
@@ -50,7 +50,11 @@ pub(crate) struct Gate {
 impl Gate {
     /// Serves a configuration.
     pub(crate) fn start(io: Io, yaml: &str) -> Self {
-        let plan = plan(yaml, 1);
+        Self::serve(io, plan(yaml, 1))
+    }
+
+    /// Serves what was compiled.
+    pub(crate) fn serve(io: Io, plan: Plan) -> Self {
         let listener = net::bind(&Address::Ip(([127, 0, 0, 1], 0).into()), &Bind::default()).expect("a port is free");
         let address = TcpListener::from(listener.try_clone().expect("a descriptor")).local_addr().expect("it is bound");
         let (orders, mailbox) = mailbox::channel(64);
@@ -177,6 +181,11 @@ pub(crate) fn plan_for(shards: usize, yaml: &str, serial: u64) -> Plan {
     let config = loaded.config.as_ref().unwrap_or_else(|| panic!("{}", show(&loaded.diagnostics)));
     let compiled = compile(config, &CompileEnv { shards, descriptors: 10_000, serial });
     compiled.plan.unwrap_or_else(|| panic!("{}", show(&compiled.diagnostics)))
+}
+
+/// Loads a configuration that must be right.
+pub(crate) fn loaded(yaml: &str) -> Config {
+    load_text("test.yml", yaml, &Env::new(), &[]).config.expect("a good configuration")
 }
 
 /// A raw client.
