@@ -50,7 +50,9 @@ pub(crate) fn reached(gate: &Gate, limit: Limit, times: u64) {
         let expected = if other == limit { times } else { 0 };
         assert_eq!(other.count(&seen), expected, "{other:?}");
     }
-    assert_eq!(gate.reached(), [limit], "once, however often it happened");
+    // Once a second at most, and this may take longer.
+    let told = gate.reached();
+    assert!(told.iter().all(|one| *one == limit) && (1..=times).contains(&(told.len() as u64)), "{limit:?}: {told:?}");
 }
 
 /// Starts a request and sends the rest of it a byte at a time until the gate has had enough: what it said, and after how
