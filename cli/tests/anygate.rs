@@ -13,6 +13,7 @@ mod anygate {
     mod doctor;
     mod drain;
     mod help;
+    mod limits;
     mod look;
     mod reload;
     mod served;
