@@ -90,7 +90,8 @@ mod tests {
 
     #[test]
     fn stopping_early_changes_no_distance() {
-        let letters = |number: usize| -> Vec<char> { (0..number % 6).map(|at| b"abA"[number / (at + 1) % 3].into()).collect() };
+        let letters =
+            |number: usize| -> Vec<char> { (0..number % 6).map(|at| b"abA"[number / (at + 1) % 3].into()).collect() };
         for one in 0..60 {
             for other in 0..60 {
                 let (one, other) = (letters(one), letters(other));
