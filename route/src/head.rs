@@ -333,8 +333,10 @@ fn parse_segment(
         let message = "`*` is a whole last segment".into();
         return refuse(message, "part of a segment", "write `/*`, or `%2A` for the character".into());
     }
+    let in_braces =
+        |name: &str| refuse(format!("a parameter is not written `{text}`"), "braces", format!("write `:{name}`"));
     if let Some(name) = braces(text) {
-        return refuse(format!("a parameter is not written `{text}`"), "braces", format!("write `:{name}`"));
+        return in_braces(name);
     }
     let mut form = Vec::new();
     match unify(text.as_bytes(), &mut form) {
@@ -357,7 +359,10 @@ fn parse_segment(
             let message = "dot segments are resolved before a path is compared".into();
             refuse(message, "no path has this", "write the path without it".into())
         }
-        Ok(form) => Ok(Segment::Literal(form)),
+        Ok(form) => match braces(&form) {
+            Some(name) => in_braces(name),
+            None => Ok(Segment::Literal(form)),
+        },
         Err(_) => refuse("a segment that is not ASCII".into(), "not ASCII", "percent-encode it".into()),
     }
 }

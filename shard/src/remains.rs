@@ -40,6 +40,8 @@ pub struct Remains {
     pub lane_entries: usize,
     /// Tasks' deadlines that are set and have not passed.
     pub deadlines: u32,
+    /// Deadlines that somebody holds, set or not.
+    pub timers: usize,
     /// Helper jobs that have not ended.
     pub jobs: usize,
 }
@@ -71,6 +73,7 @@ impl fmt::Display for Remains {
             ("runnable", long(self.runnable)),
             ("lane entries", long(self.lane_entries)),
             ("deadlines", wide(self.deadlines)),
+            ("timers", long(self.timers)),
             ("jobs", long(self.jobs)),
         ];
         let mut separator = "";
@@ -93,6 +96,7 @@ impl Shard {
             runnable: shard.runnable(),
             lane_entries: shard.lanes.live(),
             deadlines: shard.wheel.armed(),
+            timers: shard.wheel.held(),
             jobs: Arc::strong_count(&shard.jobs) - 1,
             ..Remains::default()
         };

@@ -141,6 +141,7 @@ fn paths_without_sense() {
         "/{id}",
         "/{rest...}",
         "/<id>",
+        "/{%69d}",
         "/:",
         "/:1",
         "/:id.json",
@@ -199,6 +200,9 @@ fn paths_without_sense() {
         /<id>: OK
          ^^^^ braces
             a parameter is not written `<id>`; write `:id`
+        /{%69d}: OK
+         ^^^^^^ braces
+            a parameter is not written `{%69d}`; write `:id`
         /:: OK
          ^ a name belongs here
             a parameter has no name; write `:id`

@@ -113,6 +113,14 @@ impl Wheel {
         self.armed.get()
     }
 
+    /// Deadlines that exist, set or not. Walks over all free places.
+    pub(crate) fn held(&self) -> usize {
+        let entries = self.entries.borrow();
+        let after = |index: u32| (index != NIL).then_some(index);
+        let free = std::iter::successors(after(self.free.get()), |&index| after(entries[index as usize].next));
+        entries.len() - free.count()
+    }
+
     fn arm(&self, index: u32) {
         let mut entries = self.entries.borrow_mut();
         let mut levels = self.levels.borrow_mut();
@@ -347,8 +355,12 @@ mod tests {
         assert_eq!(wheel.next(), None);
         deadline.reset(MS);
         assert!(deadline.poll_expired_wake(Wake::row(1)).is_pending());
+        let other = Deadline::new(&wheel, None);
+        assert_eq!(wheel.held(), 2);
         drop(deadline);
-        assert_eq!(wheel.next(), None);
+        assert_eq!((wheel.next(), wheel.held()), (None, 1));
+        drop(other);
+        assert_eq!(wheel.held(), 0);
     }
 
     #[test]

@@ -493,7 +493,8 @@ impl House {
     }
 
     /// After a drain that had the time it needed, soon nothing is left but connections kept to servers behind and the task
-    /// that looks whether the drain is done.
+    /// that looks whether the drain is done. A kept connection's deadline, of the answer that came, is forgotten when it
+    /// passes; a stopped shard sees no time pass.
     fn drained(&self) {
         let left = |wing: &Wing| {
             let (left, kept) = (wing.shard.at_rest(), wing.server.upstreams.idle());
@@ -502,7 +503,8 @@ impl House {
                 lane_entries: left.lane_entries.saturating_sub(kept),
                 operations: left.operations.saturating_sub(kept),
                 tasks: left.tasks.saturating_sub(1),
-                deadlines: left.deadlines.saturating_sub(1),
+                deadlines: left.deadlines.saturating_sub(1 + kept as u32),
+                timers: left.timers.saturating_sub(1 + kept),
                 runnable: left.runnable.saturating_sub(1),
                 ..left
             }

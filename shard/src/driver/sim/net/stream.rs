@@ -302,8 +302,9 @@ impl Network {
                         bits |= READ;
                     }
                 }
+                // What comes after a reset is nothing: the connection is gone here.
                 Piece::Fin => {
-                    end.ended = true;
+                    end.ended |= !end.reset;
                     bits |= READ | HANGUP;
                 }
                 Piece::Rst => {
@@ -409,6 +410,37 @@ impl Network {
         if end.link != Link::Connecting && quiet(Some(end)) && quiet(self.ends[peer as usize].as_deref()) {
             self.ends[id as usize] = None;
             self.ends[peer as usize] = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::net::Address;
+
+    #[test]
+    fn an_end_that_comes_after_a_reset_is_no_end() {
+        for seed in 1..20 {
+            let mut network = Network::new(seed);
+            let later = |network: &mut Network| network.advance(network.now + 1_000_000_000);
+            let address = Address::Ip(SocketAddr::from(([10, 0, 0, 1], 80)));
+            let door = network.open_door(&address).unwrap();
+            let client = network.connect(&address, Owner::Nobody).unwrap();
+            later(&mut network);
+            let server = network.accept(door, None).unwrap();
+            network.send(server, &[b"a part"]).unwrap();
+            later(&mut network);
+            network.take_reset(client);
+            network.shutdown(server);
+            later(&mut network);
+            let mut into = [0; 16];
+            // What lay there may be read, or not.
+            let first = network.recv(client, &mut into);
+            let last = if matches!(first, Ok(6)) { network.recv(client, &mut into) } else { first };
+            assert_eq!(last.unwrap_err().kind(), io::ErrorKind::ConnectionReset, "seed {seed}");
         }
     }
 }
