@@ -283,23 +283,14 @@ fn every_core_s_shard_serves() {
 fn without_descriptors_accepting_pauses_and_those_who_are_served_go_on() {
     both(|io| {
         let folder = Folder::with("server: {max_connections: 10000}\nroutes:\n  /: OK hi\n");
-        let mut command = Command::new("prlimit");
-        command.args([
-            "--nofile=64",
-            "--",
-            env!("CARGO_BIN_EXE_anygate"),
-            "serve",
-            "--listen",
-            "127.0.0.1:0",
-            "--io",
-            io,
-        ]);
-        command.args(["--cores", &super::gate::a_core()]).current_dir(folder.path()).env_clear();
-        let gate = Gate::run(&folder, command);
+        let gate = Gate::start(&folder, io, &[]);
         let mut served: Vec<Client> = (0..10).map(|_| gate.client()).collect();
         for client in &mut served {
             assert_eq!(client.get("/").unwrap().body, "hi", "{io}");
         }
+        // Fewer than it was told of when it began, so that its own limits do not come first.
+        let limit = Command::new("prlimit").args(["--pid", &gate.pid().to_string(), "--nofile=64:64"]).status();
+        assert!(limit.expect("util-linux is there").success());
         // More than there are descriptors: the kernel completes their handshakes, and they wait.
         let mut waiting: Vec<Client> = (0..80).map(|_| gate.client()).collect();
         gate.logs("accepting pauses", 1);

@@ -142,7 +142,8 @@ pub fn run(startup: Startup) -> Result<(), StartError> {
     };
     let signals = Signals::block().map_err(system("cannot block signals"))?;
     let descriptors = limits::raise_descriptors().map_err(system("cannot read the limit of descriptors"))?;
-    let descriptors = usize::try_from(descriptors.soft).unwrap_or(usize::MAX).saturating_sub(DESCRIPTOR_RESERVE);
+    let descriptors = usize::try_from(descriptors.soft).unwrap_or(usize::MAX);
+    let descriptors = descriptors - DESCRIPTOR_RESERVE.min(descriptors / 2);
     let first = First::load(&startup, None, descriptors)?;
 
     let (log, writer) =
