@@ -20,6 +20,7 @@ mod driver;
 mod executor;
 pub mod file;
 mod futures;
+pub mod heap;
 mod lease;
 pub mod limits;
 mod listen;

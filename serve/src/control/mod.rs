@@ -16,7 +16,7 @@ use anygate_core::metrics::ShardCells;
 use anygate_shard::mailbox::{Receiver, Sender};
 use anygate_shard::net::Address;
 use anygate_shard::signals::{Signal, Signals};
-use anygate_shard::{Service, Shard, Side, Socket, SocketId, Tick, Wake};
+use anygate_shard::{Service, Shard, Side, Socket, SocketId, Tick, Wake, heap};
 
 use crate::compile::{CompileEnv, compile};
 use crate::connection::moving::Moved;
@@ -120,6 +120,8 @@ struct Control {
     pause_said: Cell<Option<Tick>>,
     /// What the log was told of limits that clients reached.
     limits_told: Told,
+    /// Tables that came back since memory was given back.
+    retired: Cell<usize>,
     /// Panics of this thread that the log was told of.
     panics_told: Cell<u64>,
 }
@@ -209,6 +211,16 @@ impl Control {
         }
     }
 
+    /// When each shard has given a table back, the memory of all of them goes back to the kernel.
+    fn retired(&self) {
+        self.retired.set(self.retired.get() + 1);
+        // Where nobody sends signals the process is not this server's alone.
+        if self.signals.is_some() && self.retired.get() >= self.state.borrow().shards.len() {
+            self.retired.set(0);
+            heap::give_back();
+        }
+    }
+
     /// Tells the log of a limit that clients reached.
     fn reached(&self, limit: Limit, peer: Option<&Address>) {
         let total = self.cells().iter().map(|cells| limit.counter(cells).get()).sum();
@@ -288,6 +300,7 @@ impl Desk {
             reloads_wanted: Cell::new(0),
             pause_said: Cell::new(None),
             limits_told: Told::new(QUIET),
+            retired: Cell::new(0),
             panics_told: Cell::new(0),
         });
         control.watch_signals();
@@ -352,7 +365,10 @@ impl Service for Desk {
     fn message(&self, report: Report) {
         let control = &self.0;
         match report {
-            Report::Retired(plan) => drop(plan),
+            Report::Retired(plan) => {
+                drop(plan);
+                control.retired();
+            }
             Report::AcceptPaused(shard) => {
                 let now = control.shard.now();
                 if control.pause_said.get().is_some_and(|said| now.since(said) < PAUSE_QUIET) {
