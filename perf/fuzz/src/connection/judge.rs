@@ -79,9 +79,9 @@ pub(super) fn one(client: &[u8], seen: &Seen, setting: Setting) {
     if !answered.tunnel && !setting.loses() && answered.finals.len() < asked.requests.len() {
         assert!(seen.ended, "a request without an answer: {}", shown_all());
         let last = answered.finals.last();
-        // A broken answer from behind whose head was not sent yet ends the connection too.
+        // A broken answer from behind whose head was not sent yet ends the connection too. Slashes may be many.
         let behind = |request: &NaiveMessage| {
-            [&b" /p"[..], b" /t/"].iter().any(|path| naive::find(&request.head.first, path).is_some())
+            [&b"/p"[..], b"/t/"].iter().any(|path| naive::find(&request.head.first, path).is_some())
         };
         let reason = last.is_some_and(|last| closes(last) || !last.whole)
             || asked.requests.get(answered.finals.len()).is_some_and(behind)
