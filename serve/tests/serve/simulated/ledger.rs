@@ -198,7 +198,8 @@ pub(super) fn weigh(ask: &Ask, head: &Head, came: &[u8]) -> Outcome {
         }
         What::Behind { how, size, .. } if status == 200 || status == 204 => {
             let to_head = matches!(ask.what, What::Behind { head: true, .. });
-            if head.one("x-id") == Some("0") && came == b"evil" {
+            // An answer to HEAD ends with its head.
+            if head.one("x-id") == Some("0") && came == if to_head { &b""[..] } else { b"evil" } {
                 return Outcome::Stray;
             }
             if head.one("x-id").is_none_or(|id| id != ask.number.to_string()) {
@@ -316,6 +317,10 @@ mod tests {
         assert!(is_wrong(&ask(7, How::Length, None), &ok("8"), &good));
         assert!(is_wrong(&ask(7, How::Length, None), &ok("7"), &good[..4]));
         assert!(is_wrong(&ask(7, How::Chopped, None), &ok("7"), &good));
+        let to_head = Ask { what: What::Behind { how: How::Length, size: 5, head: true, upload: None }, ..posted() };
+        assert_eq!(weigh(&to_head, &ok("0"), b""), Outcome::Stray);
+        assert_eq!(weigh(&ask(7, How::Length, None), &ok("0"), b"evil"), Outcome::Stray);
+        assert!(is_wrong(&ask(7, How::Length, None), &ok("0"), b"") && is_wrong(&to_head, &ok("0"), b"evil"));
         let mut ledger = Ledger::default();
         ledger.sends(posted());
         assert_eq!(ledger.judge(LOSSY).len(), 1, "no answer at all");
