@@ -120,14 +120,19 @@ fn one(program: &PathBuf, seeds: Range<u64>, show: bool) -> Result<Output, Strin
     Ok(Output { ok: output.status.success(), words })
 }
 
+/// A line without the test's name, which stands before the first one that the test says.
+fn said(line: &str) -> &str {
+    line.strip_prefix("test ").and_then(|line| line.split_once(" ... ")).map_or(line, |(_, said)| said)
+}
+
 /// Whether a line says what failed.
 fn tells(line: &str) -> bool {
-    line.starts_with("seed ") || line.starts_with("  ") || line.contains("panicked")
+    said(line).starts_with("seed ") || line.starts_with("  ") || line.contains("panicked")
 }
 
 /// The seeds that a process said have failed; all of its seeds stand for it when it said none.
 fn failed_seeds(words: &str, slice: Range<u64>) -> Vec<u64> {
-    let number = |line: &str| line.strip_prefix("seed ")?.split([',', ':']).next()?.parse().ok();
+    let number = |line: &str| said(line).strip_prefix("seed ")?.split([',', ':']).next()?.parse().ok();
     let mut seeds: Vec<u64> = words.lines().filter_map(number).filter(|seed| slice.contains(seed)).collect();
     seeds.sort_unstable();
     seeds.dedup();
@@ -140,7 +145,7 @@ mod tests {
 
     #[test]
     fn the_seeds_that_failed_are_read_from_what_was_said() {
-        let words = "seed 12, with losses, Readiness:\n  left\nseed 13: request 4 is\nseed 12, without\nseed 99, no\n";
+        let words = "test simulated::with ... seed 12, with losses, Readiness:\n  left\nseed 13: request 4 is\nseed 12, without\nseed 99, no\n";
         assert_eq!(failed_seeds(words, 10..20), [12, 13]);
         assert_eq!(failed_seeds("it was killed", 10..20), [10]);
     }
