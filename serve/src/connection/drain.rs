@@ -13,10 +13,13 @@ use crate::error::Error;
 /// True when what is left of the body is known to be little and on its way.
 pub(super) fn is_cheap(reader: &Reader) -> bool {
     reader.body_done()
-        || (!reader.failed() && !reader.awaits_continue() && reader.body_left().is_none_or(|left| left <= DRAIN_BODY))
+        || (!reader.failed()
+            && !reader.awaits_continue()
+            && !reader.is_in_pipe()
+            && reader.body_left().is_none_or(|left| left <= DRAIN_BODY))
 }
 
-/// Reads to the body's end; false when that is too far.
+/// Reads to the body's end; false when that is too far, or when bytes of the body are stuck in a pipe.
 ///
 /// # Errors
 /// What is wrong with the body.
@@ -25,6 +28,9 @@ pub(super) async fn discard(reader: &Rc<RefCell<Reader>>) -> Result<bool, Error>
     loop {
         if reader.borrow().body_done() {
             return Ok(true);
+        }
+        if reader.borrow().is_in_pipe() {
+            return Ok(false);
         }
         match poll_fn(|cx| reader.borrow_mut().poll_chunk(cx)).await? {
             Chunk::Bytes(bytes) => match budget.checked_sub(bytes.len() as u64) {

@@ -441,6 +441,13 @@ impl Reader {
         }
     }
 
+    /// True when bytes of the body were taken off the stream and have not gone past us: they lie in the pipe of a splice, and
+    /// are due still. Where that splice ended nothing that follows may be taken for them, so the connection ends.
+    #[must_use]
+    pub fn is_in_pipe(&self) -> bool {
+        self.wire.bypass().is_some_and(|socket| self.shard.in_pipe(socket) > 0)
+    }
+
     /// `n` bytes of the body went past us, for which the sender was `waited` for.
     ///
     /// # Errors

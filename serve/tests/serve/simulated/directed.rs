@@ -93,6 +93,48 @@ fn a_listener_that_goes_is_closed_though_another_shard_takes_whom_it_waited_for(
     }
 }
 
+/// Whatever a body's bytes are in when their way ends, they are of that body: none of the next request's is taken for them.
+#[test]
+fn a_request_behind_a_body_that_was_half_moved_is_not_taken_for_its_rest() {
+    for personality in BOTH {
+        let wing = Wing::new(personality, "routes: { /ok: OK fine, /p/: 'http://10.0.9.1:9000' }");
+        let [door, behind] = [([10, 0, 0, 1], 80), ([10, 0, 9, 1], 9000)].map(|at| Address::Ip(SocketAddr::from(at)));
+        wing.order(Order::Listen { fd: wing.world.bind(&door).unwrap(), number: 0 });
+        let behind = wing.world.listen(&behind).unwrap();
+        wing.turns(5);
+        let mut client = wing.world.connect(&door).unwrap();
+        let size = 600_000;
+        let mut bytes = format!("POST /p/ HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n").into_bytes();
+        bytes.resize(bytes.len() + size, b'x');
+        bytes.extend_from_slice(b"GET /ok HTTP/1.1\r\nHost: a\r\n\r\n");
+        let (mut sent, mut server, mut taken, mut answer) = (0, None, 0, Vec::new());
+        // All but what fills the way to the server and 50 kB that have no room there, and lie in a pipe.
+        let (enough, mut stalls) = (size - (256 << 10) - 50_000, 0);
+        let mut into = vec![0; 1 << 16];
+        for _ in 0..2000 {
+            sent += client.write(&bytes[sent..]).unwrap_or(0);
+            server = server.or_else(|| behind.accept().ok());
+            match &mut server {
+                Some(peer) if taken < enough => taken += peer.read(&mut into[..4000]).unwrap_or(0),
+                Some(_) if wing.shard.at_rest().piped_bytes > 0 => stalls += 1,
+                _ => {}
+            }
+            if stalls == 1 {
+                server.take().into_iter().for_each(anygate_shard::sim::Peer::reset);
+            }
+            if let Ok(count) = client.read(&mut into) {
+                answer.extend_from_slice(&into[..count]);
+            }
+            wing.turns(1);
+        }
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.starts_with("HTTP/1.1 502"), "{personality:?}: {answer}");
+        assert!(!answer.contains("HTTP/1.1 400"), "{personality:?}: {answer}");
+        assert!(answer.contains("onnection: close") || answer.ends_with("fine"), "{personality:?}: {answer}");
+        wing.shard.shutdown();
+    }
+}
+
 struct Nothing;
 
 impl anygate_shard::Service for Nothing {
