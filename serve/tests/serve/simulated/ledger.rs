@@ -171,6 +171,12 @@ pub(super) fn weigh(ask: &Ask, head: &Head, came: &[u8]) -> Outcome {
     let status: u16 = head.word(1).parse().unwrap_or(0);
     let wrong = |why: &str| Outcome::Wrong(format!("{why}: {head:?}, {} bytes", came.len()));
     let whole = |expected: &[u8]| came == expected;
+    let to_head = matches!(ask.what, What::Behind { head: true, .. });
+    // An answer to HEAD ends with its head.
+    let stray = head.one("x-id") == Some("0") && whole(if to_head { b"" } else { b"evil" });
+    if stray && matches!(ask.what, What::Behind { .. } | What::Tunnel { .. }) {
+        return Outcome::Stray;
+    }
     let right = match ask.what {
         What::Fixed => status == 200 && [&b"fine"[..], b"good"].contains(&came),
         What::Missing => status == 404,
@@ -197,11 +203,6 @@ pub(super) fn weigh(ask: &Ask, head: &Head, came: &[u8]) -> Outcome {
                 && text.contains(&format!("\"body_size\":{}", upload.size))
         }
         What::Behind { how, size, .. } if status == 200 || status == 204 => {
-            let to_head = matches!(ask.what, What::Behind { head: true, .. });
-            // An answer to HEAD ends with its head.
-            if head.one("x-id") == Some("0") && came == if to_head { &b""[..] } else { b"evil" } {
-                return Outcome::Stray;
-            }
             if head.one("x-id").is_none_or(|id| id != ask.number.to_string()) {
                 return wrong("another request's answer");
             }
@@ -319,6 +320,10 @@ mod tests {
         assert!(is_wrong(&ask(7, How::Chopped, None), &ok("7"), &good));
         let to_head = Ask { what: What::Behind { how: How::Length, size: 5, head: true, upload: None }, ..posted() };
         assert_eq!(weigh(&to_head, &ok("0"), b""), Outcome::Stray);
+        let tunnel = Ask { what: What::Tunnel { size: 9 }, ..posted() };
+        assert_eq!(weigh(&tunnel, &ok("0"), b"evil"), Outcome::Stray);
+        assert!(is_wrong(&tunnel, &ok("0"), b"") && is_wrong(&tunnel, &ok("7"), b"evil"));
+        assert!(is_wrong(&Ask { what: What::Fixed, ..posted() }, &ok("0"), b"evil"));
         assert_eq!(weigh(&ask(7, How::Length, None), &ok("0"), b"evil"), Outcome::Stray);
         assert!(is_wrong(&ask(7, How::Length, None), &ok("0"), b"") && is_wrong(&to_head, &ok("0"), b"evil"));
         let mut ledger = Ledger::default();
