@@ -176,3 +176,9 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// True when there was no descriptor, for the process or the whole system (EMFILE, ENFILE): closing others cures it.
+#[must_use]
+pub fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}

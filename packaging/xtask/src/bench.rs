@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::repo;
+use crate::{instrument, repo};
 
 /// Debian's packages of the peers.
 const PEERS: &[&str] = &["caddy", "h2o", "haproxy", "nginx-light"];
@@ -25,15 +25,8 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
     if args.install_peers {
         install_peers()?;
     }
-    let mut build = repo::cargo();
-    build.args(["build", "--release", "--locked", "-p", "anygate", "-p", "anygate-perf"]);
-    println!("{}", repo::shown(&build));
-    repo::run(build)?;
-    let built = repo::target().join("release");
-    let mut perf = Command::new(built.join("perf"));
-    perf.current_dir(repo::root()).arg("bench").arg("--anygate").arg(built.join("anygate"));
-    perf.arg("--out").arg("perf").arg("--said").arg(said(&args.rest)).args(&args.rest);
-    repo::run(perf)
+    let own = ["--out", "perf", "--said", &said(&args.rest)].map(str::to_owned);
+    instrument::run("bench", own.iter().chain(&args.rest))
 }
 
 /// The command as it was given, for the report.

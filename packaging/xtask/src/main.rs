@@ -12,6 +12,7 @@ mod deny;
 mod fuzz;
 mod gate;
 mod install;
+mod instrument;
 mod leaks;
 mod repo;
 mod sim;

@@ -22,6 +22,9 @@ pub(crate) struct Args {
     /// Slow connections
     #[arg(long, default_value_t = 10_000, value_name = "N")]
     connections: usize,
+    /// Take out the limits on slow clients, so that nobody is sent away
+    #[arg(long)]
+    held: bool,
     /// How often both are measured
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
@@ -61,6 +64,9 @@ pub(crate) struct Slow {
     /// The core
     #[arg(long)]
     core: Option<usize>,
+    /// Whether nobody leaves by himself
+    #[arg(long)]
+    held: bool,
 }
 
 /// True when the goal holds.
@@ -69,6 +75,7 @@ pub(crate) fn run(args: &Args) -> Result<bool, String> {
         program: args.anygate.clone(),
         io: args.io.into(),
         connections: args.connections,
+        held: args.held,
         rounds: args.rounds,
         duration: Duration::from_secs_f64(args.seconds),
         rate: args.rate,
@@ -87,7 +94,7 @@ pub(crate) fn run(args: &Args) -> Result<bool, String> {
 
 /// Never ends by itself.
 pub(crate) fn slow(args: &Slow) -> Result<bool, String> {
-    let crowd = Crowd { target: args.target, connections: args.connections, core: args.core };
+    let crowd = Crowd { target: args.target, connections: args.connections, core: args.core, held: args.held };
     crowd.stay(&mut |held, away| say(&mut io::stdout(), &format!("{held} {away}")))?;
     Ok(true)
 }

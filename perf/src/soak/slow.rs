@@ -9,12 +9,16 @@ use std::time::Duration;
 use anygate_shard::mailbox;
 use anygate_shard::{Address, Bytes, Class, Close, Io, Options, Park, Service, Shard, SocketId, Tick, Wake};
 
-/// Connections that are being made at a time: a listener's queue holds no ten thousand.
-const OPENING: usize = 128;
-/// A second, in steps: each has its part of the crowd's bytes.
-const STEPS: usize = 100;
+/// Connections that are made at a time: ten thousand clients come within seconds, not at once, and so do those who were
+/// sent away.
+const OPENING: usize = 16;
+/// A second, in steps: each has its part of the crowd's bytes. Ten thousand clients do not agree on when to send, so that a
+/// step is short: what they send in one comes to the gate as a burst.
+const STEPS: usize = 1000;
 /// A step.
-const STEP: Duration = Duration::from_millis(10);
+const STEP: Duration = Duration::from_millis(1);
+/// Who is missing is looked for once in so many steps.
+const LOOK: usize = 10;
 /// Who does not read cannot see that he was sent away: he leaves before, and comes again.
 const VISIT: Duration = Duration::from_secs(25);
 
@@ -39,6 +43,8 @@ pub struct Crowd {
     pub connections: usize,
     /// The core it runs on.
     pub core: Option<usize>,
+    /// Whether the server lets them be: who does not read stays for good, too.
+    pub held: bool,
 }
 
 struct Line {
@@ -52,6 +58,7 @@ struct Holder {
     target: Address,
     first: Vec<Bytes>,
     next: Vec<Option<Bytes>>,
+    held: bool,
     lines: RefCell<Vec<Line>>,
 }
 
@@ -71,6 +78,7 @@ impl Crowd {
             target: Address::Ip(self.target),
             first: KINDS.iter().map(|(first, ..)| Bytes::from(first.as_bytes().to_vec())).collect(),
             next: KINDS.iter().map(|(_, next, _)| next.map(|next| Bytes::from(next.as_bytes().to_vec()))).collect(),
+            held: self.held,
             lines: RefCell::new(
                 (0..self.connections).map(|_| Line { socket: None, stands: false, since: now }).collect(),
             ),
@@ -85,10 +93,12 @@ impl Crowd {
                 }
                 shard.turn(&holder, &mailbox, Park::AtMost(left));
             }
-            sent_away += holder.open();
+            if step % LOOK == 0 {
+                sent_away += holder.open();
+            }
             holder.drip(step % STEPS);
             if step % STEPS == 0 {
-                told(holder.held(), std::mem::take(&mut sent_away));
+                told(holder.standing(), std::mem::take(&mut sent_away));
             }
         }
         Ok(())
@@ -96,7 +106,7 @@ impl Crowd {
 }
 
 impl Holder {
-    fn held(&self) -> usize {
+    fn standing(&self) -> usize {
         self.lines.borrow().iter().filter(|line| line.stands).count()
     }
 
@@ -125,7 +135,7 @@ impl Holder {
             let reads = KINDS[row % KINDS.len()].2;
             if let Some(byte) = &self.next[row % KINDS.len()] {
                 self.shard.queue(socket, byte.clone());
-            } else if !reads && now - line.since > VISIT {
+            } else if !reads && !self.held && now - line.since > VISIT {
                 self.leave(line);
             }
         }

@@ -142,32 +142,23 @@ impl Conversation {
                 Some((live, begun)) => (live, Some(begun)),
                 None => (self.server().live(), None),
             };
-            match self.next(&live).await {
+            let refused = match self.next(&live).await {
                 Next::Nothing => {
                     self.server().retire(live);
                     return self.rest();
                 }
-                Next::Gone => {
-                    self.server().retire(live);
-                    break Close::Graceful;
-                }
+                Next::Gone => None,
                 Next::Rejected(reject) => {
                     match reject.status {
                         414 => self.reached(Limit::Target),
                         431 => self.reached(Limit::HeadSize),
                         _ => self.server().cells.parse_errors.add(1),
                     }
-                    let head_only = self.asks_for_a_head();
-                    self.refuse(&live, reject.status, head_only).await;
-                    self.server().retire(live);
-                    break Close::Graceful;
+                    Some(reject.status)
                 }
                 Next::TimedOut => {
                     self.reached(Limit::Head);
-                    let head_only = self.asks_for_a_head();
-                    self.refuse(&live, 408, head_only).await;
-                    self.server().retire(live);
-                    break Close::Graceful;
+                    Some(408)
                 }
                 Next::Request(request, fields) => {
                     self.served += 1;
@@ -179,8 +170,15 @@ impl Conversation {
                     if let Then::End(how) = then {
                         break how;
                     }
+                    continue;
                 }
+            };
+            if let Some(status) = refused {
+                let head_only = self.asks_for_a_head();
+                self.refuse(&live, status, head_only).await;
             }
+            self.server().retire(live);
+            break Close::Graceful;
         };
         let Self { reader, seat, outlet, .. } = self;
         drop(outlet);

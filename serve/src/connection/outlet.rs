@@ -15,7 +15,7 @@ use anygate_shard::{Bytes, Deadline, Shard, Tick, Wake};
 
 use crate::body::{Body, Chunk, FileRange, SpliceSource, Trailers};
 use crate::connection::reader::Reader;
-use crate::error::{Error, Kind, Phase, Side};
+use crate::error::{Error, Kind, Phase, Side, is_out_of_descriptors};
 
 /// Bytes asked of one splice; a pipe's worth.
 const SPLICE_STEP: usize = 256 * 1024;
@@ -364,9 +364,4 @@ impl Outlet {
         let late = if side == self.side && side == Side::Downstream { Kind::NotTaken } else { Kind::Timeout };
         self.deadline.poll_expired(cx).map(|()| Err(Error::new(late, side, Phase::InBody)))
     }
-}
-
-/// Whether there was no descriptor, for the process or the whole system (EMFILE, ENFILE).
-fn is_out_of_descriptors(error: &std::io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }

@@ -11,7 +11,7 @@ use anygate_shard::net::Address;
 use anygate_shard::{Bytes, Close, SocketId, Wake};
 
 use crate::connection::reader::Reader;
-use crate::error::{Error, Kind, Phase, Retry, Side};
+use crate::error::{Error, Kind, Phase, Retry, Side, is_out_of_descriptors};
 use crate::server::Server;
 use crate::upstream::checkout::{Checkout, Link};
 use crate::upstream::pool::Pool;
@@ -112,7 +112,7 @@ fn kind_of(error: &io::Error) -> Kind {
         io::ErrorKind::TimedOut => Kind::Timeout,
         io::ErrorKind::OutOfMemory | io::ErrorKind::AddrNotAvailable => Kind::Unavailable,
         // The descriptor limits have no kind of their own.
-        _ if matches!(error.raw_os_error(), Some(libc::ENFILE | libc::EMFILE | libc::ENOBUFS)) => Kind::Unavailable,
+        _ if is_out_of_descriptors(error) || error.raw_os_error() == Some(libc::ENOBUFS) => Kind::Unavailable,
         _ => Kind::Connect,
     }
 }

@@ -18,9 +18,10 @@ use anygate_shard::mailbox::{self, Receiver, Sender};
 use anygate_shard::net::Address;
 use anygate_shard::signals::Signal;
 use anygate_shard::sim::{Listener, Peer, Personality, World};
-use anygate_shard::{Io, Options, Park, Progress, Service, Shard, Wake};
+use anygate_shard::{Io, Options, Park, Progress, Shard, Wake};
 
-const BOTH: [Personality; 2] = [Personality::Readiness, Personality::Completion];
+use crate::simulated::{BOTH, Quiet};
+
 const CONFIG: &str = "server: {listen: \"10.0.0.1:80\", idle_timeout: 5s}\nroutes:\n  /fixed: OK fixed\n  /echo: '*'\n  \
     /dressed: {to: '*', headers: {X-A: b}}\n  /behind: \"http://10.0.9.1:9000\"\n";
 const GET: &[u8] = b"GET /fixed HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -270,16 +271,6 @@ fn when_a_shards_thread_dies_the_house_stops_and_says_why() {
     }
 }
 
-/// Notes a socket that came in, for the test to take.
-struct Nothing;
-
-impl Service for Nothing {
-    type Message = ();
-    fn ready(&self, _row: u32) {}
-    fn expired(&self, _row: u32) {}
-    fn message(&self, (): ()) {}
-}
-
 /// A shard that hands whoever knocks to the other one.
 fn hand_over(world: &World, from: &Shard, view: &Neighbours) -> Peer {
     let at = address("10.0.0.2:80");
@@ -288,7 +279,7 @@ fn hand_over(world: &World, from: &Shard, view: &Neighbours) -> Peer {
     assert!(client.write(GET).is_ok());
     let idle = mailbox::channel::<()>(1).1;
     let accepted = (0..TURNS).find_map(|_| {
-        let _: Progress = from.turn(&Nothing, &idle, Park::Never);
+        let _: Progress = from.turn(&Quiet, &idle, Park::Never);
         world.pass(std::time::Duration::from_micros(50));
         match from.poll_accept(listener, Wake::NONE) {
             std::task::Poll::Ready(Ok(accepted)) => Some(accepted),

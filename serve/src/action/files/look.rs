@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use anygate_core::config::Symlinks;
 use anygate_core::limits::SENDFILE_FROM;
 use anygate_shard::file::{Dir, File, FileKind, Resolve, Stat};
-use libc::{EACCES, EINVAL, ELOOP, EMFILE, ENAMETOOLONG, ENFILE, ENODEV, ENOENT, ENOTDIR, ENXIO, EPERM, EXDEV};
+use libc::{EACCES, EINVAL, ELOOP, ENAMETOOLONG, ENODEV, ENOENT, ENOTDIR, ENXIO, EPERM, EXDEV};
 
 use super::site::Site;
 
@@ -60,11 +60,6 @@ pub(super) fn look(site: &Site, dir: &Dir, name: &[u8], cached: bool) -> io::Res
         return Ok(if matches!(index, Found::File(_)) { Found::Directory } else { Found::Missing });
     }
     index(site, dir, name, cached)
-}
-
-/// True for the errors that closing other files cures.
-pub(super) fn is_out_of_descriptors(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(EMFILE | ENFILE))
 }
 
 /// Opens one file below the directory, as the site lets links be followed.

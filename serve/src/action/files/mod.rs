@@ -19,7 +19,7 @@ use anygate_shard::file::Dir;
 use anygate_shard::{Gone, Shard, Tick};
 
 use crate::body::Body;
-use crate::error::{Error, Kind, Phase, Side};
+use crate::error::{Error, Kind, Phase, Side, is_out_of_descriptors};
 use crate::exchange::Exchange;
 use crate::response::Response;
 
@@ -168,7 +168,7 @@ impl Files {
         }
         match look::look(&self.site, &dir, name, true) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) if look::is_out_of_descriptors(&error) => with.cache.close_files(),
+            Err(error) if is_out_of_descriptors(&error) => with.cache.close_files(),
             found => return self.remember(with, name, found),
         }
         let turn = match with.cache.looking.begin(self.site.id, name) {
@@ -264,8 +264,8 @@ fn to_slash(path: &[u8], query: Option<&[u8]>) -> Response {
 
 /// No descriptor and no place in the pool's line are states that pass: 503. The rest is the disk's: 500.
 fn failed(error: &io::Error) -> Error {
-    let passes = look::is_out_of_descriptors(error)
-        || error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Gone>);
+    let passes =
+        is_out_of_descriptors(error) || error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Gone>);
     let kind = if passes { Kind::Unavailable } else { Kind::Internal };
     Error::new(kind, Side::Internal, Phase::BeforeHead)
 }

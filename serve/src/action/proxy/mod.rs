@@ -138,7 +138,7 @@ fn is_safe(method: &[u8]) -> bool {
 
 /// RFC 9110 §9.2.2.
 fn is_idempotent(method: &[u8]) -> bool {
-    matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE")
+    is_safe(method) || matches!(method, b"PUT" | b"DELETE")
 }
 
 #[cfg(test)]

@@ -34,6 +34,29 @@ pub(crate) enum Cut {
     Pieces(u64),
 }
 
+impl Cut {
+    /// Sends as much as the gate takes, cut so.
+    fn send(self, stream: &mut TcpStream, bytes: &[u8]) {
+        let mut dice = match self {
+            Cut::Whole => {
+                let _ = stream.write_all(bytes);
+                return;
+            }
+            Cut::Pieces(seed) => Dice(seed | 1),
+        };
+        let largest = bytes.len() / 64 + 1;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at((dice.below(largest) + 1).min(rest.len()));
+            if stream.write_all(piece).is_err() {
+                return;
+            }
+            rest = after;
+            std::thread::yield_now();
+        }
+    }
+}
+
 /// A client's end of a conversation.
 pub(crate) struct Client {
     stream: TcpStream,
@@ -61,7 +84,7 @@ impl Client {
     pub(crate) fn speak(&mut self, pieces: &[Piece], cut: Cut) {
         for piece in pieces {
             match piece {
-                Piece::Bytes(bytes) => self.send(bytes, cut),
+                Piece::Bytes(bytes) => cut.send(&mut self.stream, bytes),
                 Piece::Step("answered") => self.answered(),
                 Piece::Step("pause") => std::thread::sleep(SILENCE),
                 Piece::Step("fin") => {
@@ -69,26 +92,6 @@ impl Client {
                 }
                 Piece::Step(step) => panic!("no client can {step}"),
             }
-        }
-    }
-
-    fn send(&mut self, bytes: &[u8], cut: Cut) {
-        let mut rest = bytes;
-        let mut dice = match cut {
-            Cut::Whole => {
-                let _ = self.stream.write_all(bytes);
-                return;
-            }
-            Cut::Pieces(seed) => Dice(seed | 1),
-        };
-        let largest = bytes.len() / 64 + 1;
-        while !rest.is_empty() {
-            let (piece, after) = rest.split_at((dice.below(largest) + 1).min(rest.len()));
-            if self.stream.write_all(piece).is_err() {
-                return;
-            }
-            rest = after;
-            std::thread::yield_now();
         }
     }
 
@@ -125,7 +128,7 @@ impl Client {
 
     /// Sends bytes in one piece.
     pub(crate) fn speak_plain(&mut self, bytes: &[u8]) {
-        self.send(bytes, Cut::Whole);
+        Cut::Whole.send(&mut self.stream, bytes);
     }
 
     /// Its own address, as the gate sees it.

@@ -4,7 +4,7 @@
 //! bytes sent whole and in pieces. `ANYGATE_CASE=word` runs those whose name has the word.
 
 use std::collections::{HashMap, VecDeque};
-use std::io::{Read, Write};
+use std::io::Read;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -12,7 +12,7 @@ use anygate_shard::Io;
 use anygate_shard::testing::reset;
 
 use super::text::{Case, Piece, Table, tables};
-use super::{Client, Cut, Dice, End, NOBODY, PATIENCE, SILENCE, settled};
+use super::{Client, Cut, End, NOBODY, PATIENCE, SILENCE, settled};
 use crate::harness::{Gate, both};
 
 const COLUMNS: &[&str] = &["name", "send", "server", "get", "then"];
@@ -308,7 +308,7 @@ impl Served {
     fn act(&mut self, piece: &Piece, cut: Cut, head: &str) -> Option<()> {
         match piece {
             Piece::Bytes(bytes) => {
-                self.send(bytes, cut);
+                cut.send(&mut self.stream, bytes);
                 Some(())
             }
             Piece::Step("pause") => {
@@ -323,27 +323,6 @@ impl Served {
                 None
             }
             Piece::Step(step) => panic!("no server can {step}"),
-        }
-    }
-
-    /// Sends as much as the gate takes.
-    fn send(&mut self, bytes: &[u8], cut: Cut) {
-        let mut dice = match cut {
-            Cut::Whole => {
-                let _ = self.stream.write_all(bytes);
-                return;
-            }
-            Cut::Pieces(seed) => Dice(seed | 1),
-        };
-        let largest = bytes.len() / 64 + 1;
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let (piece, after) = rest.split_at((dice.below(largest) + 1).min(rest.len()));
-            if self.stream.write_all(piece).is_err() {
-                return;
-            }
-            rest = after;
-            std::thread::yield_now();
         }
     }
 

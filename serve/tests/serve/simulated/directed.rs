@@ -14,9 +14,8 @@ use anygate_shard::net::Address;
 use anygate_shard::sim::{Personality, World};
 use anygate_shard::{Io, Options, Park, Shard, Wake};
 
+use super::{BOTH, Quiet};
 use crate::harness::plan;
-
-const BOTH: [Personality; 2] = [Personality::Readiness, Personality::Completion];
 
 /// One shard of a server, which gets its turns by hand.
 struct Wing {
@@ -80,7 +79,7 @@ fn a_listener_that_goes_is_closed_though_another_shard_takes_whom_it_waited_for(
         let mut taken = false;
         let idle = mailbox::channel::<()>(1).1;
         for _ in 0..20 {
-            other.turn(&Nothing, &idle, Park::Never);
+            other.turn(&Quiet, &idle, Park::Never);
             taken |= other.poll_accept(shared, Wake::NONE).is_ready();
             wing.world.pass(Duration::from_micros(50));
         }
@@ -133,13 +132,4 @@ fn a_request_behind_a_body_that_was_half_moved_is_not_taken_for_its_rest() {
         assert!(answer.contains("onnection: close") || answer.ends_with("fine"), "{personality:?}: {answer}");
         wing.shard.shutdown();
     }
-}
-
-struct Nothing;
-
-impl anygate_shard::Service for Nothing {
-    type Message = ();
-    fn ready(&self, _row: u32) {}
-    fn expired(&self, _row: u32) {}
-    fn message(&self, (): ()) {}
 }

@@ -23,6 +23,7 @@ use anygate_shard::signals::Signal;
 use anygate_shard::sim::{Personality, World};
 use anygate_shard::{ArenaLimits, Close, Io, Options, Park, Progress, Remains, Service, Shard, SocketId, TaskId};
 
+use super::Quiet;
 use super::behind::Behind;
 use super::client::Life;
 use super::ledger::{Ledger, Outcome, file_size};
@@ -49,16 +50,6 @@ pub(super) struct Seen {
     pub(super) trace: u64,
     pub(super) rounds: u32,
     pub(super) log: Vec<String>,
-}
-
-/// A shard without rows: clients, and the servers behind.
-struct Quiet;
-
-impl Service for Quiet {
-    type Message = ();
-    fn ready(&self, _row: u32) {}
-    fn expired(&self, _row: u32) {}
-    fn message(&self, (): ()) {}
 }
 
 /// The control shard's service, and a book of what it is told.

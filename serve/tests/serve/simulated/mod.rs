@@ -12,15 +12,27 @@ mod moving;
 mod scene;
 mod wire;
 
+use anygate_shard::Service;
 use anygate_shard::sim::Personality;
 
 use self::house::{House, Seen};
 use self::ledger::Outcome;
 use self::scene::Scene;
 
-const BOTH: [Personality; 2] = [Personality::Readiness, Personality::Completion];
+/// Every script runs as both.
+pub(crate) const BOTH: [Personality; 2] = [Personality::Readiness, Personality::Completion];
 /// Seeds of an ordinary test run.
 const SEEDS: u64 = 12;
+
+/// The service of a shard without rows: of clients, or of servers behind.
+pub(crate) struct Quiet;
+
+impl Service for Quiet {
+    type Message = ();
+    fn ready(&self, _row: u32) {}
+    fn expired(&self, _row: u32) {}
+    fn message(&self, (): ()) {}
+}
 
 fn seeds() -> impl Iterator<Item = u64> {
     let number = |name| std::env::var(name).ok().and_then(|text: String| text.parse::<u64>().ok());

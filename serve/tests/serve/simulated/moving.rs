@@ -18,14 +18,14 @@ use anygate_serve::server::{Parts, Server};
 use anygate_shard::mailbox::{self, Receiver, Sender};
 use anygate_shard::net::Address;
 use anygate_shard::sim::{Faults, Personality, World};
-use anygate_shard::{Bytes, Class, Close, Io, Options, Park, Progress, Service, Shard, SocketId};
+use anygate_shard::{Bytes, Class, Close, Io, Options, Park, Progress, Shard, SocketId};
 
+use super::{BOTH, Quiet};
 use crate::harness::plan_for;
 
 const SHARDS: usize = 2;
 const CLIENTS: usize = 8;
 const REQUESTS: usize = 6;
-const BOTH: [Personality; 2] = [Personality::Readiness, Personality::Completion];
 
 fn seeds() -> Vec<u64> {
     let number = |name| std::env::var(name).ok().and_then(|text: String| text.parse::<u64>().ok());
@@ -46,15 +46,6 @@ impl Drop for Replay {
 
 fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at.wrapping_mul(2_654_435_761) >> 7) as u8).collect()
-}
-
-/// A shard without rows: clients, and the server behind.
-struct Quiet;
-impl Service for Quiet {
-    type Message = ();
-    fn ready(&self, _row: u32) {}
-    fn expired(&self, _row: u32) {}
-    fn message(&self, (): ()) {}
 }
 
 /// Bytes that came and were not used.
