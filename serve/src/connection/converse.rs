@@ -226,11 +226,12 @@ impl Conversation {
                     return if reader.ended() { Next::Gone } else { Next::Nothing };
                 }
                 // Only a line's end can complete a head; only growth can break a limit: the target's while the first line
-                // lasts, then the head's. Looking at every byte that trickles in would be the peer's to abuse.
+                // lasts, then the head's. Looking at every byte that trickles in would be the peer's to abuse; at the first
+                // ones, it tells at once who does not speak HTTP.
                 let line = memchr::memchr(b'\n', &held[parse_from.min(held.len())..]).is_some();
                 line_seen |= line;
                 let limit = if line_seen { limits.max_header_size } else { limits.max_uri.min(limits.max_header_size) };
-                if line || held.len() >= limit {
+                if line || parse_from == 0 || held.len() >= limit {
                     match parse_request(held, &limits, &mut fields) {
                         Ok(Parsed::Complete(request)) => return Next::Request(request, fields),
                         Ok(Parsed::Partial) => {}

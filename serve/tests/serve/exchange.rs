@@ -1,5 +1,6 @@
 //! How an exchange with a server behind ends: clients who leave, time that runs out, answers that come early.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use crate::backend::{Backend, Served};
@@ -209,6 +210,48 @@ fn the_end_of_an_early_answer_does_not_wait_for_the_rest_of_the_request() {
 }
 
 #[test]
+fn a_request_behind_a_body_whose_server_broke_off_is_never_taken_for_its_rest() {
+    const SIZE: usize = 8 << 20;
+    const NEXT: &[u8] = b"GET /ok HTTP/1.1\r\nHost: a\r\n\r\n";
+    both(|io| {
+        // Wherever the body stands when the server breaks off: in the client's stream, in a pipe, in the server's.
+        let (tell, told) = std::sync::mpsc::channel::<usize>();
+        let told = std::sync::Mutex::new(told);
+        let backend = Backend::start(move |served| {
+            served.head();
+            let left = told.lock().expect("nobody panicked").recv().expect("the test tells first");
+            served.bytes(SIZE - left);
+            std::thread::sleep(Duration::from_millis(10));
+        });
+        let config = format!("{}  /ok: OK fine\n", backend.config().replace("{/:", "\n  /:").replace("\"}", "\""));
+        let gate = Gate::start(io, &config);
+        let mut kept = 0;
+        for left in (1..=96).map(|steps| steps * (64 << 10)) {
+            tell.send(left).expect("the server lives");
+            let mut client = gate.client();
+            let mut stream = client.stream.try_clone().expect("a descriptor");
+            let sending = std::thread::spawn(move || {
+                let mut bytes = format!("POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: {SIZE}\r\n\r\n").into_bytes();
+                bytes.resize(bytes.len() + SIZE, b'x');
+                bytes.extend_from_slice(NEXT);
+                let _ = stream.write_all(&bytes);
+            });
+            let head = client.response();
+            assert!(head.starts_with("HTTP/1.1 502 "), "{io:?}, {left} left: {head}");
+            let rest = if head.contains("onnection: close") { client.rest() } else { client.response() };
+            match rest.trim_end_matches("[reset]") {
+                "" => {}
+                answer if answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("fine") => kept += 1,
+                answer => panic!("{io:?}, {left} left: {answer}"),
+            }
+            drop(client);
+            sending.join().expect("it only sends");
+        }
+        assert!(kept > 0, "{io:?}: a body that is known to be on its way is read to its end");
+    });
+}
+
+#[test]
 fn what_stands_behind_an_answer_is_nobodys_answer() {
     const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
     const MORE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhacked";
@@ -272,7 +315,7 @@ fn a_server_that_swallows_packets_or_stops_reading_is_504_in_time() {
         let mut client = gate.client();
         client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 16000000\r\n\r\n");
         let mut sending = client.stream.try_clone().expect("a descriptor");
-        std::thread::spawn(move || std::io::Write::write_all(&mut sending, &[b'x'; 16_000_000]));
+        std::thread::spawn(move || Write::write_all(&mut sending, &[b'x'; 16_000_000]));
         assert!(client.head().starts_with("HTTP/1.1 504 "), "{io:?}");
         assert!(began.elapsed() < Duration::from_secs(4), "{io:?}");
     });
