@@ -110,6 +110,7 @@ impl Service for Door {
             Order::Install(plan) => {
                 self.server.install(plan);
                 accept::tune_all(&self.server);
+                self.server.report_installed();
             }
             Order::Adopt { socket, peer, listener } => accept::adopt(&self.server, socket, peer, listener),
             Order::Resume(moved) => moving::resume(&self.server, *moved),

@@ -27,6 +27,9 @@ use crate::upstream::{Idle, Pools, Upstreams};
 /// How long a draining shard waits for a request that a resting client may have sent already.
 const GRACE: Duration = Duration::from_millis(250);
 
+/// How soon a report is tried again that found the control thread's mailbox full.
+const AGAIN: Duration = Duration::from_millis(5);
+
 /// A snapshot in use: the last request that holds it sends the plan home to be freed.
 #[derive(Debug)]
 pub struct Live {
@@ -161,6 +164,23 @@ impl Server {
         self.files.clear();
         self.retire(old);
         self.use_room();
+    }
+
+    /// Tells the control thread which table new requests are served by, as soon as its mailbox has room.
+    pub(crate) fn report_installed(self: &Rc<Self>) {
+        let (server, shard) = (Rc::clone(self), self.shard.index());
+        let told = move || {
+            let serial = server.live.borrow().plan.serial;
+            server.control.send(Report::Installed(shard, serial)).is_ok()
+        };
+        if !told() {
+            let shard = self.shard.clone();
+            self.shard.spawn(async move {
+                while !told() {
+                    shard.sleep(AGAIN).await;
+                }
+            });
+        }
     }
 
     /// Lets a snapshot go; the last holder sends it home.

@@ -81,6 +81,8 @@ pub enum Order {
 /// What a shard tells the control thread.
 #[derive(Debug)]
 pub enum Report {
+    /// This shard serves new requests by the table with this serial.
+    Installed(u16, u64),
     /// A table nobody uses any more, to be freed here.
     Retired(Box<Plan>),
     /// This shard has no client left.
@@ -133,6 +135,8 @@ struct State {
     listeners: Listeners,
     names: resolve::Names,
     serial: u64,
+    /// The last table that was told to serve everywhere.
+    told: u64,
     cores: Vec<usize>,
     phase: Phase,
     drained: Vec<bool>,
@@ -290,6 +294,7 @@ impl Desk {
                 shards,
                 listeners,
                 serial: plan.serial,
+                told: plan.serial,
                 cores,
                 phase: Phase::Serving,
                 drained: vec![false; count],
@@ -365,6 +370,7 @@ impl Service for Desk {
     fn message(&self, report: Report) {
         let control = &self.0;
         match report {
+            Report::Installed(shard, serial) => control.installed(shard, serial),
             Report::Retired(plan) => {
                 drop(plan);
                 control.retired();

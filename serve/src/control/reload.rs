@@ -1,4 +1,5 @@
-//! SIGHUP: the configuration is read again. What does not check leaves the running one as it is.
+//! SIGHUP: the configuration is read again. What does not check leaves the running one as it is; what does is told as
+//! reloaded when every shard serves by it.
 
 use std::rc::Rc;
 
@@ -58,9 +59,7 @@ impl Control {
         self.state.borrow_mut().names.want(&next.plan);
         self.resolve_new().await;
         if self.state.borrow().phase == Phase::Serving {
-            let serial = next.plan.serial;
             self.install(next);
-            self.log.info("reloaded", &[("serial", &serial)]);
         }
         self.resolve();
     }
@@ -103,6 +102,20 @@ impl Control {
         self.listen(change.opened);
         for number in change.closed {
             self.order_all(|_| Order::Unlisten { number });
+        }
+    }
+
+    /// Shard `number` serves by the table `serial`. A table that every shard serves by is told, once, and so are those
+    /// before it: a request that comes later is answered by none that is older. Nothing else waits for this.
+    pub(super) fn installed(&self, number: u16, serial: u64) {
+        let mut state = self.state.borrow_mut();
+        if let Some(shard) = state.shards.get_mut(usize::from(number)) {
+            shard.installed = serial;
+        }
+        let everywhere = state.shards.iter().map(|shard| shard.installed).min().unwrap_or(0);
+        while state.told < everywhere {
+            state.told += 1;
+            self.log.info("reloaded", &[("serial", &state.told)]);
         }
     }
 }

@@ -20,6 +20,8 @@ pub struct ShardHandle {
     pub(super) orders: Sender<Order>,
     pub(super) thread: Option<JoinHandle<()>>,
     pub(super) cells: Arc<ShardCells>,
+    /// The table it said it serves new requests by; 0 until it took one over.
+    pub(super) installed: u64,
     /// Orders that found the mailbox full, in their order.
     waiting: VecDeque<Order>,
 }
@@ -28,7 +30,7 @@ impl ShardHandle {
     /// A shard that reads `orders` and counts in `cells`; without a `thread` where another one gives it its turns.
     #[must_use]
     pub fn new(orders: Sender<Order>, thread: Option<JoinHandle<()>>, cells: Arc<ShardCells>) -> Self {
-        Self { orders, thread, cells, waiting: VecDeque::new() }
+        Self { orders, thread, cells, installed: 0, waiting: VecDeque::new() }
     }
 
     /// Sends an order behind those that wait.

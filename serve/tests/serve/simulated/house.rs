@@ -27,13 +27,15 @@ use super::Quiet;
 use super::behind::Behind;
 use super::client::Life;
 use super::ledger::{Ledger, Outcome, file_size};
-use super::scene::{Event, Scene};
+use super::scene::{Dice, Event, Scene};
 use super::wire::content;
 
 /// Rounds a run may take until every client is through, and until the house is at rest.
 const ROUNDS: u32 = 400_000;
 /// Rounds in which shards hear that they are to stop.
 const LAST_ROUNDS: u32 = 50;
+/// Rounds that a shard may stand still after a reload was asked for.
+const STILL_ROUNDS: usize = 32;
 /// How long descriptors may be short while nobody gets on.
 const STUCK: Duration = Duration::from_secs(60);
 /// How long a client may take, on the virtual clock.
@@ -55,6 +57,11 @@ pub(super) struct Seen {
 /// The control shard's service, and a book of what it is told.
 struct Office {
     desk: Desk,
+    servers: Vec<Rc<Server>>,
+    log: Kept,
+    lines: RefCell<Vec<String>>,
+    /// What was told as reloaded while a shard served by an older table.
+    early: RefCell<Vec<String>>,
     retired: Cell<usize>,
     panics: Cell<usize>,
 }
@@ -77,6 +84,22 @@ impl Service for Office {
             _ => {}
         }
         self.desk.message(report);
+    }
+
+    fn turn_ended(&self) {
+        self.desk.turn_ended();
+        for line in self.log.lines() {
+            let told: Option<u64> =
+                line.split_once("reloaded serial=").and_then(|(_, serial)| serial.trim().parse().ok());
+            for (index, server) in self.servers.iter().enumerate() {
+                let serial = server.live().plan.serial;
+                if let Some(told) = told.filter(|told| serial < *told) {
+                    let early = format!("{told} is told while shard {index} serves by {serial}");
+                    self.early.borrow_mut().push(early);
+                }
+            }
+            self.lines.borrow_mut().push(line);
+        }
     }
 }
 
@@ -106,6 +129,7 @@ impl Words {
         let wrong = if self.nonsense { "  /x: http:/\n" } else { "" };
         format!(
             "server:\n  listen: [{}]\n  max_requests_per_connection: {cap}\n  name: sim\n\
+             log: {{format: text}}\n\
              proxy: {{first_byte_timeout: 5s, connect_timeout: 2s}}\n\
              routes:\n  GET /ok: OK {}\n  /echo: \"*\"\n  /p/: http://behind{}.test:9000\n  /away: PERM_REDIRECT /elsewhere\n  \
              /files/: \"{}/\"\n{wrong}",
@@ -164,13 +188,14 @@ pub(super) struct House {
     left: Rc<Cell<usize>>,
     words: Cell<Words>,
     text: Arc<Mutex<String>>,
-    log: Kept,
     faults: RefCell<Vec<String>>,
     next_event: Cell<usize>,
     /// How many requests had come to their end when it was looked last, and since when.
     progress: Cell<(usize, Duration)>,
     terminated: Cell<bool>,
     rounds: Cell<u32>,
+    /// A shard without turns, and until which round.
+    still: Cell<(usize, u32)>,
 }
 
 impl House {
@@ -220,7 +245,7 @@ impl House {
             .collect();
         let handle = |(orders, wing): (Sender<Order>, &Wing)| ShardHandle::new(orders, None, Arc::clone(&wing.cells));
         let shards = orders.into_iter().zip(&wings).map(handle).collect();
-        let (kept, log) = Log::kept(LogLevel::Info, LogFormat::Text);
+        let (said, log) = Log::kept(LogLevel::Info, LogFormat::Text);
         let doors = first.listen(&control).expect("the address is free");
         let desk = Desk::open(Opening {
             shard: control.clone(),
@@ -230,7 +255,7 @@ impl House {
             doors,
             fallback: None,
             shards,
-            log: kept,
+            log: said,
         });
         let clients = Shard::simulated(&world, &options(100)).unwrap();
         let ledger = Rc::new(RefCell::new(Ledger::default()));
@@ -238,7 +263,15 @@ impl House {
         let back = Rc::new(Behind { shard: back, ledger: Rc::clone(&ledger), dead: Cell::new(false) });
         let house = House {
             left: Rc::new(Cell::new(scene.clients.len())),
-            office: Office { desk, retired: Cell::new(0), panics: Cell::new(0) },
+            office: Office {
+                desk,
+                servers: wings.iter().map(|wing| Rc::clone(&wing.server)).collect(),
+                log,
+                lines: RefCell::default(),
+                early: RefCell::default(),
+                retired: Cell::new(0),
+                panics: Cell::new(0),
+            },
             quiet: [mailbox::channel(1).1, mailbox::channel(1).1],
             back_doors: RefCell::default(),
             words: Cell::new(words),
@@ -247,6 +280,7 @@ impl House {
             progress: Cell::new((0, Duration::ZERO)),
             terminated: Cell::new(false),
             rounds: Cell::new(0),
+            still: Cell::new((0, 0)),
             scene,
             world,
             wings,
@@ -256,7 +290,6 @@ impl House {
             back,
             ledger,
             text,
-            log,
         };
         house.open_behind();
         house
@@ -305,8 +338,13 @@ impl House {
     /// Gives everybody turns until `done`; false when that takes too long.
     fn until(&self, mut done: impl FnMut() -> bool) -> bool {
         let mut turns: Vec<Box<dyn FnMut(Park) -> Progress + '_>> = Vec::new();
-        for wing in &self.wings {
-            turns.push(Box::new(|park| wing.shard.turn(&wing.door, &wing.mailbox, park)));
+        for (index, wing) in self.wings.iter().enumerate() {
+            turns.push(Box::new(move |park| match self.still.get() {
+                (still, until) if still == index && self.rounds.get() < until => {
+                    Progress { runnable: true, next: None }
+                }
+                _ => wing.shard.turn(&wing.door, &wing.mailbox, park),
+            }));
         }
         turns.push(Box::new(|park| self.control.turn(&self.office, &self.reports, park)));
         turns.push(Box::new(|park| self.clients.turn(&Quiet, &self.quiet[0], park)));
@@ -374,6 +412,8 @@ impl House {
         *self.text.lock().unwrap() = words.text();
         words.nonsense = false;
         self.words.set(words);
+        let mut dice = Dice::new(self.scene.seed, self.next_event.get() as u64);
+        self.still.set((dice.below(self.wings.len()), self.rounds.get() + dice.below(STILL_ROUNDS) as u32));
         self.office.desk.signal(Signal::Hangup);
     }
 
@@ -386,7 +426,6 @@ impl House {
     /// The whole run.
     pub(super) fn run(self) -> Seen {
         // Clients come when the house is open.
-        let mut lines = Vec::new();
         self.until(|| self.wings.iter().all(|wing| wing.shard.cells().sockets.get() == 1));
         self.start_clients();
         let mut after = 0;
@@ -416,7 +455,7 @@ impl House {
             let mut once = false;
             self.until(|| std::mem::replace(&mut once, true));
         }
-        lines.extend(self.log.lines());
+        let lines = self.office.lines.take();
         let forced = lines.iter().any(|line| line.contains("connections are cut"));
         if through && !forced {
             // Sockets may be left that wait for their peer's end.
@@ -461,7 +500,7 @@ impl House {
             self.fault(format!(
                 "no rest with {} doors: {state:?} {:?} {:#?}",
                 words.doors,
-                self.log.lines(),
+                self.office.lines.borrow(),
                 self.world
             ));
         }
@@ -538,6 +577,7 @@ impl House {
             counts += wing.cells.snapshot();
         }
         self.nobody_starved();
+        self.faults.borrow_mut().append(&mut self.office.early.borrow_mut());
         self.wings.iter().for_each(|wing| wing.shard.shutdown());
         let Office { desk, panics, .. } = self.office;
         let ended = desk.close();

@@ -9,6 +9,7 @@ mod directed;
 mod house;
 mod ledger;
 mod moving;
+mod reloading;
 mod scene;
 mod wire;
 
