@@ -16,6 +16,7 @@ pub mod mime;
 pub mod negotiate;
 pub mod range;
 pub mod text;
+pub mod tls;
 pub mod websocket;
 
 pub use error::Reject;
