@@ -53,7 +53,7 @@ pub(crate) fn run(arguments: Serve, here: &Path) -> ExitCode {
 /// Writes the arguments over the file's settings, at the start and again at every reload.
 fn apply(arguments: &Serve, config: &mut Config) {
     if !arguments.listen.is_empty() {
-        config.server.listen = arguments.listen.iter().map(|addr| Listen { addr: addr.clone(), span: None }).collect();
+        config.server.listen = arguments.listen.iter().map(|addr| Listen::plain(addr.clone())).collect();
     }
     if let Some(cores) = &arguments.cores {
         config.server.cores.clone_from(cores);

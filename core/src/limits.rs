@@ -22,6 +22,10 @@ pub const GROUPS: usize = 10_000;
 pub const UPSTREAM_SERVERS: usize = 1024;
 /// Most listeners.
 pub const LISTENERS: usize = 64;
+/// Most certificates, and folders of them, of a configuration.
+pub const CERTIFICATES: usize = 10_000;
+/// Most names of an automatic certificate.
+pub const ACME_DOMAINS: usize = 100;
 /// Highest processor number of a core list.
 pub const CORE: usize = 4095;
 
@@ -39,6 +43,10 @@ pub const ECHO_BODY: usize = 1024 * 1024;
 pub const RETRIES: u32 = 10;
 /// Most idle connections an upstream may keep.
 pub const KEEP_ALIVE: usize = 1_000_000;
+/// Most `tls.session_cache` may be.
+pub const TLS_SESSIONS: usize = 1_000_000;
+/// Most `tls.hsts.max_age` may be.
+pub const HSTS_MAX_AGE: Duration = Duration::from_secs(3650 * 24 * 3600);
 /// Longest timeout of any kind.
 pub const TIMEOUT: Duration = Duration::from_secs(366 * 24 * 3600);
 

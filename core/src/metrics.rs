@@ -128,6 +128,28 @@ cells! {
     upstream_retries,
     /// Tunnels opened, such as WebSockets.
     tunnels,
+    /// TLS handshakes that ended well, without an earlier session.
+    tls_handshakes,
+    /// TLS handshakes that went on with an earlier session.
+    tls_resumed,
+    /// Clients that took too long for a TLS handshake.
+    timeouts_handshake,
+    /// Requests in plain text on a TLS listener.
+    tls_plain_http,
+    /// Connections on a TLS listener that began with no TLS.
+    tls_not_tls,
+    /// TLS clients with no version, suite, group or protocol in common.
+    tls_nothing_in_common,
+    /// TLS clients that asked for a name without a certificate.
+    tls_unknown_names,
+    /// TLS clients without a certificate where one is required, or with one that is not good.
+    tls_client_certificates_refused,
+    /// TLS clients that ended the connection with an alert.
+    tls_refused_by_client,
+    /// TLS connections that ended by a breach of the protocol.
+    tls_protocol_errors,
+    /// TLS streams that ended without the client's word for it.
+    tls_truncated,
     /// Panics caught in one connection's work.
     panics,
     /// Bytes received from clients.

@@ -24,3 +24,5 @@ mod rules;
 mod six_lines;
 #[path = "core/syntax.rs"]
 mod syntax;
+#[path = "core/tls.rs"]
+mod tls;

@@ -43,18 +43,20 @@ pub struct Loader<'a> {
     pub rules: &'a [String],
     /// Where files come from.
     pub files: &'a dyn Files,
+    /// Whether a certificate that the server makes itself stands in where a TLS listener has none.
+    pub self_signed: bool,
 }
 
 /// Loads a file from disk, with `rules` before its own.
 #[must_use]
 pub fn load(path: &Path, env: &Env, rules: &[String]) -> Loaded {
-    Loader { env, rules, files: &Disk }.file(path)
+    Loader { env, rules, files: &Disk, self_signed: false }.file(path)
 }
 
 /// Loads a YAML text that the caller has, such as the embedded default; `name` stands for it in messages.
 #[must_use]
 pub fn load_text(name: &str, text: &str, env: &Env, rules: &[String]) -> Loaded {
-    Loader { env, rules, files: &Disk }.text(name, text, Format::Yaml, Path::new(""))
+    Loader { env, rules, files: &Disk, self_signed: false }.text(name, text, Format::Yaml, Path::new(""))
 }
 
 /// Loads the rules of the command line alone; everything else has its default, or the environment's override.
@@ -112,6 +114,7 @@ impl<'a> Load<'a> {
     /// Understands the main file, what it includes, and the rules of the command line.
     fn main(mut self, root: Option<Node>, base_dir: &Path) -> Loaded {
         self.config.base_dir = base_dir.to_owned();
+        self.config.tls.self_signed = self.loader.self_signed;
         self.rules();
         if let Some(mut root) = root {
             expand::expand(&mut root, self.loader.env, &mut self.report);
@@ -120,6 +123,7 @@ impl<'a> Load<'a> {
             for pattern in patterns {
                 self.include(&pattern, base_dir);
             }
+            read::check_tls(&root, &mut self.config, &mut self.report);
         }
         let failed = self.report.has_errors();
         let (config, draft) = if failed { (None, Some(self.config)) } else { (Some(self.config), None) };

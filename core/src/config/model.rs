@@ -15,17 +15,24 @@ mod log;
 mod proxy;
 mod server;
 mod statics;
+mod tls;
 
 pub use log::{Log, LogFormat, LogLevel};
 pub use proxy::{Balance, HostHeader, Proxy, ProxyOverrides, Upstream, UpstreamAddr, UpstreamServer};
-pub use server::{CoreList, Io, Listen, ListenAddr, Server, Steer};
+pub use server::{CoreList, HttpsRedirect, Io, Listen, ListenAddr, Server, Steer};
 pub use statics::{CacheControl, Hidden, Spa, Static, StaticOverrides, Symlinks};
+pub use tls::{
+    Acme, AcmeChallenge, Certificate, CertificatePair, ClientAuth, ClientDemand, Hsts, ListenTls, ListenerTls,
+    LocatedName, LocatedPath, Ocsp, Tls, TlsProfile,
+};
 
 /// A whole configuration: the file, what it includes, the environment's overrides and the `-r` rules.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
     /// Listeners, cores, limits and timeouts of the connections from clients.
     pub server: Server,
+    /// Certificates, versions and handshakes of the listeners with `tls: true`.
+    pub tls: Tls,
     /// What the echo action returns.
     pub echo: Echo,
     /// Named pools, in file order.
@@ -70,6 +77,8 @@ pub struct Group {
     pub proxy: ProxyOverrides,
     /// Static settings of the group's rules.
     pub statics: StaticOverrides,
+    /// Whether the group's rules need a client certificate; `None` where it says nothing.
+    pub client_auth: Option<ClientDemand>,
 }
 
 /// One rule as it is written: a head, an action, and its own settings.
@@ -87,7 +96,7 @@ pub struct RouteEntry {
     pub base_dir: PathBuf,
 }
 
-/// One rule's own settings: `{to: …, timeout: 5s, headers: {…}, max_body_size: …, proxy: {…}, static: {…}}`.
+/// One rule's own settings: `{to: …, timeout: 5s, headers: {…}, max_body_size: …, client_auth: …, proxy: {…}, static: {…}}`.
 #[derive(Debug, Clone, Default)]
 pub struct RouteSettings {
     /// Fields added to the answer, in file order: name and value.
@@ -98,6 +107,8 @@ pub struct RouteSettings {
     pub proxy: ProxyOverrides,
     /// Static settings.
     pub statics: StaticOverrides,
+    /// Whether the rule needs a client certificate; `None` leaves what its group says.
+    pub client_auth: Option<ClientDemand>,
 }
 
 impl Config {
@@ -131,6 +142,33 @@ impl Config {
     pub fn max_body_size_for(&self, route: &RouteEntry) -> Option<u64> {
         let group = self.group_of(route).and_then(|group| group.max_body_size);
         route.settings.max_body_size.or(group).unwrap_or(self.server.max_body_size)
+    }
+
+    /// Whether a rule needs a client certificate that verified: `Required` or `None`. Checked after the match.
+    #[must_use]
+    pub fn client_auth_for(&self, route: &RouteEntry) -> ClientAuth {
+        match self.client_demand_of(route) {
+            Some(demand) if demand.required => ClientAuth::Required,
+            _ => ClientAuth::None,
+        }
+    }
+
+    /// What a rule, or else its group, says of client certificates.
+    pub(super) fn client_demand_of(&self, route: &RouteEntry) -> Option<ClientDemand> {
+        route.settings.client_auth.or_else(|| self.group_of(route)?.client_auth)
+    }
+
+    /// What counts for a listener that speaks TLS: its own settings, then the section's; `None` for a plain one.
+    #[must_use]
+    pub fn tls_for(&self, listen: &Listen) -> Option<ListenerTls> {
+        let own = listen.tls.as_ref()?;
+        let client_auth = own.client_auth.unwrap_or(self.tls.client_auth);
+        let client_ca = own.client_ca.clone().or_else(|| self.tls.client_ca.clone());
+        Some(ListenerTls {
+            profile: own.profile.unwrap_or(self.tls.profile),
+            client_auth,
+            client_ca: client_ca.filter(|_| client_auth != ClientAuth::None),
+        })
     }
 
     /// The group a rule stands in.

@@ -15,9 +15,11 @@ mod scalar;
 mod server;
 mod statics;
 mod table;
+mod tls;
 
 pub(super) use address::{parse_cores, parse_listen};
 pub(super) use routes::split_rule;
+pub(super) use tls::check as check_tls;
 
 use table::Table;
 
@@ -48,8 +50,11 @@ pub(super) fn main_file(root: &Node, base_dir: &Path, config: &mut Config, repor
         let patterns = list(node, "file patterns such as `conf.d/*.yml`", report)?;
         Some(patterns.iter().filter_map(|node| scalar::text(node, report)).collect())
     });
+    if let Some(entry) = table.take("tls") {
+        tls::read(&entry.value, base_dir, &mut config.tls, table.report());
+    }
     if let Some(entry) = table.take("server") {
-        server::read(&entry.value, base_dir, &mut config.server, table.report());
+        server::read(&entry.value, base_dir, config, table.report());
     }
     if let Some(entry) = table.take("echo") {
         echo(&entry.value, &mut config.echo, table.report());
@@ -68,7 +73,7 @@ pub(super) fn main_file(root: &Node, base_dir: &Path, config: &mut Config, repor
         Some(lines.iter().filter_map(|node| scalar::text(node, report)).collect())
     });
     shared(&mut table, base_dir, config);
-    for key in ["tls", "plugins", "metrics", "tracing", "admin"] {
+    for key in ["plugins", "metrics", "tracing", "admin"] {
         table.later(key);
     }
     table.close();
@@ -125,6 +130,7 @@ fn groups(node: &Node, base_dir: &Path, config: &mut Config, report: &mut Report
         if let Some(entry) = table.take("static") {
             group.statics = statics::overrides(&entry.value, table.report());
         }
+        table.opt("client_auth", &mut group.client_auth, tls::demand);
         table.later("plugins");
         let rules = table.take("routes");
         let index = config.groups.len();

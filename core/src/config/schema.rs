@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 mod file;
 mod text;
 
-pub(super) use file::Listener;
-pub(super) use text::{Cores, OneOrMany, Prefix, Rate, Size, Time, TimeOrOff};
+pub(super) use file::{CertificateForm, Listener};
+pub(super) use text::{Cores, Off, OffOr, OneOrMany, Prefix, Rate, Size, Time, TimeOrOff};
 
 /// The JSON Schema (draft 2020-12) of a configuration file, whether YAML, TOML or JSON.
 ///
@@ -95,9 +95,14 @@ mod tests {
     use crate::diagnostic::Sources;
 
     /// Sections by the name the loader has for them, and where the schema keeps them.
-    const SECTIONS: [(&str, &[&str]); 11] = [
+    const SECTIONS: [(&str, &[&str]); 16] = [
         ("the configuration", &[]),
         ("server", &["Server"]),
+        ("tls", &["Tls"]),
+        ("a certificate", &["Certificate"]),
+        ("ocsp", &["Ocsp"]),
+        ("hsts", &["Hsts"]),
+        ("a redirect", &["Redirect"]),
         ("echo", &["Echo"]),
         ("proxy", &["Proxy"]),
         ("static", &["Static"]),
@@ -111,7 +116,9 @@ mod tests {
 
     /// Visits every section once.
     const EVERYTHING: &str = r#"{
-        "server": {"listen": {"addr": ":80"}}, "echo": {}, "proxy": {}, "static": {}, "log": {},
+        "server": {"listen": [{"addr": ":80", "redirect": {}}, {"addr": ":443", "tls": true}]},
+        "tls": {"certificates": {"cert": "a", "key": "b"}, "ocsp": {}, "hsts": {}},
+        "echo": {}, "proxy": {}, "static": {}, "log": {},
         "upstreams": {"a": {"servers": [{"addr": "b:1"}], "proxy": {}}},
         "groups": [{"routes": [{"match": "/x", "to": "OK"}]}],
         "routes": {"/": {"to": "OK", "proxy": {}, "static": {}}}
@@ -164,9 +171,14 @@ mod tests {
     fn every_default_the_schema_names_is_the_models() {
         let schema = schema();
         let mut file = Map::new();
-        for (key, def) in
-            [("server", "Server"), ("echo", "Echo"), ("proxy", "Proxy"), ("static", "Static"), ("log", "Log")]
-        {
+        for (key, def) in [
+            ("server", "Server"),
+            ("tls", "Tls"),
+            ("echo", "Echo"),
+            ("proxy", "Proxy"),
+            ("static", "Static"),
+            ("log", "Log"),
+        ] {
             let keys = properties(&schema, Some(def));
             let defaults = keys.iter().map(|(key, property)| {
                 let default = property.get("default").unwrap_or_else(|| panic!("{def}.{key} has no default"));
@@ -175,7 +187,8 @@ mod tests {
             file.insert(key.to_owned(), Value::Object(defaults.collect()));
         }
         let text = Value::Object(file).to_string();
-        let loaded = crate::config::Loader { env: &Env::new(), rules: &[], files: &crate::config::Disk }.text(
+        let disk = crate::config::Disk;
+        let loaded = crate::config::Loader { env: &Env::new(), rules: &[], files: &disk, self_signed: false }.text(
             "defaults",
             &text,
             Format::Json,
@@ -184,6 +197,7 @@ mod tests {
         let config = loaded.config.unwrap_or_else(|| panic!("{:?}", loaded.diagnostics));
         let (model, none) = (Config::default(), load_text("nothing", "", &Env::new(), &[]));
         assert_eq!(config.server, model.server);
+        assert_eq!(config.tls, model.tls);
         assert_eq!(config.echo, model.echo);
         assert_eq!(config.proxy, model.proxy);
         assert_eq!(config.statics, model.statics);

@@ -37,7 +37,7 @@ pub(crate) fn yaml(text: &str) -> Loaded {
 
 pub(crate) fn yaml_env(text: &str, pairs: &[(&str, &str)]) -> Loaded {
     let files = Memory::default();
-    Loader { env: &env(pairs), rules: &[], files: &files }.text(
+    Loader { env: &env(pairs), rules: &[], files: &files, self_signed: false }.text(
         "anygate.yml",
         text,
         Format::Yaml,
@@ -47,7 +47,12 @@ pub(crate) fn yaml_env(text: &str, pairs: &[(&str, &str)]) -> Loaded {
 
 pub(crate) fn text(text: &str, format: Format) -> Loaded {
     let files = Memory::default();
-    Loader { env: &Env::new(), rules: &[], files: &files }.text("anygate", text, format, Path::new("/etc/gate"))
+    Loader { env: &Env::new(), rules: &[], files: &files, self_signed: false }.text(
+        "anygate",
+        text,
+        format,
+        Path::new("/etc/gate"),
+    )
 }
 
 /// The configuration of a text that must load without a word.

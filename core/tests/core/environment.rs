@@ -184,13 +184,6 @@ fn an_override_that_names_no_key_or_has_a_bad_value_names_the_variable() {
           |
         1 | ANYGATE_SERVER__TRUST=[10.0.0.0/8
           |                       ^
-        error: `tls` is not available in this version; it belongs to a later one
-         --> environment:1:9
-          |
-        1 | ANYGATE_TLS__PROFILE=modern
-          |         ^^^ not available yet
-          |
-          = help: remove it: nothing would obey it
     "#]]
     .assert_eq(&shown(&loaded));
 }

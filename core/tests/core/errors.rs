@@ -124,7 +124,7 @@ fn a_listener_that_is_none_says_what_was_meant() {
             10 |     - unix:
                |       ^^^^ unknown key
                |
-               = help: it may have `addr`
+               = help: it may have `addr`, `tls`, `profile`, `client_auth`, `client_ca`, `redirect`
             error: two listeners on `:80`
               --> anygate.yml:12:7
                |
@@ -510,7 +510,7 @@ fn rules_are_checked_for_their_shape() {
             6 |   - {match: /d, to: OK, methods: GET}
               |                         ^^^^^^^ unknown key
               |
-              = help: it may have `match`, `to`, `proxy`, `timeout`, `static`, `max_body_size`, `headers`
+              = help: it may have `match`, `to`, `proxy`, `timeout`, `static`, `max_body_size`, `client_auth`, `headers`
         "#]],
     );
     check(

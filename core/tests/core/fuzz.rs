@@ -12,7 +12,7 @@ fn survive(bytes: &[u8]) {
         files.0.insert(format!("f.{extension}"), bytes.to_vec());
         let env: Env = env(&[("A", "x"), ("ANYGATE_SERVER__NAME", "[x"), ("ANYGATE_PROXY__HOST", "x")]);
         let path = format!("f.{extension}");
-        let loaded = Loader { env: &env, rules: &[], files: &files }.file(path.as_ref());
+        let loaded = Loader { env: &env, rules: &[], files: &files, self_signed: false }.file(path.as_ref());
         for diagnostic in &loaded.diagnostics {
             assert!(!render(&loaded.sources, diagnostic, false).is_empty());
         }

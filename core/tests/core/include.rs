@@ -8,7 +8,7 @@ use expect_test::expect;
 use crate::common::{Memory, memory, rules, shown};
 
 fn load(files: &Memory) -> Loaded {
-    Loader { env: &Env::new(), rules: &[], files }.file(Path::new("etc/anygate.yml"))
+    Loader { env: &Env::new(), rules: &[], files, self_signed: false }.file(Path::new("etc/anygate.yml"))
 }
 
 #[test]
@@ -121,7 +121,8 @@ fn the_disk_is_read_as_well() {
     std::fs::create_dir_all(dir.join("conf.d")).expect("a folder");
     std::fs::write(dir.join("anygate.yaml"), "\u{feff}include: [\"conf.d/*.json\"]\n").expect("a file");
     std::fs::write(dir.join("conf.d/a.json"), "{\"routes\": {\"/\": \"OK\"}}").expect("a file");
-    let loaded = Loader { env: &Env::new(), rules: &[], files: &Disk }.file(&dir.join("anygate.yaml"));
+    let loaded =
+        Loader { env: &Env::new(), rules: &[], files: &Disk, self_signed: false }.file(&dir.join("anygate.yaml"));
     std::fs::remove_dir_all(&dir).expect("it was there");
     assert_eq!(shown(&loaded), "");
     assert_eq!(rules(&loaded.config.expect("no errors")), [("/", "OK")]);

@@ -7,9 +7,9 @@ use crate::common::{good, shown, yaml};
 #[test]
 fn every_key_of_a_later_version_is_refused_in_one_wording() {
     let text = r#"server:
-  listen: {addr: ":8443", tls: true, proxy_protocol: true, h2: true}
+  listen: {addr: ":8443", proxy_protocol: true, h2: true}
   h2: {max_streams: 128}
-tls: {profile: intermediate, ocsp: {stapling: true}, acme: off}
+tls: {early_data: true, acme: {domains: [a.example]}}
 upstreams:
   users:
     servers: [{addr: "10.0.0.2:8001", weight: 3, backup: true}]
@@ -26,25 +26,18 @@ tracing: off
 admin: {}
 "#;
     expect![[r#"
-        error: `tls` is not available in this version; it belongs to a later one
+        error: `proxy_protocol` is not available in this version; it belongs to a later one
          --> anygate.yml:2:27
           |
-        2 |   listen: {addr: ":8443", tls: true, proxy_protocol: true, h2: true}
-          |                           ^^^ not available yet
-          |
-          = help: remove it: nothing would obey it
-        error: `proxy_protocol` is not available in this version; it belongs to a later one
-         --> anygate.yml:2:38
-          |
-        2 |   listen: {addr: ":8443", tls: true, proxy_protocol: true, h2: true}
-          |                                      ^^^^^^^^^^^^^^ not available yet
+        2 |   listen: {addr: ":8443", proxy_protocol: true, h2: true}
+          |                           ^^^^^^^^^^^^^^ not available yet
           |
           = help: remove it: nothing would obey it
         error: `h2` is not available in this version; it belongs to a later one
-         --> anygate.yml:2:60
+         --> anygate.yml:2:49
           |
-        2 |   listen: {addr: ":8443", tls: true, proxy_protocol: true, h2: true}
-          |                                                            ^^ not available yet
+        2 |   listen: {addr: ":8443", proxy_protocol: true, h2: true}
+          |                                                 ^^ not available yet
           |
           = help: remove it: nothing would obey it
         error: `h2` is not available in this version; it belongs to a later one
@@ -54,11 +47,18 @@ admin: {}
           |   ^^ not available yet
           |
           = help: remove it: nothing would obey it
-        error: `tls` is not available in this version; it belongs to a later one
-         --> anygate.yml:4:1
+        error: `early_data: true` is not available in this version; it belongs to a later one
+         --> anygate.yml:4:19
           |
-        4 | tls: {profile: intermediate, ocsp: {stapling: true}, acme: off}
-          | ^^^ not available yet
+        4 | tls: {early_data: true, acme: {domains: [a.example]}}
+          |                   ^^^^ not available yet
+          |
+          = help: remove it: nothing would obey it
+        error: `acme` other than `off` is not available in this version; it belongs to a later one
+         --> anygate.yml:4:31
+          |
+        4 | tls: {early_data: true, acme: {domains: [a.example]}}
+          |                               ^ not available yet
           |
           = help: remove it: nothing would obey it
         error: `weight` is not available in this version; it belongs to a later one

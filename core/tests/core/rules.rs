@@ -78,7 +78,7 @@ fn a_rule_without_a_head_or_an_action_is_refused_by_its_number() {
 fn rules_of_the_command_line_come_before_the_files() {
     let files = Memory::default();
     let rules_given = given(&["/a: *", "/b: OK"]);
-    let loaded = Loader { env: &Env::new(), rules: &rules_given, files: &files }.text(
+    let loaded = Loader { env: &Env::new(), rules: &rules_given, files: &files, self_signed: false }.text(
         "anygate.yml",
         "routes:\n  /c: OK\n",
         Format::Yaml,

@@ -216,7 +216,7 @@ fn a_file_that_cannot_be_read_says_why() {
     let mut files = Memory::default();
     files.0.insert("latin.yml".to_owned(), b"a: 1\nb: \xe9\n".to_vec());
     let none = Env::new();
-    let loader = Loader { env: &none, rules: &[], files: &files };
+    let loader = Loader { env: &none, rules: &[], files: &files, self_signed: false };
     let found: String =
         ["missing.yml", "latin.yml", "anygate.conf"].map(|path| shown(&loader.file(path.as_ref()))).concat();
     expect![[r#"

@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     fn found(listeners: &[&str]) -> Vec<String> {
-        let listen = |text: &&str| Listen { addr: text.parse().unwrap(), span: None };
+        let listen = |text: &&str| Listen::plain(text.parse().unwrap());
         let listeners: Vec<Listen> = listeners.iter().map(listen).collect();
         let mut findings = Vec::new();
         check(&listeners, &mut findings);

@@ -43,6 +43,9 @@ pub struct Proxy {
     /// Most further tries where a retry is safe, 0 to 10.
     #[schemars(extend("default" = 1))]
     pub retries: u32,
+    /// Whether a client's certificate is sent as `Client-Cert` and `Client-Cert-Chain` (RFC 9440).
+    #[schemars(extend("default" = false))]
+    pub client_cert: bool,
 }
 
 /// Proxy settings of a group, an upstream or a rule; `None` leaves what was.
@@ -70,6 +73,8 @@ pub struct ProxyOverrides {
     pub host: Option<HostHeader>,
     /// See [`Proxy::retries`].
     pub retries: Option<u32>,
+    /// See [`Proxy::client_cert`].
+    pub client_cert: Option<bool>,
 }
 
 /// The `Host` a server sees.
@@ -149,6 +154,7 @@ impl Default for Proxy {
             via: true,
             host: HostHeader::Keep,
             retries: 1,
+            client_cert: false,
         }
     }
 }
@@ -167,6 +173,7 @@ impl ProxyOverrides {
         put(&mut proxy.via, &self.via);
         put(&mut proxy.host, &self.host);
         put(&mut proxy.retries, &self.retries);
+        put(&mut proxy.client_cert, &self.client_cert);
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::tls::ListenTls;
 use crate::config::{read, schema};
 use crate::diagnostic::Span;
 
@@ -96,6 +97,19 @@ pub struct Listen {
     pub addr: ListenAddr,
     /// Where it is written; `None` for the default and for `--listen`.
     pub span: Option<Span>,
+    /// What it has of its own where it speaks TLS; `None` for a plain one.
+    pub tls: Option<ListenTls>,
+    /// Where it sends every request, instead of asking the rules; never beside `tls`.
+    pub redirect: Option<HttpsRedirect>,
+}
+
+/// Every request of a listener is answered by a redirect to the same host, path and query under https.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HttpsRedirect {
+    /// The port of the new address; 443 is left out of it.
+    pub port: u16,
+    /// 301, 302, 307 or 308.
+    pub status: u16,
 }
 
 /// Where a listener stands.
@@ -146,7 +160,7 @@ pub enum Steer {
 impl Default for Server {
     fn default() -> Self {
         Self {
-            listen: vec![Listen { addr: ListenAddr::Any(8080), span: None }],
+            listen: vec![Listen::plain(ListenAddr::Any(8080))],
             cores: CoreList::All,
             io: Io::Auto,
             steer: Steer::Hash,
@@ -182,6 +196,20 @@ impl PartialEq for Listen {
 }
 
 impl Eq for Listen {}
+
+impl Listen {
+    /// A plain listener that no file names.
+    #[must_use]
+    pub fn plain(addr: ListenAddr) -> Self {
+        Self { addr, span: None, tls: None, redirect: None }
+    }
+}
+
+impl Default for HttpsRedirect {
+    fn default() -> Self {
+        Self { port: 443, status: 308 }
+    }
+}
 
 impl ListenAddr {
     /// Its port; none for a unix socket.

@@ -31,6 +31,7 @@ pub(super) fn overrides(node: &Node, section: &'static str, report: &mut Report)
     table.opt("retries", &mut proxy.retries, |node, report| {
         scalar::count(node, 0, u64::from(limits::RETRIES), report).map(|count| count as u32)
     });
+    table.opt("client_cert", &mut proxy.client_cert, scalar::boolean);
     table.close();
     proxy
 }

@@ -9,10 +9,10 @@ use crate::config::report::Report;
 use crate::diagnostic::{Diagnostic, Located};
 
 use super::table::{Table, unique};
-use super::{proxy, scalar, statics};
+use super::{proxy, scalar, statics, tls};
 
 /// Keys of the `proxy` and `static` sections that people write beside `to`.
-const NESTED: [(&str, &str); 17] = [
+const NESTED: [(&str, &str); 18] = [
     ("connect_timeout", "proxy"),
     ("first_byte_timeout", "proxy"),
     ("read_timeout", "proxy"),
@@ -23,6 +23,7 @@ const NESTED: [(&str, &str); 17] = [
     ("via", "proxy"),
     ("host", "proxy"),
     ("retries", "proxy"),
+    ("client_cert", "proxy"),
     ("index", "static"),
     ("spa", "static"),
     ("precompressed", "static"),
@@ -151,6 +152,7 @@ fn settings(mut table: Table<'_, '_>, node: &Node) -> Option<(Located, RouteSett
         idle(entry, kind, Kind::Static, table.report());
     }
     table.opt("max_body_size", &mut settings.max_body_size, scalar::body_size);
+    table.opt("client_auth", &mut settings.client_auth, tls::demand);
     if let Some(entry) = table.take("headers") {
         settings.headers = headers(&entry.value, table.report());
     }

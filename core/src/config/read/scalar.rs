@@ -92,7 +92,7 @@ pub(super) fn limit<T: TryFrom<u64>>(node: &Node, report: &mut Report) -> Option
 
 /// A duration of at least a millisecond, at most [`limits::TIMEOUT`].
 pub(super) fn timeout(node: &Node, report: &mut Report) -> Option<Duration> {
-    let time = duration(node, report)?;
+    let time = duration(node, limits::TIMEOUT, report)?;
     if time.is_zero() {
         report.push(
             Diagnostic::error("a timeout of 0 would never let anything happen")
@@ -109,10 +109,11 @@ pub(super) fn timeout_or_none(node: &Node, report: &mut Report) -> Option<Option
     if matches!(&node.value, Value::Scalar(scalar) if scalar.text == "off") {
         return Some(None);
     }
-    duration(node, report).map(|time| (!time.is_zero()).then_some(time))
+    duration(node, limits::TIMEOUT, report).map(|time| (!time.is_zero()).then_some(time))
 }
 
-fn duration(node: &Node, report: &mut Report) -> Option<Duration> {
+/// A duration of at most `max`, which is whole days.
+pub(super) fn duration(node: &Node, max: Duration, report: &mut Report) -> Option<Duration> {
     const WHAT: &str = "a duration such as `250ms`, `5s`, `1m`, `2h`, `7d` or `1y`";
     let scalar = scalar(node, WHAT, report)?;
     let (number, unit) = number_and_unit(&scalar.text);
@@ -134,10 +135,11 @@ fn duration(node: &Node, report: &mut Report) -> Option<Duration> {
         });
         return None;
     };
-    match number.checked_mul(unit_ms).map(Duration::from_millis).filter(|time| *time <= limits::TIMEOUT) {
+    match number.checked_mul(unit_ms).map(Duration::from_millis).filter(|time| *time <= max) {
         Some(time) => Some(time),
         None => {
-            report.push(Diagnostic::error("a duration is at most 366 days").at(node.span, "longer"));
+            let message = format!("a duration is at most {} days", max.as_secs() / 86_400);
+            report.push(Diagnostic::error(message).at(node.span, "longer"));
             None
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::config::model::{CoreList, Io, Listen, Server, Steer};
+use crate::config::model::{ClientAuth, Config, CoreList, HttpsRedirect, Io, Listen, ListenTls, Steer, Tls};
 use crate::config::node::{Node, Value};
 use crate::config::report::Report;
 use crate::diagnostic::Diagnostic;
@@ -10,12 +10,13 @@ use crate::limits;
 
 use super::address::{Wrong, parse_cores, parse_listen, parse_prefix};
 use super::table::Table;
-use super::{list, scalar};
+use super::{list, scalar, tls};
 
-/// Reads the section over `server`.
-pub(super) fn read(node: &Node, base_dir: &Path, server: &mut Server, report: &mut Report) {
+/// Reads the section over the configuration's; its `tls` is read already.
+pub(super) fn read(node: &Node, base_dir: &Path, config: &mut Config, report: &mut Report) {
+    let Config { server, tls, .. } = config;
     let Some(mut table) = Table::open(node, "server", report) else { return };
-    table.set("listen", &mut server.listen, |node, report| listeners(node, base_dir, report));
+    table.set("listen", &mut server.listen, |node, report| listeners(node, base_dir, tls, report));
     table.set("cores", &mut server.cores, cores);
     table.set("io", &mut server.io, |node, report| {
         scalar::word(node, &[("auto", Io::Auto), ("uring", Io::Uring), ("epoll", Io::Epoll)], report)
@@ -58,7 +59,7 @@ pub(super) fn read(node: &Node, base_dir: &Path, server: &mut Server, report: &m
 }
 
 /// One listener or a list of them, each address once.
-fn listeners(node: &Node, base_dir: &Path, report: &mut Report) -> Option<Vec<Listen>> {
+fn listeners(node: &Node, base_dir: &Path, tls: &Tls, report: &mut Report) -> Option<Vec<Listen>> {
     let items = match &node.value {
         Value::List(items) => items.as_slice(),
         _ => std::slice::from_ref(node),
@@ -70,7 +71,7 @@ fn listeners(node: &Node, base_dir: &Path, report: &mut Report) -> Option<Vec<Li
     }
     let mut listeners: Vec<Listen> = Vec::new();
     for item in items {
-        let Some(listen) = listener(item, base_dir, report) else { continue };
+        let Some(listen) = listener(item, base_dir, tls, report) else { continue };
         if let Some(first) = listeners.iter().find(|first| **first == listen && !ephemeral(first)) {
             let diagnostic = Diagnostic::error(format!("two listeners on `{}`", listen.addr)).at(item.span, "again");
             report.push(match first.span {
@@ -90,21 +91,36 @@ fn ephemeral(listen: &Listen) -> bool {
 }
 
 /// An address, or a mapping with one.
-fn listener(node: &Node, base_dir: &Path, report: &mut Report) -> Option<Listen> {
+fn listener(node: &Node, base_dir: &Path, section: &Tls, report: &mut Report) -> Option<Listen> {
     let parse = |text: &str| parse_listen(text, base_dir);
     if !matches!(node.value, Value::Map(_)) {
         let addr = read_with(node, parse, report)?;
-        return Some(Listen { addr, span: Some(node.span) });
+        return Some(Listen { span: Some(node.span), ..Listen::plain(addr) });
     }
     let mut table = Table::open(node, "a listener", report)?;
     let addr = table.take("addr");
-    for key in ["tls", "proxy_protocol", "h2"] {
+    let tls = listen_tls(&mut table, base_dir, section);
+    let mut redirect = None;
+    if let Some(entry) = table.take("redirect") {
+        redirect = self::redirect(&entry.value, table.report());
+        if tls.is_some() {
+            table.report().push(
+                Diagnostic::error("a listener with `tls: true` cannot redirect to https")
+                    .at(entry.key.span, "where the request would come from")
+                    .help("redirect on the plain one: `listen: [{addr: \":80\", redirect: https}, {addr: \":443\", tls: true}]`"),
+            );
+        }
+    }
+    for key in ["proxy_protocol", "h2"] {
         table.later(key);
     }
     let listen = match addr {
-        Some(entry) => {
-            read_with(&entry.value, parse, table.report()).map(|addr| Listen { addr, span: Some(entry.value.span) })
-        }
+        Some(entry) => read_with(&entry.value, parse, table.report()).map(|addr| Listen {
+            addr,
+            span: Some(entry.value.span),
+            tls,
+            redirect,
+        }),
         None => {
             table.missing(
                 Diagnostic::error("a listener without `addr`")
@@ -116,6 +132,63 @@ fn listener(node: &Node, base_dir: &Path, report: &mut Report) -> Option<Listen>
     };
     table.close();
     listen
+}
+
+/// `tls`, and what a listener that has it may have of its own.
+fn listen_tls(table: &mut Table<'_, '_>, base_dir: &Path, section: &Tls) -> Option<ListenTls> {
+    let mut own = ListenTls::default();
+    let mut on = false;
+    if let Some(entry) = table.take("tls") {
+        if matches!(entry.value.value, Value::Map(_)) {
+            table.report().push(
+                scalar::expected(&entry.value, "`true` or `false`")
+                    .help("write `tls: true`; `profile`, `client_auth` and `client_ca` stand beside it, all else in `tls` at the top"),
+            );
+            return None;
+        }
+        // One that is wrong was meant to be on, so that nothing else is said of it.
+        on = scalar::boolean(&entry.value, table.report()).unwrap_or(true);
+        own.span = Some(entry.value.span);
+    }
+    let keys = [table.take("profile"), table.take("client_auth"), table.take("client_ca")];
+    if !on {
+        for entry in keys.into_iter().flatten() {
+            table.report().push(
+                Diagnostic::error(format!("`{}` on a listener without TLS", entry.key.text))
+                    .at(entry.key.span, "of no effect")
+                    .help("add `tls: true` beside it"),
+            );
+        }
+        return None;
+    }
+    let [profile, client_auth, client_ca] = keys;
+    own.profile = profile.and_then(|entry| tls::profile(&entry.value, table.report()));
+    own.client_ca = client_ca.and_then(|entry| tls::path(&entry.value, base_dir, table.report()));
+    if let Some(entry) = client_auth {
+        own.client_auth = tls::client_auth(&entry.value, table.report());
+        let asks = matches!(own.client_auth, Some(ClientAuth::Optional | ClientAuth::Required));
+        if asks && client_ca.is_none() && section.client_ca.is_none() {
+            table.report().push(tls::no_authorities(entry.value.span));
+        }
+    }
+    Some(own)
+}
+
+/// `https`, or a mapping with a port and a status.
+fn redirect(node: &Node, report: &mut Report) -> Option<HttpsRedirect> {
+    let mut redirect = HttpsRedirect::default();
+    if !matches!(node.value, Value::Map(_)) {
+        return scalar::word(node, &[("https", redirect)], report);
+    }
+    let mut table = Table::open(node, "a redirect", report)?;
+    table.set("to", &mut (), |node, report| scalar::word(node, &[("https", ())], report));
+    table
+        .set("port", &mut redirect.port, |node, report| scalar::count(node, 1, 65_535, report).map(|port| port as u16));
+    table.set("status", &mut redirect.status, |node, report| {
+        scalar::word(node, &[("301", 301), ("302", 302), ("307", 307), ("308", 308)], report)
+    });
+    table.close();
+    Some(redirect)
 }
 
 fn cores(node: &Node, report: &mut Report) -> Option<CoreList> {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 
 use super::text::Size;
-use crate::config::model::{Echo, Log, Proxy, Server, Static};
+use crate::config::model::{CertificatePair, ClientAuth, Echo, Log, Proxy, Server, Static, Tls, TlsProfile};
 
 /// A configuration of AnyGate. Only `routes`, here or in a group, is needed.
 #[derive(JsonSchema, Default)]
@@ -16,6 +16,8 @@ pub(super) struct File {
     include: Vec<String>,
     /// Listeners, cores, limits and timeouts of the connections from clients.
     server: Server,
+    /// Certificates, versions and handshakes of the listeners with `tls: true`.
+    tls: Tls,
     /// What the echo action returns.
     echo: Echo,
     /// Named pools of servers, for routes to go to as `http://NAME`.
@@ -51,6 +53,75 @@ pub(crate) enum Listener {
 pub(crate) struct ListenerSettings {
     /// `:8080`, `127.0.0.1:80`, `[::1]:80`, `unix:/run/anygate.sock`.
     addr: String,
+    /// Whether it speaks TLS, with the certificates of `tls`.
+    #[schemars(default)]
+    tls: bool,
+    /// Versions and cipher suites of this listener; with `tls: true`.
+    #[schemars(default)]
+    profile: Option<TlsProfile>,
+    /// Whether this listener's clients are asked for a certificate; with `tls: true`.
+    #[schemars(default)]
+    client_auth: Option<ClientAuth>,
+    /// The authorities whose client certificates count on this listener; with `tls: true`.
+    #[schemars(default)]
+    client_ca: Option<String>,
+    /// Sends every request to https; never with `tls: true`.
+    #[schemars(default)]
+    redirect: Option<RedirectForm>,
+}
+
+/// Where a plain listener sends its requests.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum RedirectForm {
+    /// To the same host's port 443, by 308.
+    Https(Https),
+    /// With a port and a status.
+    Settings(Redirect),
+}
+
+/// A redirect with settings.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Redirect {
+    /// Always `https`.
+    #[schemars(default)]
+    to: Https,
+    /// The port clients reach TLS at.
+    #[schemars(default, extend("default" = 443, "minimum" = 1))]
+    port: u16,
+    /// 308 and 307 keep the method; 301 and 308 are remembered by browsers.
+    #[schemars(default, extend("default" = 308, "enum" = [301, 302, 307, 308]))]
+    status: u16,
+}
+
+/// The one scheme there is to be sent to.
+#[derive(JsonSchema, Default)]
+#[schemars(rename_all = "lowercase")]
+enum Https {
+    /// https.
+    #[default]
+    Https,
+}
+
+/// A certificate with its key, or a folder of them.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub(crate) enum CertificateForm {
+    /// The path of a folder.
+    Folder(String),
+    /// A certificate with its key.
+    Pair(CertificatePair),
+}
+
+/// Whether a rule needs a client certificate that verified.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+enum Demand {
+    /// It does not, whatever its group says.
+    None,
+    /// It does.
+    Required,
 }
 
 /// A named pool of servers.
@@ -111,6 +182,9 @@ struct Group {
     /// Static settings of the group's rules.
     #[schemars(default, rename = "static")]
     statics: Static,
+    /// Whether a client certificate is needed that verified; checked after the match.
+    #[schemars(default)]
+    client_auth: Option<Demand>,
     /// The group's rules.
     routes: Routes,
 }
@@ -162,6 +236,9 @@ struct Rule {
     /// Longest request body; 0 for no limit.
     #[schemars(default)]
     max_body_size: Size,
+    /// Whether a client certificate is needed that verified; checked after the match.
+    #[schemars(default)]
+    client_auth: Option<Demand>,
     /// The rule's proxy settings.
     #[schemars(default)]
     proxy: Proxy,
@@ -188,6 +265,9 @@ struct ListedRule {
     /// Longest request body; 0 for no limit.
     #[schemars(default)]
     max_body_size: Size,
+    /// Whether a client certificate is needed that verified; checked after the match.
+    #[schemars(default)]
+    client_auth: Option<Demand>,
     /// The rule's proxy settings.
     #[schemars(default)]
     proxy: Proxy,

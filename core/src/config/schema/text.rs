@@ -61,6 +61,14 @@ text!(
     }
 );
 text!(
+    /// Nothing.
+    Off,
+    {
+        "description": "`off`.",
+        "type": "string", "const": "off",
+    }
+);
+text!(
     /// An address or a prefix.
     Prefix,
     {
@@ -68,6 +76,17 @@ text!(
         "type": "string",
     }
 );
+
+/// `off`, or a mapping.
+#[derive(JsonSchema)]
+#[schemars(untagged, rename = "OffOr{T}")]
+#[expect(dead_code, reason = "only its shape counts")]
+pub(crate) enum OffOr<T> {
+    /// `off`.
+    Off(Off),
+    /// A mapping.
+    On(T),
+}
 
 /// One value, or a list of them.
 #[derive(JsonSchema)]
