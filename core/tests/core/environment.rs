@@ -138,11 +138,18 @@ fn an_override_that_names_no_key_or_has_a_bad_value_names_the_variable() {
             ("ANYGATE_SERVER__IO__X", "1"),
             ("ANYGATE_SERVER__", "1"),
             ("ANYGATE_ROUTES__X", "OK"),
-            ("ANYGATE_TLS__PROFILE", "modern"),
+            ("ANYGATE_METRICS__LISTEN", "modern"),
             ("ANYGATE_SERVER__TRUST", "[10.0.0.0/8"),
         ],
     );
     expect![[r#"
+        error: `metrics` is not available in this version; it belongs to a later one
+         --> environment:1:9
+          |
+        1 | ANYGATE_METRICS__LISTEN=modern
+          |         ^^^^^^^ not available yet
+          |
+          = help: remove it: nothing would obey it
         error: `routes` cannot be set from the environment
          --> environment:1:9
           |

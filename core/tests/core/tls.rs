@@ -382,6 +382,8 @@ fn settings_out_of_range_say_what_may_stand_there() {
           |
         3 |   handshake_timeout: 0, max_handshakes_per_ip: -1, hsts: on, ocsp: {staple: true}}
           |                                                          ^^
+          |
+          = help: write `{max_age: 1y}`
         error: unknown key `staple` in `ocsp`
          --> anygate.yml:3:69
           |
@@ -405,7 +407,8 @@ fn hsts_is_held_to_what_browsers_ask_for() {
           |                                                                     ^^^^^^^ no browser would build this in
           |
           = help: write `{max_age: 1y, include_subdomains: true, preload: true}`, or remove `preload`
-    "#]].assert_eq(&said("hsts: {max_age: 30d, preload: true}"));
+    "#]]
+    .assert_eq(&said("hsts: {max_age: 30d, preload: true}"));
     expect![[r#"
         error: a duration is at most 3650 days
          --> anygate.yml:2:64
@@ -419,7 +422,8 @@ fn hsts_is_held_to_what_browsers_ask_for() {
           |                                                                     ^^^^^^^^^^^^^^^^^ unknown key
           |
           = help: did you mean `include_subdomains`?
-    "#]].assert_eq(&said("hsts: {max_age: 11y, includeSubDomains: true}"));
+    "#]]
+    .assert_eq(&said("hsts: {max_age: 11y, includeSubDomains: true}"));
 }
 
 #[test]
@@ -432,7 +436,8 @@ fn clients_are_asked_only_where_someone_vouches_for_them() {
           |                                                             ^^^^^^^^ whose certificates count?
           |
           = help: name the file of their authorities beside it: `client_ca: /etc/tls/clients.pem`
-    "#]].assert_eq(&said("client_auth: required"));
+    "#]]
+    .assert_eq(&said("client_auth: required"));
     expect![[r#"
         error: `client_auth` without `client_ca`
          --> anygate.yml:1:57
@@ -441,27 +446,30 @@ fn clients_are_asked_only_where_someone_vouches_for_them() {
           |                                                         ^^^^^^^^ whose certificates count?
           |
           = help: name the file of their authorities beside it: `client_ca: /etc/tls/clients.pem`
-    "#]].assert_eq(&shown(&yaml(
+    "#]]
+    .assert_eq(&shown(&yaml(
         "server: {listen: {addr: \":443\", tls: true, client_auth: optional}}\ntls: {certificates: c}\n",
     )));
     expect![[r#"
-        warning: `client_ca` without `client_auth`: nobody is asked for a certificate
+        warning: `client_ca` is named, and nobody is asked for a certificate
          --> anygate.yml:2:59
           |
         2 | tls: {certificates: {cert: a.pem, key: a.key}, client_ca: ca.pem}
           |                                                           ^^^^^^ of no effect
           |
-          = help: add `client_auth: optional` or `required` beside it, or `client_auth: required` to a rule
-    "#]].assert_eq(&said("client_ca: ca.pem"));
+          = help: write `client_auth: optional` or `required` beside it, or leave that to the rules that need one
+    "#]]
+    .assert_eq(&said("client_ca: ca.pem"));
     expect![[r#"
-        warning: `client_ca` without `client_auth`: nobody is asked for a certificate
+        warning: `client_ca` is named, and nobody is asked for a certificate
          --> anygate.yml:1:74
           |
         1 | server: {listen: {addr: ":443", tls: true, client_auth: none, client_ca: ca.pem}}
           |                                                                          ^^^^^^ of no effect
           |
-          = help: add `client_auth: optional` or `required` beside it, or `client_auth: required` to a rule
-    "#]].assert_eq(&shown(&yaml(
+          = help: write `client_auth: optional` or `required` beside it, or leave that to the rules that need one
+    "#]]
+    .assert_eq(&shown(&yaml(
         "server: {listen: {addr: \":443\", tls: true, client_auth: none, client_ca: ca.pem}}\ntls: {certificates: c}\n",
     )));
 }
@@ -476,7 +484,8 @@ fn a_demand_that_nobody_can_meet_is_an_error() {
           |                                 ^^^^^^^^ nobody could meet this
           |
           = help: give a listener `tls: true`, and `tls` a `client_ca: FILE`
-    "#]].assert_eq(&shown(&yaml("routes:\n  /: OK\n  /admin: {to: OK, client_auth: required}\n")));
+    "#]]
+    .assert_eq(&shown(&yaml("routes:\n  /: OK\n  /admin: {to: OK, client_auth: required}\n")));
     expect![[r#"
         error: expected one of `none`, `required`, found `optional`
          --> anygate.yml:2:18
@@ -491,7 +500,7 @@ fn a_demand_that_nobody_can_meet_is_an_error() {
         3 |     routes: {/: {to: OK, client_auth: true}}
           |                                       ^^^^
     "#]]
-        .assert_eq(&shown(&yaml("groups:\n  - client_auth: optional\n    routes: {/: {to: OK, client_auth: true}}\n")));
+    .assert_eq(&shown(&yaml("groups:\n  - client_auth: optional\n    routes: {/: {to: OK, client_auth: true}}\n")));
 }
 
 #[test]
@@ -588,14 +597,15 @@ tls: {certificates: c}
 #[test]
 fn what_does_nothing_is_warned_of() {
     expect![[r#"
-        warning: no listener speaks TLS
+        warning: `tls` is written, and no listener speaks TLS
          --> anygate.yml:1:1
           |
         1 | tls: {certificates: certs}
           | ^^^ of no effect
           |
           = help: write `server: {listen: [":80", {addr: ":443", tls: true}]}`
-    "#]].assert_eq(&shown(&yaml("tls: {certificates: certs}\n")));
+    "#]]
+    .assert_eq(&shown(&yaml("tls: {certificates: certs}\n")));
     expect![[r#"
         warning: requests are sent to https, and no listener speaks TLS
          --> anygate.yml:1:26
@@ -604,5 +614,6 @@ fn what_does_nothing_is_warned_of() {
           |                          ^^^ redirects
           |
           = help: give another listener `tls: true`
-    "#]].assert_eq(&shown(&yaml("server: {listen: {addr: \":80\", redirect: https}}\n")));
+    "#]]
+    .assert_eq(&shown(&yaml("server: {listen: {addr: \":80\", redirect: https}}\n")));
 }

@@ -34,8 +34,8 @@ pub struct Tls {
     /// Most TLS 1.2 sessions that are kept for clients without tickets, in all; 0 for none.
     #[schemars(extend("default" = 10_000))]
     pub session_cache: usize,
-    /// Whether requests are taken from a resumed handshake's first flight (0-RTT, RFC 8470).
-    #[schemars(extend("default" = false))]
+    /// Whether requests are taken from a resumed handshake's first flight (0-RTT, RFC 8470). Only `false` in this version.
+    #[schemars(extend("default" = false, "const" = false))]
     pub early_data: bool,
     /// Longest handshake (close).
     #[schemars(with = "schema::Time", extend("default" = "10s"))]
@@ -171,7 +171,7 @@ pub struct Ocsp {
 #[schemars(deny_unknown_fields, default)]
 pub struct Hsts {
     /// How long browsers use https alone, at most 10y; 0 makes them forget.
-    #[schemars(with = "schema::TimeOrOff", extend("default" = "1y"))]
+    #[schemars(with = "schema::Time", extend("default" = "1y"))]
     pub max_age: Duration,
     /// Whether that counts for every name below too.
     #[schemars(extend("default" = false))]

@@ -54,9 +54,9 @@ pub(super) fn read(node: &Node, base_dir: &Path, tls: &mut Tls, report: &mut Rep
     table.set("handshake_timeout", &mut tls.handshake_timeout, scalar::timeout);
     table.set("max_handshakes_per_ip", &mut tls.max_handshakes_per_ip, scalar::limit);
     table.set("ocsp", &mut tls.ocsp, ocsp);
-    table.set("hsts", &mut tls.hsts, |node, report| off_or(node, report, hsts));
+    table.set("hsts", &mut tls.hsts, |node, report| off_or(node, "{max_age: 1y}", report, hsts));
     table.set("acme", &mut tls.acme, |node, report| {
-        off_or(node, report, |node, report| {
+        off_or(node, "{domains: [example.com]}", report, |node, report| {
             // The one line to take away when the server obeys it.
             not_yet("`acme` other than `off`", node, report)?;
             acme(node, base_dir, report)
@@ -252,9 +252,10 @@ fn name(node: &Node, wildcards: bool, report: &mut Report) -> Option<LocatedName
     None
 }
 
-/// `off`, or a mapping.
+/// `off`, or a mapping such as `example`.
 fn off_or<T>(
     node: &Node,
+    example: &str,
     report: &mut Report,
     read: impl FnOnce(&Node, &mut Report) -> Option<T>,
 ) -> Option<Option<T>> {
@@ -262,7 +263,7 @@ fn off_or<T>(
         Value::Scalar(word) if word.text == "off" => Some(None),
         Value::Map(_) => read(node, report).map(Some),
         _ => {
-            report.push(scalar::expected(node, "`off` or a mapping"));
+            report.push(scalar::expected(node, "`off` or a mapping").help(format!("write `{example}`")));
             None
         }
     }

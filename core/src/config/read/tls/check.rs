@@ -120,7 +120,7 @@ fn of_no_effect(root: &Node, config: &Config, report: &mut Report) {
     if !listeners.iter().any(|listen| listen.tls.is_some()) {
         if let Some(entry) = section.filter(|_| !config.tls.self_signed) {
             report.push(
-                Diagnostic::warning("no listener speaks TLS")
+                Diagnostic::warning("`tls` is written, and no listener speaks TLS")
                     .at(entry.key.span, "of no effect")
                     .help("write `server: {listen: [\":80\", {addr: \":443\", tls: true}]}`"),
             );
@@ -132,8 +132,8 @@ fn of_no_effect(root: &Node, config: &Config, report: &mut Report) {
         return;
     }
     let unused = |span: Option<Span>| {
-        let diagnostic = Diagnostic::warning("`client_ca` without `client_auth`: nobody is asked for a certificate")
-            .help("add `client_auth: optional` or `required` beside it, or `client_auth: required` to a rule");
+        let diagnostic = Diagnostic::warning("`client_ca` is named, and nobody is asked for a certificate")
+            .help("write `client_auth: optional` or `required` beside it, or leave that to the rules that need one");
         at(diagnostic, span, "of no effect")
     };
     for listen in listeners {
