@@ -5,8 +5,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::server::UnbufferedServerConnection;
-use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
+use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
+use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic};
 use rustls::{HandshakeKind, ProtocolVersion, ServerConfig};
 
 use super::Fault;
@@ -24,6 +24,7 @@ const HELD_MOST: usize = 72 << 10;
 /// One connection whose client's hello is whole.
 pub struct Records {
     engine: UnbufferedServerConnection,
+    server_name: Option<Box<str>>,
     /// A record, or a handshake message, that is not whole yet.
     held: Vec<u8>,
     /// The peer said that it sends no more.
@@ -43,6 +44,8 @@ pub struct Fed {
 pub struct Agreed {
     /// True for TLS 1.3.
     pub is_tls13: bool,
+    /// The name the client asked for, in lower case (RFC 6066 §3).
+    pub server_name: Option<Box<str>>,
     /// The application's protocol (RFC 7301); none where none was agreed on.
     pub protocol: Option<Box<[u8]>>,
     /// The client's certificate and those it sent along, DER, its own first; empty for none. They were verified.
@@ -60,7 +63,14 @@ impl Records {
     /// The configuration is of no use.
     pub fn new(config: &Arc<ServerConfig>) -> Result<Self, Fault> {
         let engine = UnbufferedServerConnection::new(Arc::clone(config)).map_err(|_| Fault::Internal)?;
-        Ok(Self { engine, held: Vec::new(), closed: false, failed: false })
+        Ok(Self { engine, server_name: None, held: Vec::new(), closed: false, failed: false })
+    }
+
+    /// The same for a client that asked for this name.
+    #[must_use]
+    pub fn named(mut self, server_name: Option<Box<str>>) -> Self {
+        self.server_name = server_name;
+        self
     }
 
     /// Takes what came from the peer: content goes to `content`, a call for each record; what must be sent is put behind
@@ -97,7 +107,6 @@ impl Records {
     /// Works through `input`; how much of it is done with.
     fn work(&mut self, input: &mut [u8], content: &mut impl FnMut(&[u8]), out: &mut Vec<u8>) -> Result<usize, Fault> {
         let mut used = 0;
-        let mut fault = None;
         loop {
             let UnbufferedStatus { mut discard, state } = self.engine.process_tls_records(&mut input[used..]);
             let done = match state {
@@ -109,12 +118,7 @@ impl Records {
                     false
                 }
                 Ok(ConnectionState::EncodeTlsData(mut encode)) => {
-                    let at = out.len();
-                    if let Err(EncodeError::InsufficientSize(size)) = encode.encode(&mut []) {
-                        out.resize(at + size.required_size, 0);
-                        let written = encode.encode(&mut out[at..]).unwrap_or(0);
-                        out.truncate(at + written);
-                    }
+                    put(&mut encode, out);
                     false
                 }
                 Ok(ConnectionState::TransmitTlsData(transmit)) => {
@@ -126,22 +130,26 @@ impl Records {
                     true
                 }
                 Ok(_) => true,
-                Err(error) => match fault {
-                    // What it has to say of that comes with the next calls, and then this again.
-                    None => {
-                        self.failed = true;
-                        fault = Some(Fault::of(&error));
-                        false
-                    }
-                    Some(_) => true,
-                },
+                Err(error) => {
+                    self.failed = true;
+                    self.last_word(&mut input[used + discard..], out);
+                    return Err(Fault::of(&error));
+                }
             };
             used += discard;
             if done {
-                return match fault {
-                    None => Ok(if self.closed { input.len() } else { used }),
-                    Some(fault) => Err(fault),
-                };
+                return Ok(if self.closed { input.len() } else { used });
+            }
+        }
+    }
+
+    /// Puts the alert that says what is wrong behind `out`. The engine gives what it has to send before it looks at
+    /// `input`; it must not look at that again, which it would answer with another alert, or not survive.
+    fn last_word(&mut self, input: &mut [u8], out: &mut Vec<u8>) {
+        while self.engine.wants_write() {
+            match self.engine.process_tls_records(input).state {
+                Ok(ConnectionState::EncodeTlsData(mut encode)) => put(&mut encode, out),
+                _ => return,
             }
         }
     }
@@ -171,11 +179,11 @@ impl Records {
     fn write(
         &mut self,
         out: &mut [u8],
-        write: impl FnOnce(
-            &mut rustls::unbuffered::WriteTraffic<'_, rustls::server::ServerConnectionData>,
-            &mut [u8],
-        ) -> Result<usize, Fault>,
+        write: impl FnOnce(&mut WriteTraffic<'_, ServerConnectionData>, &mut [u8]) -> Result<usize, Fault>,
     ) -> Result<usize, Fault> {
+        if self.failed {
+            return Err(Fault::Protocol);
+        }
         let mut at = 0;
         loop {
             // What is held was looked at already: nothing comes of it now.
@@ -216,6 +224,7 @@ impl Records {
         let suite = self.engine.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());
         Agreed {
             is_tls13: self.engine.protocol_version() == Some(ProtocolVersion::TLSv1_3),
+            server_name: self.server_name.clone(),
             protocol: self.engine.alpn_protocol().map(Into::into),
             client_chain: chain.iter().map(|certificate| certificate.as_ref().into()).collect(),
             resumed: self.engine.handshake_kind() == Some(HandshakeKind::Resumed),
@@ -227,6 +236,16 @@ impl Records {
 impl fmt::Debug for Records {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Records").field("held", &self.held.len()).field("closed", &self.closed).finish_non_exhaustive()
+    }
+}
+
+/// Puts a message behind `out`.
+fn put(encode: &mut EncodeTlsData<'_, ServerConnectionData>, out: &mut Vec<u8>) {
+    let at = out.len();
+    if let Err(EncodeError::InsufficientSize(size)) = encode.encode(&mut []) {
+        out.resize(at + size.required_size, 0);
+        let written = encode.encode(&mut out[at..]).unwrap_or(0);
+        out.truncate(at + written);
     }
 }
 
