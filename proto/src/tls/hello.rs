@@ -3,6 +3,9 @@
 //! It is read before anything is spent on the client: who sends it slowly costs its bytes alone, and who does not speak TLS
 //! is told apart.
 
+use std::borrow::Cow;
+use std::net::Ipv4Addr;
+
 use super::Fault;
 
 /// Longest hello, its records' headers included. Those with key shares of post-quantum groups take 1.8 KiB.
@@ -11,9 +14,13 @@ pub const HELLO_MOST: usize = 32 << 10;
 const HANDSHAKE: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
 const SERVER_NAME: u16 = 0;
+const PROTOCOLS: u16 = 16;
 const HOST_NAME: u8 = 0;
+const MESSAGE_HEADER: usize = 4;
 const RECORD_HEADER: usize = 5;
 const RECORD_MOST: usize = 16 << 10;
+/// The longest method by which a request is told apart; `VERSION-CONTROL` has 15.
+const METHOD_MOST: usize = 20;
 /// The longest name there is (RFC 1035 §2.3.4).
 const NAME_MOST: usize = 253;
 
@@ -35,15 +42,33 @@ pub enum Hello {
 /// [`Fault::PlainHttp`] where it is a request, [`Fault::NotTls`] where it is anything else; [`Fault::TooLarge`] beyond
 /// [`HELLO_MOST`]. What is wrong inside a hello is found when it is answered.
 pub fn read(input: &[u8]) -> Result<Hello, Fault> {
+    Ok(match body(input)? {
+        Some(body) => Hello::Whole { server_name: server_name(&body) },
+        None => Hello::Partial,
+    })
+}
+
+/// Whether a whole hello offers this application protocol (RFC 7301) and no other, as an authority does that looks for the
+/// answer to a challenge (RFC 8737 §4).
+#[must_use]
+pub fn offers_only(input: &[u8], protocol: &[u8]) -> bool {
+    let Ok(Some(body)) = body(input) else { return false };
+    let only = || {
+        let mut list = Cursor(Cursor(extension(&body, PROTOCOLS)?).vector16()?);
+        let first = list.vector8()?;
+        Some(first == protocol && list.0.is_empty())
+    };
+    only().unwrap_or(false)
+}
+
+/// The hello's content, once it is whole.
+fn body(input: &[u8]) -> Result<Option<Cow<'_, [u8]>>, Fault> {
     match input {
-        [] => return Ok(Hello::Partial),
+        [] => return Ok(None),
         [HANDSHAKE, 3, ..] | [HANDSHAKE] => {}
-        [b'A'..=b'Z', rest @ ..] if rest.iter().take(8).all(|byte| byte.is_ascii_alphabetic() || *byte == b' ') => {
-            return Err(Fault::PlainHttp);
-        }
-        _ => return Err(Fault::NotTls),
+        _ => return plain(input),
     }
-    let mut message = Vec::new();
+    let mut message = Cow::Borrowed(&input[..0]);
     let mut rest = input;
     loop {
         if let [kind, length @ ..] = &message[..] {
@@ -55,8 +80,12 @@ pub fn read(input: &[u8]) -> Result<Hello, Fault> {
                 if length > HELLO_MOST {
                     return Err(Fault::TooLarge);
                 }
-                if let Some(body) = body.get(..length) {
-                    return Ok(Hello::Whole { server_name: server_name(body) });
+                if body.len() >= length {
+                    let end = MESSAGE_HEADER + length;
+                    return Ok(Some(match message {
+                        Cow::Borrowed(message) => Cow::Borrowed(&message[MESSAGE_HEADER..end]),
+                        Cow::Owned(message) => Cow::Owned(message[MESSAGE_HEADER..end].to_vec()),
+                    }));
                 }
             }
         }
@@ -75,17 +104,54 @@ pub fn read(input: &[u8]) -> Result<Hello, Fault> {
             [HANDSHAKE, 3, ..] if rest.len() < RECORD_HEADER => return partial(input),
             _ => return Err(Fault::NotTls),
         };
-        message.extend_from_slice(payload);
+        // Nearly every hello is one record, and read where it is.
+        if message.is_empty() {
+            message = Cow::Borrowed(payload);
+        } else {
+            message.to_mut().extend_from_slice(payload);
+        }
         rest = behind;
     }
 }
 
-fn partial(input: &[u8]) -> Result<Hello, Fault> {
-    if input.len() >= HELLO_MOST { Err(Fault::TooLarge) } else { Ok(Hello::Partial) }
+fn partial<T>(input: &[u8]) -> Result<Option<T>, Fault> {
+    if input.len() >= HELLO_MOST { Err(Fault::TooLarge) } else { Ok(None) }
+}
+
+/// What begins with no handshake record: a request has a method, a space, and what cannot be mistaken for noise.
+fn plain<T>(input: &[u8]) -> Result<Option<T>, Fault> {
+    let method = input.iter().take_while(|byte| byte.is_ascii_uppercase() || **byte == b'-').count();
+    match input.get(method) {
+        _ if method > METHOD_MOST => Err(Fault::NotTls),
+        Some(b' ') if method > 0 => Err(Fault::PlainHttp),
+        Some(_) => Err(Fault::NotTls),
+        None => Ok(None),
+    }
 }
 
 /// The name in a hello; none where there is none, or where the hello is not in order.
 fn server_name(body: &[u8]) -> Option<Box<str>> {
+    let mut names = Cursor(Cursor(extension(body, SERVER_NAME)?).vector16()?);
+    let kind = names.u8()?;
+    let name = names.vector16()?;
+    if kind != HOST_NAME || name.is_empty() || name.len() > NAME_MOST {
+        return None;
+    }
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    if !name.iter().all(is_name) {
+        return None;
+    }
+    let name = std::str::from_utf8(name).ok()?;
+    // An address is none (RFC 6066 §3); the engine reads it as none, too.
+    if name.parse::<Ipv4Addr>().is_ok() {
+        return None;
+    }
+    // RFC 6066 §3 has no dot at the end; who sends one means the same.
+    Some(name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase().into())
+}
+
+/// An extension's content (RFC 8446 §4.2), where the hello has it and is in order up to it.
+fn extension(body: &[u8], wanted: u16) -> Option<&[u8]> {
     let mut at = Cursor(body);
     at.skip(2 + 32)?;
     at.vector8()?;
@@ -95,20 +161,8 @@ fn server_name(body: &[u8]) -> Option<Box<str>> {
     loop {
         let kind = extensions.u16()?;
         let content = extensions.vector16()?;
-        if kind == SERVER_NAME {
-            let mut names = Cursor(Cursor(content).vector16()?);
-            let kind = names.u8()?;
-            let name = names.vector16()?;
-            if kind != HOST_NAME || name.is_empty() || name.len() > NAME_MOST {
-                return None;
-            }
-            let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-            if !name.iter().all(is_name) {
-                return None;
-            }
-            let name = std::str::from_utf8(name).ok()?;
-            // RFC 6066 §3 has no dot at the end; who sends one means the same.
-            return Some(name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase().into());
+        if kind == wanted {
+            return Some(content);
         }
     }
 }

@@ -9,6 +9,7 @@ mod properties;
 mod ranges;
 mod request;
 mod response;
+mod tls;
 mod write;
 
 use anygate_proto::h1::request::parse_request;
