@@ -58,7 +58,7 @@ fn imf(value: &[u8]) -> Option<u64> {
     if !fits {
         return None;
     }
-    let days = date(number(&value[12..16])?, month(&value[8..11])?, number(&value[5..7])?)?;
+    let days = days(number(&value[12..16])?, month(&value[8..11])?, number(&value[5..7])?)?;
     index(&DAYS.map(|name| &name[..]), &value[..3])?;
     Some(days * 86_400 + time(&value[17..25])?)
 }
@@ -82,7 +82,7 @@ fn rfc850(day_name: &[u8], rest: &[u8], now: u64) -> Option<u64> {
     if year > this_year + 50 {
         year -= 100;
     }
-    Some(date(year, month, day)? * 86_400 + second)
+    Some(days(year, month, day)? * 86_400 + second)
 }
 
 /// `Sun Nov  6 08:49:37 1994`
@@ -96,7 +96,7 @@ fn asctime(value: &[u8]) -> Option<u64> {
         [b' ', digit] => number(&[*digit])?,
         both => number(both)?,
     };
-    Some(date(number(&value[20..24])?, month(&value[4..7])?, day)? * 86_400 + time(&value[11..19])?)
+    Some(days(number(&value[20..24])?, month(&value[4..7])?, day)? * 86_400 + time(&value[11..19])?)
 }
 
 fn two(out: &mut [u8], number: u32) {
@@ -138,9 +138,9 @@ fn days_in(year: u32, month: u32) -> u32 {
     }
 }
 
-/// Days from 1970-01-01 to a date of the Gregorian calendar; `None` before 1970 or when the month has no such day.
-fn date(year: u32, month: u32, day: u32) -> Option<u64> {
-    if !(1970..=9999).contains(&year) || day == 0 || day > days_in(year, month) {
+/// Days from 1970-01-01 to a date of the Gregorian calendar; `None` before 1970 or when there is no such month or day.
+pub(crate) fn days(year: u32, month: u32, day: u32) -> Option<u64> {
+    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || day == 0 || day > days_in(year, month) {
         return None;
     }
     let before = u64::from(year - 1);

@@ -4,6 +4,7 @@
 //! no descriptor. Nothing panics on what a peer sends: what cannot be read is a [`Reject`] with the status it earns.
 #![forbid(unsafe_code)]
 
+pub mod acme;
 pub mod conditional;
 pub mod date;
 pub mod error;

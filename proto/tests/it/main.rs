@@ -1,5 +1,6 @@
 //! What the wire's bytes come to, case by case, and properties that hold for all of them.
 
+mod acme;
 mod chunked;
 mod dates;
 mod forward;
