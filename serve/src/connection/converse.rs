@@ -308,7 +308,8 @@ impl Conversation {
         let then = match outcome {
             Outcome::Response(response) => self.respond(&live, &asked, *response).await,
             Outcome::Tunnel(tunnel) => self.tunnel(&live, &asked, tunnel).await,
-            Outcome::Abort(_) => Then::End(Close::Abort),
+            // Nothing of this answer was said; what was said before is the client's, who may have ended its own half alone.
+            Outcome::Abort(_) => Then::End(Close::Graceful),
         };
         self.server().retire(live);
         then

@@ -45,6 +45,23 @@ fn a_client_that_leaves_is_not_waited_for() {
 }
 
 #[test]
+fn a_client_that_ends_its_half_gets_the_answers_that_were_ready() {
+    both(|io| {
+        let backend = Backend::start(|served| {
+            served.request();
+            record_end(served);
+        });
+        let rules = backend.config().replace("{/:", "\n  /up:").replace("\"}", "\"");
+        let gate = Gate::start(io, &format!("{rules}  /ok: OK fine\n"));
+        let mut client = gate.client();
+        client.send(b"GET /ok HTTP/1.1\r\nHost: a\r\n\r\nGET /up HTTP/1.1\r\nHost: a\r\n\r\n");
+        client.finish();
+        let answer = client.rest();
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("fine"), "{io:?}: {answer}");
+    });
+}
+
+#[test]
 fn a_client_that_leaves_with_more_requests_under_way_is_not_waited_for() {
     const SECOND: &str = "GET /2 HTTP/1.1\r\nHost: a\r\n\r\n";
     both(|io| {
