@@ -43,6 +43,8 @@ pub(crate) const CLASSES: usize = 4;
 const REGION: usize = 1 << 20;
 /// Memory of free buffers that a class keeps; what comes back beyond that goes to the kernel.
 const KEPT: usize = 16 << 20;
+/// Buffers of a class whose memory goes to the kernel at once when free memory is looked through: some 100 µs of work.
+const TRIMMED: usize = 64;
 
 /// How many buffers of each class a shard may lend, and how many of these only favoured sockets (connections to
 /// upstreams) and output get. In the order of [`Class::ALL`]; each at most 65,535.
@@ -80,6 +82,8 @@ struct Shelf {
     free: RefCell<Vec<NonNull<Block>>>,
     /// As many as these may be.
     kept: usize,
+    /// How many there were when they were last looked through.
+    seen: Cell<usize>,
     /// Free blocks beyond those, whose memory the kernel has.
     cold: RefCell<Vec<NonNull<Block>>>,
     /// Every block by its id.
@@ -137,6 +141,22 @@ impl Arena {
     /// A number that changes whenever a buffer comes back.
     pub(crate) fn returned(&self) -> u64 {
         self.inner().returned.get()
+    }
+
+    /// Gives the kernel memory of buffers that were free when this was last asked and are free now, half of it each time: what
+    /// a burst took comes back, and what is in use now and then stays.
+    pub(crate) fn trim(&self) {
+        for shelf in &self.inner().classes {
+            let mut free = shelf.free.borrow_mut();
+            let idle = free.len().min(shelf.seen.get());
+            // The one that was used last is the last.
+            for block in free.drain(..idle.div_ceil(2).min(TRIMMED)) {
+                // SAFETY: a free block's memory is mapped while the arena lives, and nobody refers to it.
+                unsafe { crate::sys::discard(block.as_ref().memory, block.as_ref().capacity as usize) };
+                shelf.cold.borrow_mut().push(block);
+            }
+            shelf.seen.set(free.len());
+        }
     }
 
     /// How many buffers of a class could be taken now.
@@ -309,6 +329,24 @@ mod tests {
             assert_eq!(resident(&pages), KEPT / (64 << 10), "what came back beyond that is given back");
         }
         assert_eq!(pages.len(), 400, "and is lent again");
+    }
+
+    #[test]
+    fn what_a_burst_took_goes_back_and_what_is_used_stays() {
+        let arena = Arena::new(ArenaLimits { buffers: [0, 0, 16, 0], reserve: [0; 4] });
+        let shelf = || &arena.inner().classes[Class::Bulk as usize];
+        let burst: Vec<Lease> = (0..16).map(|_| arena.take(Class::Bulk, false).unwrap()).collect();
+        drop(burst);
+        arena.trim();
+        assert_eq!(shelf().cold.borrow().len(), 0, "it was in use since the last look");
+        for left in [8, 4, 2, 1, 0] {
+            let used = arena.take(Class::Bulk, false).unwrap();
+            drop(used);
+            arena.trim();
+            assert_eq!(shelf().free.borrow().len(), left);
+        }
+        let all: Vec<Lease> = (0..16).map(|_| arena.take(Class::Bulk, false).unwrap()).collect();
+        assert_eq!(all.len(), 16, "it is lent again");
     }
 
     #[test]

@@ -41,6 +41,8 @@ const MESSAGES_PER_TURN: usize = 64;
 const DUE_PER_TURN: usize = 4096;
 /// What a row or a poll costs a simulated shard.
 const SIMULATED_COST: Duration = Duration::from_micros(100);
+/// How often free memory is looked through for what nobody uses.
+const TRIM_EVERY: Duration = Duration::from_secs(10);
 /// How long a listener rests after it ran out of something.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -158,6 +160,8 @@ pub(crate) struct Inner {
     pub(crate) turn: Cell<u32>,
     /// When paused listeners are tried again.
     resume_at: Cell<Option<Tick>>,
+    /// When free memory is looked through; a shard that sleeps does it in the turn after.
+    trim_at: Cell<Tick>,
     /// The arena's count of returned buffers when starved sockets were last looked at.
     returned: Cell<u64>,
     /// Starved sockets were woken in this turn.
@@ -224,6 +228,7 @@ impl Shard {
             unix: Cell::new(driver.unix()),
             turn: Cell::new(0),
             resume_at: Cell::new(None),
+            trim_at: Cell::new(now + TRIM_EVERY),
             returned: Cell::new(0),
             fed: Cell::new(false),
             left: Cell::new(BYTES_PER_POLL),
@@ -521,6 +526,10 @@ impl Inner {
                 Some(Due::Close(index)) => self.close_ran_out(index),
                 None => break,
             }
+        }
+        if self.trim_at.get() <= now {
+            self.trim_at.set(now + TRIM_EVERY);
+            self.arena.trim();
         }
         if self.resume_at.get().is_some_and(|at| at <= now) {
             self.resume_accepting();
