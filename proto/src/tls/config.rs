@@ -115,8 +115,8 @@ pub struct Settings {
     /// Application protocols (RFC 7301), the preferred one first, such as `http/1.1`. A client that offers others alone is
     /// refused; one that offers none at all is not.
     pub protocols: Vec<Vec<u8>>,
-    /// Whose certificates clients show. Changed demands end the sessions that began under others, and do not verify again
-    /// what was verified when a session began, for as long as the lifetime of tickets.
+    /// Whose certificates clients show. A session that began under other demands does not go on. One that goes on is not
+    /// verified again: a certificate that expired since then counts for up to a lifetime of tickets.
     pub client_auth: ClientAuth,
     /// Keys of tickets; none for no tickets.
     pub tickets: Option<Arc<TicketKeys>>,

@@ -426,7 +426,7 @@ fn contents(bytes: &[u8]) -> Box<str> {
     let text = String::from_utf8_lossy(bytes);
     let labels: Vec<_> = text
         .lines()
-        .filter_map(|line| line.trim().strip_prefix("-----BEGIN ")?.strip_suffix("-----"))
+        .filter_map(|line| line.trim_end().strip_prefix("-----BEGIN ")?.strip_suffix("-----"))
         .filter(|label| label.len() < 40 && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b' '))
         .take(4)
         .collect();

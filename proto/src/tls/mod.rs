@@ -8,8 +8,9 @@
 //!                                           once for the process; tick(now) on each, once a minute or so
 //! Settings { profile, protocols, client_auth, tickets, sessions, .. }.build(resolver)
 //!                                           Arc<ServerConfig> for Records::new, on all shards
-//! hello::read(input)                        whole: names.refuses(name) gets UNRECOGNIZED_NAME; and while challenges are not
-//!                                           empty, hello::offers_only(input, PROTOCOL) gets the challenges' configuration
+//! hello::read(input)                        whole: first, while challenges are not empty, hello::offers_only(input, PROTOCOL)
+//!                                           gets the challenges' configuration; then names.refuses(name) gets the bytes
+//!                                           UNRECOGNIZED_NAME and the end; all others Records::new(config)
 //! ```
 
 mod der;

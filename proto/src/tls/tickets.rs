@@ -191,8 +191,9 @@ struct Generations {
 }
 
 impl SessionCache {
-    /// A cache of at most so many sessions, of at most 2 + 2/3 KiB each with no client certificates. The lifetime is in
-    /// seconds, within the bounds of tickets'. `now` is in seconds since 1970.
+    /// A cache of at most so many sessions, an odd number rounded up. One takes some 400 bytes, and where clients show
+    /// certificates those besides, up to 12 KiB. The lifetime is in seconds, within the bounds of tickets'. `now` is in
+    /// seconds since 1970.
     #[must_use]
     pub fn new(entries: usize, lifetime: u32, now: u64) -> Arc<Self> {
         let entries = entries.div_ceil(2).max(1);

@@ -140,7 +140,7 @@ fn records_and_messages_that_are_no_hello_are_not_waited_for() {
 fn a_hello_that_says_or_is_more_than_it_may_is_too_large() {
     assert_eq!(read(&[22, 3, 1, 0, 4, 1, 1, 0, 0]), Err(Fault::TooLarge));
     assert_eq!(read(&[22, 3, 1, 0, 4, 1, 0xff, 0xff, 0xff]), Err(Fault::TooLarge));
-    // Of records of one byte each a hello fits the limit that costs six times as much to send.
+    // In records of one byte each it is six times as long, and their headers count.
     let mut message = vec![1, 0, 0x70, 0];
     message.resize(HELLO_MOST, 0);
     let many = fragmented(&[&[0; 5][..], &message].concat(), 1);
