@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anygate_core::config::{CoreList, Io};
 use anygate_perf::bench::{self, Driver, Measured, Order, Progress, Url, quantity};
+use anygate_perf::load::Versions;
 use anygate_shard::cores;
 use anygate_shard::signals::Signals;
 use clap::Args;
@@ -26,7 +27,8 @@ const EXAMPLES: &str = "\
 Examples:
   anygate bench http://127.0.0.1:8080/ --rate 20k --duration 30s
   anygate bench localhost:8080/api -c 256 -H 'Authorization: Bearer x' --json=api.json
-  anygate bench http://10.0.0.7/upload --body-size 1MiB --io epoll --cores 2,3";
+  anygate bench http://10.0.0.7/upload --body-size 1MiB --io epoll --cores 2,3
+  anygate bench https://localhost:8443/ --no-keep-alive --no-resumption";
 
 /// Measure how fast a server answers: requests a second, latency, errors.
 ///
@@ -36,7 +38,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
 pub(crate) struct Bench {
-    /// Whom to ask for what: `http://host:port/path?query`
+    /// Whom to ask for what: `http://host:port/path?query`, or `https://`
     #[arg(value_name = "URL", value_parser = str::parse::<Url>)]
     url: Url,
     /// Requests a second over all connections: `500`, `20k`, `1.5M`
@@ -57,6 +59,18 @@ pub(crate) struct Bench {
     /// Use each connection for one request
     #[arg(long, alias = "disable-keepalive", conflicts_with = "pipeline")]
     no_keep_alive: bool,
+    /// Believe any certificate; on loopback every one is believed
+    #[arg(short = 'k', long)]
+    insecure: bool,
+    /// Speak this version of TLS alone
+    #[arg(long, value_name = "1.2|1.3", value_parser = version)]
+    tls: Option<Versions>,
+    /// Begin every connection with a full handshake, where those of TLS else go on with earlier sessions
+    #[arg(long)]
+    no_resumption: bool,
+    /// Offer the key exchange X25519MLKEM768 first
+    #[arg(long)]
+    post_quantum: bool,
     /// The method; GET, or POST with a body, unless given
     #[arg(short, long, value_name = "METHOD", value_parser = method)]
     method: Option<String>,
@@ -120,6 +134,10 @@ fn order(arguments: Bench) -> Result<Order, String> {
         url: arguments.url,
         method: arguments.method,
         headers: arguments.headers,
+        versions: arguments.tls.unwrap_or_default(),
+        resume: !arguments.no_resumption,
+        post_quantum: arguments.post_quantum,
+        insecure: arguments.insecure,
         body,
         body_size: arguments.body_size,
         connections: arguments.connections,
@@ -196,6 +214,14 @@ fn positive(text: &str) -> Result<Duration, String> {
     match quantity::duration(text)? {
         Duration::ZERO => Err("it takes more than no time".into()),
         duration => Ok(duration),
+    }
+}
+
+fn version(text: &str) -> Result<Versions, String> {
+    match text {
+        "1.2" => Ok(Versions::Tls12),
+        "1.3" => Ok(Versions::Tls13),
+        _ => Err("1.2 and 1.3 are spoken".into()),
     }
 }
 

@@ -7,6 +7,7 @@
 pub mod account;
 pub mod bench;
 pub mod floor;
+pub mod identity;
 pub mod load;
 pub mod machine;
 pub mod peers;

@@ -10,7 +10,7 @@ use anygate_perf::floor::{self, Driver};
 use anygate_shard::limits;
 use clap::{Parser, Subcommand};
 
-use commands::{bench, crowd, report, soak};
+use commands::{bench, crowd, flood, report, soak};
 
 /// Measures AnyGate beside floors and peers.
 #[derive(Debug, Parser)]
@@ -29,6 +29,7 @@ enum Command {
     Behind(soak::Behind),
     Crowd(crowd::Args),
     Slow(crowd::Slow),
+    Flood(flood::Args),
     #[command(flatten)]
     Floor(floor::Command),
 }
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         Command::Behind(args) => soak::behind(&args),
         Command::Crowd(args) => crowd::run(&args),
         Command::Slow(args) => crowd::slow(&args),
+        Command::Flood(args) => flood::run(&args),
         Command::Floor(floor) => {
             floor.run(|address| say(&mut io::stdout(), &format!("listening on {address}"))).map(|()| true)
         }

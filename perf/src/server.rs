@@ -63,6 +63,8 @@ pub struct Launch {
     pub environment: Vec<(&'static str, String)>,
     /// Names in the server's folder, and texts.
     pub files: Vec<(&'static str, String)>,
+    /// The certificate and key that TLS is spoken with, in the same way; none: it is not spoken.
+    pub secrets: Vec<(&'static str, String)>,
     /// The cores it is pinned to by `taskset`; none where it pins itself.
     pub pinned: Vec<usize>,
 }
@@ -89,14 +91,16 @@ impl Launch {
     /// # Errors
     /// A file cannot be written, or the server cannot be started; with what it printed.
     pub fn start(&self, address: SocketAddr, folder: Folder) -> Result<Server, String> {
-        for (name, text) in &self.files {
+        for (name, text) in self.files.iter().chain(&self.secrets) {
             let file = folder.path().join(name);
             fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
         }
         let (program, arguments) = self.words();
         let mut command = Command::new(program);
         command.args(arguments).envs(self.environment.iter().map(|(name, value)| (name, value)));
-        Server::start(command, address, folder)
+        let mut server = Server::start(command, address, folder)?;
+        server.tls = !self.secrets.is_empty();
+        Ok(server)
     }
 
     /// The program and its arguments, under `taskset` where that pins it.
@@ -133,6 +137,8 @@ pub struct Server {
     folder: Folder,
     /// Where it listens.
     pub address: SocketAddr,
+    /// It speaks TLS there.
+    pub tls: bool,
 }
 
 impl Server {
@@ -147,7 +153,7 @@ impl Server {
         let both = file.try_clone().map_err(|error| format!("{}: {error}", log.display()))?;
         command.stdin(Stdio::null()).stdout(file).stderr(both);
         let child = command.spawn().map_err(|error| format!("{shown}: {error}"))?;
-        let mut server = Self { child, folder, address };
+        let mut server = Self { child, folder, address, tls: false };
         let begin = Instant::now();
         loop {
             let ended = server.child.try_wait().map_err(|error| format!("{shown}: {error}"))?;
@@ -177,7 +183,7 @@ impl Server {
     /// # Errors
     /// It does not answer, or not in HTTP.
     pub fn ask(&self, path: &str) -> Result<Answer, String> {
-        ask(self.address, path, None).map_err(|error| format!("GET {}{path}: {error}", self.address))
+        ask(self.address, path, None, self.tls).map_err(|error| format!("GET {}{path}: {error}", self.address))
     }
 
     /// What it answers to a `POST` with a body of `length` bytes.
@@ -185,7 +191,7 @@ impl Server {
     /// # Errors
     /// It does not take them, does not answer, or not in HTTP.
     pub fn post(&self, path: &str, length: u64) -> Result<Answer, String> {
-        ask(self.address, path, Some(length)).map_err(|error| format!("POST {}{path}: {error}", self.address))
+        ask(self.address, path, Some(length), self.tls).map_err(|error| format!("POST {}{path}: {error}", self.address))
     }
 
     /// What it printed so far.
@@ -235,11 +241,13 @@ mod tests {
             arguments: vec!["--say".to_owned(), "a b".to_owned()],
             environment: vec![("THREADS", "1".to_owned())],
             files: vec![("server.conf", (0..1000).map(|at| format!("line {at}\n")).collect())],
+            secrets: vec![("key.pem", "hidden".to_owned())],
             pinned: Vec::new(),
         };
         let shown = launch.shown();
         assert!(shown.starts_with("THREADS=1 server --say 'a b'\n\n# --- server.conf\nline 0\n"), "{shown}");
         assert!(shown.contains("# ... 880 lines ...") && shown.ends_with("line 999"), "{shown}");
+        assert!(!shown.contains("hidden"), "{shown}");
         let pinned = Launch { pinned: vec![0, 2], files: Vec::new(), ..launch };
         assert_eq!(pinned.shown(), "THREADS=1 taskset -c 0,2 /usr/sbin/server --say 'a b'");
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anygate_shard::Io;
 
+use crate::identity;
 use crate::peers::{self, Kind, Peer};
 use crate::server::{Folder, Launch, Server, list};
 
@@ -56,6 +57,8 @@ pub struct Duty {
     pub work: Work,
     /// Rules to choose from, each for one [`route`]; 0: one rule for everything. Only with [`Work::Fixed`].
     pub routes: usize,
+    /// TLS is spoken, with the certificate of [`identity`].
+    pub tls: bool,
     /// Several cores to run on, one thread each; empty: the one that [`Subject::start`] is told.
     pub cores: Vec<usize>,
 }
@@ -149,6 +152,7 @@ impl Subject {
             return false;
         }
         match (self, &duty.work) {
+            (Self::Floor(_) | Self::Relay(_), _) if duty.tls => false,
             (Self::Floor(_), work) => *work == Work::Fixed && duty.cores.len() <= 1,
             (Self::Relay(_), work) => matches!(work, Work::Proxy { .. }) && duty.cores.len() <= 1,
             (Self::AnyGate { .. }, _) => true,
@@ -206,26 +210,61 @@ fn own(what: &str, io: Io, listen: SocketAddr, core: usize) -> Launch {
 }
 
 fn anygate(program: &Path, io: Io, listen: SocketAddr, cores: &[usize], duty: &Duty, folder: &Path) -> Launch {
+    if duty.tls {
+        return anygate_tls(program, io, listen, cores, duty, folder);
+    }
     let file = folder.join("anygate.yml").display().to_string();
     let (words, files) = match &duty.work {
         Work::Fixed if duty.routes == 0 => (["-r".to_owned(), "/: OK".to_owned()], Vec::new()),
-        Work::Fixed => {
-            let rules: String = (0..duty.routes).map(|at| format!("  {}: OK\n", route(at))).collect();
-            (["-c".to_owned(), file], vec![("anygate.yml", format!("routes:\n{rules}"))])
-        }
+        Work::Fixed => (["-c".to_owned(), file], vec![("anygate.yml", rules(duty))]),
         Work::Files { root } => (["-r".to_owned(), format!("/: {}/", root.display())], Vec::new()),
         Work::Proxy { origin } => {
-            // Uploads of any length, and as many kept connections as the peers have; like them it adds no field.
-            let text = format!(
-                "server: {{max_body_size: 0}}\nproxy: {{x_forwarded: false, via: false}}\n\
-                 upstreams:\n  origin: {{servers: [\"{origin}\"], keep_alive: {KEPT}}}\nroutes:\n  /: http://origin\n"
-            );
+            let text = format!("server: {{max_body_size: 0}}\n{}", passing_on(*origin));
             (["-c".to_owned(), file], vec![("anygate.yml", text)])
         }
     };
     let common = ["--listen", &listen.to_string(), "--cores", &list(cores), "--io", io_word(io)].map(str::to_owned);
     let arguments = std::iter::once("serve".to_owned()).chain(words).chain(common).collect();
     Launch { program: program.to_owned(), arguments, files, ..Launch::default() }
+}
+
+/// The same over TLS: where it listens is said in its file, for there the certificate is said as well.
+fn anygate_tls(program: &Path, io: Io, listen: SocketAddr, cores: &[usize], duty: &Duty, folder: &Path) -> Launch {
+    let file = |name: &str| folder.join(name).display().to_string();
+    let work = match &duty.work {
+        Work::Fixed if duty.routes == 0 => "routes:\n  /: OK\n".to_owned(),
+        Work::Fixed => rules(duty),
+        Work::Files { root } => format!("routes:\n  /: {}/\n", root.display()),
+        Work::Proxy { origin } => passing_on(*origin),
+    };
+    let text = format!(
+        "server:\n  listen: [{{addr: \"{listen}\", tls: true}}]\n  max_body_size: 0\n\
+         tls:\n  certificates: [{{cert: {}, key: {}}}]\n{work}",
+        file("cert.pem"),
+        file("key.pem")
+    );
+    let words = ["serve", "-c", &file("anygate.yml"), "--cores", &list(cores), "--io", io_word(io)];
+    Launch {
+        program: program.to_owned(),
+        arguments: words.map(str::to_owned).to_vec(),
+        files: vec![("anygate.yml", text)],
+        secrets: identity::files(),
+        ..Launch::default()
+    }
+}
+
+/// One rule for each route.
+fn rules(duty: &Duty) -> String {
+    let rules: String = (0..duty.routes).map(|at| format!("  {}: OK\n", route(at))).collect();
+    format!("routes:\n{rules}")
+}
+
+/// Uploads of any length, and as many kept connections as the peers have; like them it adds no field.
+fn passing_on(origin: SocketAddr) -> String {
+    format!(
+        "proxy: {{x_forwarded: false, via: false}}\n\
+         upstreams:\n  origin: {{servers: [\"{origin}\"], keep_alive: {KEPT}}}\nroutes:\n  /: http://origin\n"
+    )
 }
 
 /// Starts the server behind of [`Work::Proxy`] on a core that is not a subject's: it answers [`BODIES`](crate::floor::BODIES)
@@ -284,6 +323,16 @@ mod tests {
         assert!(floor.can(&Duty::default()) && !floor.can(&files) && !floor.can(&proxy));
         assert!(!relay.can(&Duty::default()) && !relay.can(&files) && relay.can(&proxy));
         assert!(shown(&relay, &proxy).ends_with("--to 127.0.0.1:9"));
+        assert!(!floor.can(&Duty { tls: true, ..Duty::default() }));
+    }
+
+    #[test]
+    fn anygate_is_told_of_its_certificate_and_nobody_sees_the_key() {
+        let subject = Subject::AnyGate { io: Io::Epoll, program: "/x/anygate".into() };
+        let shown = shown(&subject, &Duty { tls: true, ..Duty::default() });
+        assert!(shown.contains("listen: [{addr: \"127.0.0.1:80\", tls: true}]"), "{shown}");
+        assert!(shown.contains("{cert: FOLDER/cert.pem, key: FOLDER/key.pem}"), "{shown}");
+        assert!(!shown.contains("PRIVATE"), "{shown}");
     }
 
     #[test]

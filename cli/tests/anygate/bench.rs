@@ -125,7 +125,8 @@ fn what_cannot_begin_is_said_and_exits_with_3() {
 fn what_is_misspelt_exits_with_2_and_says_what_would_be_right() {
     let folder = Folder::new();
     for (arguments, said) in [
-        (&["https://127.0.0.1/"][..], "TLS is not spoken yet"),
+        (&["ftp://127.0.0.1/"][..], "http:// and https:// are spoken"),
+        (&["https://127.0.0.1/", "--tls", "1.1"], "1.2 and 1.3"),
         (&["http://127.0.0.1/", "--rate", "fast"], "20k"),
         (&["http://127.0.0.1/", "-d", "0s"], "no time"),
         (&["http://127.0.0.1/", "-d", "ten"], "1m30s"),

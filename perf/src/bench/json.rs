@@ -46,6 +46,9 @@ impl Measured {
                 "rate_held": order.rate.map(|_| tally.is_held()),
             },
             "connects": tally.connects,
+            "resumed": tally.resumed,
+            "tls": tally.agreed,
+            "refused": tally.refused,
             "bytes": {
                 "received": tally.bytes_in,
                 "sent": tally.bytes_out,

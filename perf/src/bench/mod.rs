@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anygate_shard::{Io, limits, net, probe_uring};
 
-use crate::load::{self, Phase, Plan, Reuse, Tally, Watch};
+use crate::load::{self, Phase, Plan, Reuse, Tally, Tls, Trust, Versions, Watch};
 
 pub use url::Url;
 
@@ -43,6 +43,14 @@ pub struct Order {
     pub method: Option<String>,
     /// Header fields, as `Name: value`.
     pub headers: Vec<String>,
+    /// Versions of TLS that are offered, where the URL asks for it.
+    pub versions: Versions,
+    /// New connections go on with earlier TLS sessions.
+    pub resume: bool,
+    /// X25519MLKEM768 is offered first.
+    pub post_quantum: bool,
+    /// Any certificate is believed; on loopback always.
+    pub insecure: bool,
     /// The body of each request.
     pub body: Option<Vec<u8>>,
     /// Bytes of the body of each request, where only the length matters.
@@ -121,7 +129,8 @@ pub fn run(
 ) -> Result<Measured, String> {
     let address = find(&order.url, order.timeout)?;
     let io = driver(order.driver)?;
-    let plans = plans(order, address, io);
+    let tls = tls(order, address)?;
+    let plans = plans(order, address, tls.as_ref(), io);
     descriptors(order.connections)?;
     let watches: Vec<Watch> = plans.iter().map(|_| Watch::default()).collect();
     let mut stopped = false;
@@ -182,8 +191,24 @@ fn descriptors(connections: u32) -> Result<(), String> {
     Ok(())
 }
 
+/// How TLS is spoken, where the URL asks for it.
+fn tls(order: &Order, address: SocketAddr) -> Result<Option<Tls>, String> {
+    if !order.url.tls {
+        return Ok(None);
+    }
+    let anybody = order.insecure || address.ip().is_loopback();
+    Ok(Some(Tls {
+        name: order.url.host.clone(),
+        versions: order.versions,
+        resume: order.resume,
+        post_quantum: order.post_quantum,
+        one_cipher: false,
+        trust: if anybody { Trust::Anybody } else { load::system_roots()? },
+    }))
+}
+
 /// One plan for each thread, with its part of connections and rate.
-fn plans(order: &Order, address: SocketAddr, io: Io) -> Vec<Plan> {
+fn plans(order: &Order, address: SocketAddr, tls: Option<&Tls>, io: Io) -> Vec<Plan> {
     let unpinned = [None];
     let pinned: Vec<_> = order.cores.iter().copied().map(Some).collect();
     let cores = if pinned.is_empty() { &unpinned[..] } else { &pinned };
@@ -196,6 +221,7 @@ fn plans(order: &Order, address: SocketAddr, io: Io) -> Vec<Plan> {
     let plan = |at: u32| {
         let connections = order.connections / threads + u32::from(at < order.connections % threads);
         Plan {
+            tls: tls.cloned(),
             path: order.url.path.clone(),
             method: order.method.clone(),
             headers: headers.clone(),
@@ -265,6 +291,10 @@ mod tests {
             url: "http://127.0.0.1:9/".parse().unwrap(),
             method: None,
             headers: Vec::new(),
+            versions: Versions::Both,
+            resume: true,
+            post_quantum: false,
+            insecure: false,
             body: None,
             body_size: 0,
             connections: 64,
@@ -282,7 +312,7 @@ mod tests {
     #[test]
     fn connections_and_rate_are_shared_out_to_the_cores_without_a_rest() {
         let order = Order { connections: 10, rate: Some(1000.0), cores: vec![3, 5, 7], ..order() };
-        let plans = plans(&order, "127.0.0.1:9".parse().unwrap(), Io::Epoll);
+        let plans = plans(&order, "127.0.0.1:9".parse().unwrap(), None, Io::Epoll);
         let shares: Vec<_> = plans.iter().map(|plan| (plan.core, plan.connections)).collect();
         assert_eq!(shares, [(Some(3), 4), (Some(5), 3), (Some(7), 3)]);
         let rate: f64 = plans.iter().filter_map(|plan| plan.rate).sum();
@@ -293,7 +323,7 @@ mod tests {
     #[test]
     fn no_thread_is_without_a_connection() {
         let order = Order { connections: 1, cores: vec![0, 1], ..order() };
-        assert_eq!(plans(&order, "127.0.0.1:9".parse().unwrap(), Io::Epoll).len(), 1);
+        assert_eq!(plans(&order, "127.0.0.1:9".parse().unwrap(), None, Io::Epoll).len(), 1);
     }
 
     #[test]

@@ -15,6 +15,9 @@ impl fmt::Display for Measured {
         let Self { order, tally, .. } = self;
         writeln!(f, "{}  ({})", order.url, self.address)?;
         writeln!(f, "  load      {}", load(order))?;
+        if let Some(agreed) = &tally.agreed {
+            writeln!(f, "  tls       {agreed}")?;
+        }
         let cores: Vec<_> = order.cores.iter().take(self.threads).map(usize::to_string).collect();
         let place = match &cores[..] {
             [] => "1 thread".to_owned(),
@@ -32,9 +35,16 @@ impl fmt::Display for Measured {
         writeln!(f, "  received  {}/s", bytes(tally.bytes_in as f64 / seconds))?;
         writeln!(f, "  sent      {}/s", bytes(tally.bytes_out as f64 / seconds))?;
         if order.per_request {
-            writeln!(f, "  connects  {}/s", count((tally.connects as f64 / seconds).round() as u64))?;
+            let rate = count((tally.connects as f64 / seconds).round() as u64);
+            match tally.resumed as f64 / tally.connects.max(1) as f64 * 100.0 {
+                part if order.url.tls => writeln!(f, "  connects  {rate}/s  ({part:.0} % by resumption)")?,
+                _ => writeln!(f, "  connects  {rate}/s")?,
+            }
         }
         writeln!(f, "  errors    {}", errors(tally))?;
+        if let Some(why) = &tally.refused {
+            writeln!(f, "  handshake {why}")?;
+        }
         if tally.answers == 0 {
             return Ok(());
         }

@@ -3,12 +3,14 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// An `http://` URL.
+/// An `http://` or `https://` URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
+    /// TLS is spoken.
+    pub tls: bool,
     /// A name, or an address without brackets.
     pub host: String,
-    /// 80 unless it says otherwise.
+    /// 80 unless it says otherwise; with TLS, 443.
     pub port: u16,
     /// Path and query, as they go into the request line; at least `/`.
     pub path: String,
@@ -19,21 +21,19 @@ pub struct Url {
 impl FromStr for Url {
     type Err = String;
 
-    /// Reads `http://host:port/path?query`; `http://` may be left out, a fragment is dropped.
+    /// Reads `http://host:port/path?query`, and `https://` likewise; `http://` may be left out, a fragment is dropped.
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = |why: &str| Err(format!("`{text}` cannot be asked: {why}"));
         if let Some(odd) = text.chars().find(|c| !c.is_ascii_graphic()) {
             return wrong(&format!("write {} percent-encoded", odd.escape_unicode()));
         }
-        let rest = match text.split_once("://") {
-            None => text,
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
-            Some((scheme, _)) if scheme.eq_ignore_ascii_case("https") => {
-                return wrong("TLS is not spoken yet; only http:// is");
-            }
+        let (tls, rest) = match text.split_once("://") {
+            None => (false, text),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (false, rest),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (true, rest),
             // A query may hold a URL.
-            Some((scheme, _)) if scheme.contains(['/', '?', '.', ':']) => text,
-            Some((scheme, _)) => return wrong(&format!("only http:// is spoken, not {scheme}://")),
+            Some((scheme, _)) if scheme.contains(['/', '?', '.', ':']) => (false, text),
+            Some((scheme, _)) => return wrong(&format!("http:// and https:// are spoken, not {scheme}://")),
         };
         let rest = rest.split('#').next().unwrap_or_default();
         let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
@@ -48,7 +48,13 @@ impl FromStr for Url {
             None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
         };
         let port = match port.strip_prefix(':') {
-            None if port.is_empty() => 80,
+            None if port.is_empty() => {
+                if tls {
+                    443
+                } else {
+                    80
+                }
+            }
             Some(number) if host.contains(':') || !number.contains(':') => match number.parse() {
                 Ok(port) if port > 0 => port,
                 _ => return wrong("a port is a number from 1 to 65535"),
@@ -60,13 +66,14 @@ impl FromStr for Url {
             return wrong("there is no host: write http://host:port/path");
         }
         let slash = if path.starts_with('/') { "" } else { "/" };
-        Ok(Self { host: host.to_owned(), port, path: format!("{slash}{path}"), authority: authority.to_owned() })
+        let path = format!("{slash}{path}");
+        Ok(Self { tls, host: host.to_owned(), port, path, authority: authority.to_owned() })
     }
 }
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.authority, self.path)
+        write!(f, "http{}://{}{}", if self.tls { "s" } else { "" }, self.authority, self.path)
     }
 }
 
@@ -83,18 +90,19 @@ mod tests {
             ("localhost:8080/x#top", "localhost", 8080, "/x", "http://localhost:8080/x"),
             ("localhost:80/to?u=https://x", "localhost", 80, "/to?u=https://x", "http://localhost:80/to?u=https://x"),
             ("http://[::1]:81/", "::1", 81, "/", "http://[::1]:81/"),
+            ("https://example.com", "example.com", 443, "/", "https://example.com/"),
+            ("HTTPS://[::1]:8443/a", "::1", 8443, "/a", "https://[::1]:8443/a"),
             ("[::1]", "::1", 80, "/", "http://[::1]/"),
         ] {
             let url: Url = text.parse().unwrap_or_else(|why| panic!("{text}: {why}"));
             assert_eq!((url.host.as_str(), url.port, url.path.as_str()), (host, port, path), "{text}");
-            assert_eq!(url.to_string(), shown);
+            assert_eq!((url.tls, url.to_string().as_str()), (shown.starts_with("https"), shown));
         }
     }
 
     #[test]
     fn what_cannot_be_asked_is_refused_with_the_reason() {
         for (text, why) in [
-            ("https://example.com/", "TLS is not spoken yet"),
             ("ftp://example.com/", "not ftp://"),
             ("", "no host"),
             ("http:///path", "no host"),

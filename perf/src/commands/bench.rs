@@ -172,6 +172,7 @@ fn configurations(subjects: &[Subject], method: &Method) -> Vec<Configuration> {
         ("three of many routes", Duty { routes: 3, ..Duty::default() }),
         ("files", Duty { work: Work::Files { root: Path::new("FILES").to_owned() }, ..Duty::default() }),
         ("passing on", Duty { work: Work::Proxy { origin: listen(0) }, ..Duty::default() }),
+        ("a fixed answer over TLS", Duty { tls: true, ..Duty::default() }),
     ];
     let mut all = Vec::new();
     for (work, duty) in works {

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 pub(crate) mod bench;
 pub(crate) mod crowd;
+pub(crate) mod flood;
 pub(crate) mod report;
 pub(crate) mod soak;
 

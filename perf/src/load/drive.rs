@@ -1,16 +1,17 @@
 //! How a load is driven: what every connection does next, and what time it is.
 
 use std::cell::RefCell;
+use std::fmt::Display;
 use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
-use anygate_proto::Reject;
 use anygate_shard::mailbox::{self, Receiver};
-use anygate_shard::{Address, Close, Options, Park, Service, Shard, Tick, Wake};
+use anygate_shard::{Address, Bytes, Close, Options, Park, Service, Shard, SocketId, Tick, Wake};
 
 use super::answers::Bench;
 use super::line::{Fleet, Line};
+use super::tls::{Client, Sessions};
 use super::{Edge, Fault, Pace, Phase, Plan, Reuse, Tally, Watch};
 
 /// All connections stand after this long, or the load begins without the others.
@@ -21,6 +22,8 @@ const OPENING_AT_ONCE: u32 = 64;
 const ROUND: Duration = Duration::from_millis(20);
 /// How often all connections are looked at, at least.
 const INSPECTION: Duration = Duration::from_millis(250);
+/// Uploads are sealed while no more than this many bytes wait to leave on a connection.
+const SEALED_AHEAD: usize = 128 << 10;
 /// A sleep ends so much late that the last part before a request is due is spent awake.
 const AWAKE: Duration = Duration::from_micros(100);
 
@@ -29,7 +32,7 @@ pub(super) fn run(plan: &Plan, watch: &Watch, edge: &mut (dyn FnMut(Edge) + Send
     let spins = thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
     let shard = shard(plan)?;
     let (_sender, mailbox) = mailbox::channel(1);
-    let load = Load::new(&shard, plan);
+    let load = Load::new(&shard, plan)?;
     let drive = Drive { load: &load, mailbox: &mailbox, watch, spins };
     watch.enter(Phase::Opening);
     drive.until(shard.stamp() + OPENING, || load.has_opened());
@@ -96,6 +99,7 @@ impl Drive<'_> {
 struct Load<'p> {
     shard: &'p Shard,
     target: Address,
+    sessions: Option<Sessions>,
     per_request: bool,
     patience: Duration,
     state: RefCell<State>,
@@ -131,7 +135,7 @@ impl Roll {
 }
 
 impl<'p> Load<'p> {
-    fn new(shard: &'p Shard, plan: &Plan) -> Self {
+    fn new(shard: &'p Shard, plan: &Plan) -> Result<Self, String> {
         let (mut lines, mut fleets) = (Vec::new(), Vec::new());
         for group in plan.groups() {
             fleets.push(Fleet::new(plan, group, lines.len() as u32));
@@ -146,13 +150,14 @@ impl<'p> Load<'p> {
             looked: now,
             inspected: now,
         };
-        Self {
+        Ok(Self {
             shard,
             target: Address::Ip(plan.target),
+            sessions: plan.tls.as_ref().map(Sessions::new).transpose()?,
             per_request: plan.reuse == Reuse::PerRequest,
             patience: plan.patience,
             state: RefCell::new(state),
-        }
+        })
     }
 
     /// Every connection stands, or failed once.
@@ -230,8 +235,36 @@ impl<'p> Load<'p> {
         }
         line.owed.add(began, count);
         match line.socket {
-            Some(socket) => fleet.send(self.shard, socket, count),
+            Some(socket) if line.client.is_none() => fleet.send(self.shard, socket, count),
+            Some(_) => {
+                line.unsealed += fleet.bytes(count);
+                self.seal(row, line, fleet);
+            }
             None => self.connect(row, line, fleet, roll),
+        }
+    }
+
+    /// Seals what a TLS connection is to be asked, once it stands, and not more than leaves soon.
+    fn seal(&self, row: u32, line: &mut Line, fleet: &mut Fleet) {
+        let (Some(socket), Some(client)) = (line.socket, line.client.as_mut()) else { return };
+        while line.unsealed > 0 && !client.is_handshaking() {
+            if self.shard.poll_sent(socket, SEALED_AHEAD, Wake::row(row)).is_pending() {
+                return;
+            }
+            let piece = fleet.piece(line.unsealed);
+            line.unsealed -= piece.len() as u64;
+            let mut records = Vec::new();
+            // One that can seal no more will be given up when nothing comes.
+            if client.seal(piece, &mut records).is_ok() {
+                self.queue(socket, records, &mut fleet.tally);
+            }
+        }
+    }
+
+    fn queue(&self, socket: SocketId, records: Vec<u8>, tally: &mut Tally) {
+        if !records.is_empty() {
+            tally.bytes_out += records.len() as u64;
+            self.shard.queue(socket, Bytes::from(records));
         }
     }
 
@@ -243,6 +276,16 @@ impl<'p> Load<'p> {
             return self.give_up(row, line, fleet, roll, Fault::Connect);
         };
         line.socket = Some(socket);
+        if let Some(sessions) = &self.sessions {
+            let mut hello = Vec::new();
+            match Client::begin(sessions, &mut hello) {
+                Ok(client) => line.client = Some(Box::new(client)),
+                Err(error) => return self.refused(row, line, fleet, roll, &error),
+            }
+            line.unsealed = fleet.bytes(line.owed.count());
+            self.queue(socket, hello, &mut fleet.tally);
+            return self.shard.wake(Wake::row(row));
+        }
         // Of a pipeline that the server cut short.
         let mut left = line.owed.count();
         while left > 0 {
@@ -265,31 +308,65 @@ impl<'p> Load<'p> {
         roll.failed.push(row);
     }
 
+    /// Ends a connection on which there is no TLS.
+    fn refused(&self, row: u32, line: &mut Line, fleet: &mut Fleet, roll: &mut Roll, why: &dyn Display) {
+        if fleet.tally.refused.is_none() {
+            fleet.tally.refused = Some(why.to_string());
+        }
+        self.give_up(row, line, fleet, roll, Fault::Handshake);
+    }
+
+    /// A connection stands, with TLS where that is spoken.
+    fn established(&self, line: &mut Line, tally: &mut Tally, roll: &mut Roll) {
+        roll.tried(line);
+        tally.connects += 1;
+        if let Some(client) = &line.client {
+            tally.resumed += u64::from(client.is_resumed());
+            if tally.agreed.is_none() {
+                tally.agreed = Some(client.agreed());
+            }
+        }
+    }
+
     /// Takes what came on a connection.
     fn receive(&self, row: u32, state: &mut State) {
         let State { lines, fleets, bench, roll, .. } = state;
         let Some(line) = lines.get_mut(row as usize) else { return };
         let fleet = &mut fleets[usize::from(line.fleet)];
+        if line.unsealed > 0 && line.connected {
+            self.seal(row, line, fleet);
+        }
         while let Some(socket) = line.socket {
             if !line.connected {
                 match self.shard.poll_connected(socket, Wake::row(row)) {
                     Poll::Pending => return,
                     Poll::Ready(Err(_)) => return self.give_up(row, line, fleet, roll, Fault::Connect),
                     Poll::Ready(Ok(())) => {
-                        roll.tried(line);
                         line.connected = true;
-                        fleet.tally.connects += 1;
+                        if line.client.is_none() {
+                            self.established(line, &mut fleet.tally, roll);
+                        }
                     }
                 }
             }
             match self.shard.poll_recv(socket, line.class(bench.usual()), Wake::row(row)) {
                 Poll::Pending => return,
-                Poll::Ready(Ok(lease)) if !lease.is_empty() => {
+                Poll::Ready(Ok(mut lease)) if !lease.is_empty() => {
                     let now = self.shard.stamp();
                     line.moved = now;
                     fleet.tally.bytes_in += lease.len() as u64;
-                    if self.read(line, &mut fleet.tally, bench, lease.filled(), now).is_err() {
-                        return self.give_up(row, line, fleet, roll, Fault::Malformed);
+                    let was_handshaking = line.is_handshaking();
+                    match self.read(line, &mut fleet.tally, bench, lease.filled_mut(), now) {
+                        Ok(records) => self.queue(socket, records, &mut fleet.tally),
+                        Err(Some(error)) if was_handshaking => return self.refused(row, line, fleet, roll, &error),
+                        Err(_) => return self.give_up(row, line, fleet, roll, Fault::Malformed),
+                    }
+                    if was_handshaking {
+                        if line.is_handshaking() {
+                            continue;
+                        }
+                        self.established(line, &mut fleet.tally, roll);
+                        self.seal(row, line, fleet);
                     }
                     if line.leaving {
                         self.ended(row, line, fleet, roll);
@@ -297,36 +374,48 @@ impl<'p> Load<'p> {
                         self.go_on(row, line, fleet, roll, now);
                     }
                 }
+                Poll::Ready(Ok(_)) if line.is_handshaking() => {
+                    return self.refused(row, line, fleet, roll, &"the server ended it amid the handshake");
+                }
                 Poll::Ready(Err(_)) if !line.ending => return self.give_up(row, line, fleet, roll, Fault::Reset),
                 Poll::Ready(_) => return self.ended(row, line, fleet, roll),
             }
         }
     }
 
+    /// Reads what came; with TLS, what must be sent back for it. The fault is TLS's, or none where it is the answer's.
     #[inline]
     fn read(
         &self,
         line: &mut Line,
         tally: &mut Tally,
         bench: &mut Bench,
-        bytes: &[u8],
+        bytes: &mut [u8],
         now: Tick,
-    ) -> Result<(), Reject> {
-        let Line { answers, owed, ending, leaving, .. } = line;
-        answers.feed(bytes, bench, |answer| {
-            *ending |= !answer.keep_alive || self.per_request;
-            *leaving |= answer.keep_alive && self.per_request;
-            match owed.settle() {
-                Some(began) => tally.answered(answer.status, now - began),
-                None => tally.fault(Fault::Malformed, 1),
-            }
-        })
+    ) -> Result<Vec<u8>, Option<rustls::Error>> {
+        let Line { answers, owed, ending, leaving, client, .. } = line;
+        let mut take = |content: &[u8]| {
+            answers.feed(content, bench, |answer| {
+                *ending |= !answer.keep_alive || self.per_request;
+                *leaving |= answer.keep_alive && self.per_request;
+                match owed.settle() {
+                    Some(began) => tally.answered(answer.status, now - began),
+                    None => tally.fault(Fault::Malformed, 1),
+                }
+            })
+        };
+        let mut records = Vec::new();
+        let Some(client) = client else { return take(bytes).map(|()| records).map_err(|_| None) };
+        let mut read = Ok(());
+        client.feed(bytes, |content| read = read.and_then(|()| take(content)), &mut records).map_err(Some)?;
+        read.map(|()| records).map_err(|_| None)
     }
 
     /// A connection came to its end.
     fn ended(&self, row: u32, line: &mut Line, fleet: &mut Fleet, roll: &mut Roll) {
         let now = self.shard.stamp();
-        if let Some(answer) = line.answers.end() {
+        let last = if line.is_whole() { line.answers.end() } else { None };
+        if let Some(answer) = last {
             line.ending = true;
             match line.owed.settle() {
                 Some(began) => fleet.tally.answered(answer.status, now - began),
@@ -338,6 +427,11 @@ impl<'p> Load<'p> {
         }
         fleet.tally.bytes_out = fleet.tally.bytes_out.saturating_sub(self.queued(line) as u64);
         if let Some(socket) = line.socket {
+            if let Some(client) = line.client.as_mut().filter(|_| line.leaving) {
+                let mut word = Vec::new();
+                client.close(&mut word);
+                self.shard.queue(socket, Bytes::from(word));
+            }
             self.shard.close(socket, Close::Graceful);
         }
         line.disconnected();

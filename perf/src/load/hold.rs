@@ -8,6 +8,7 @@ use anygate_shard::mailbox::{self, Receiver};
 use anygate_shard::{Address, Bytes, Class, Close, Park, Service, Shard, SocketId, Wake};
 
 use super::answers::{Answers, Bench};
+use super::tls::{Client, Sessions};
 use super::{Plan, drive};
 
 /// Connections that are being opened at a time.
@@ -52,6 +53,7 @@ impl Held {
         let holder = Holder {
             shard: shard.clone(),
             target: Address::Ip(plan.target),
+            sessions: plan.tls.as_ref().map(Sessions::new).transpose()?,
             request: Bytes::from(plan.request()),
             lines: RefCell::default(),
             bench: RefCell::default(),
@@ -98,6 +100,7 @@ impl Held {
 struct Line {
     socket: SocketId,
     connected: bool,
+    client: Option<Client>,
     answers: Answers,
 }
 
@@ -105,6 +108,7 @@ struct Line {
 struct Holder {
     shard: Shard,
     target: Address,
+    sessions: Option<Sessions>,
     request: Bytes,
     lines: RefCell<Vec<Line>>,
     bench: RefCell<Bench>,
@@ -115,10 +119,18 @@ struct Holder {
 impl Holder {
     fn connect(&self) -> Result<(), String> {
         let socket = self.shard.connect(&self.target).map_err(|error| format!("connecting: {error}"))?;
-        self.shard.queue(socket, self.request.clone());
+        let mut client = None;
+        match &self.sessions {
+            None => self.shard.queue(socket, self.request.clone()),
+            Some(sessions) => {
+                let mut hello = Vec::new();
+                client = Some(Client::begin(sessions, &mut hello).map_err(|error| error.to_string())?);
+                self.shard.queue(socket, Bytes::from(hello));
+            }
+        }
         let mut lines = self.lines.borrow_mut();
         self.shard.wake(Wake::row(lines.len() as u32));
-        lines.push(Line { socket, connected: false, answers: Answers::default() });
+        lines.push(Line { socket, connected: false, client, answers: Answers::default() });
         Ok(())
     }
 
@@ -136,12 +148,30 @@ impl Holder {
         loop {
             match self.shard.poll_recv(line.socket, Class::Head, Wake::row(row)) {
                 Poll::Pending => return Ok(()),
-                Poll::Ready(Ok(lease)) if !lease.is_empty() => {
+                Poll::Ready(Ok(mut lease)) if !lease.is_empty() => {
                     let mut answered = 0;
                     let bench = &mut self.bench.borrow_mut();
-                    let read = line.answers.feed(lease.filled(), bench, |answer| {
-                        answered += usize::from(answer.keep_alive && answer.status == 200);
-                    });
+                    let mut take = |content: &[u8]| {
+                        line.answers.feed(content, bench, |answer| {
+                            answered += usize::from(answer.keep_alive && answer.status == 200);
+                        })
+                    };
+                    let read = match &mut line.client {
+                        None => take(lease.filled()),
+                        Some(client) => {
+                            let (mut read, mut records) = (Ok(()), Vec::new());
+                            let was_handshaking = client.is_handshaking();
+                            let take = |content: &[u8]| read = read.and_then(|()| take(content));
+                            let fed = client.feed(lease.filled_mut(), take, &mut records);
+                            fed.map_err(|error| fault(&error.to_string()))?;
+                            if was_handshaking && !client.is_handshaking() {
+                                let sealed = client.seal(&self.request, &mut records);
+                                sealed.map_err(|error| fault(&error.to_string()))?;
+                            }
+                            self.shard.queue(line.socket, Bytes::from(records));
+                            read
+                        }
+                    };
                     read.map_err(|reject| fault(reject.reason))?;
                     self.resting.set(self.resting.get() + answered);
                 }

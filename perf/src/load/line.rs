@@ -6,7 +6,11 @@ use anygate_shard::{Bytes, Class, Shard, SocketId, Tick};
 
 use super::answers::Answers;
 use super::schedule::Schedule;
+use super::tls::Client;
 use super::{Group, Pace, Plan, Tally};
+
+/// Content that is sealed at a time, in bytes.
+const SEALED: usize = 64 << 10;
 
 /// Bodies are sent from one buffer of at most this many bytes.
 const BODY: u64 = 1 << 20;
@@ -59,6 +63,9 @@ pub(super) struct Line {
     /// The fleet it belongs to.
     pub(super) fleet: u16,
     pub(super) socket: Option<SocketId>,
+    pub(super) client: Option<Box<Client>>,
+    /// Bytes of requests that are to be sealed.
+    pub(super) unsealed: u64,
     pub(super) connected: bool,
     /// It has been open, or could not be opened.
     pub(super) tried: bool,
@@ -85,9 +92,19 @@ impl Line {
 
     /// Forgets the connection, but not what is owed.
     pub(super) fn disconnected(&mut self) {
-        self.socket = None;
+        (self.socket, self.client, self.unsealed) = (None, None, 0);
         (self.connected, self.ending, self.leaving) = (false, false, false);
         self.answers = Answers::default();
+    }
+
+    /// A handshake goes on.
+    pub(super) fn is_handshaking(&self) -> bool {
+        self.client.as_ref().is_some_and(|client| client.is_handshaking())
+    }
+
+    /// The stream came to its end as it should: with TLS, after the word that nothing follows.
+    pub(super) fn is_whole(&self) -> bool {
+        self.client.as_ref().is_none_or(|client| client.is_closed())
     }
 
     /// The buffer that fits what comes next. `usual` is how long an answer was.
@@ -126,6 +143,8 @@ pub(super) struct Fleet {
     body: Bytes,
     /// Bytes of the body.
     upload: u64,
+    /// Where heads and bodies are joined to be sealed.
+    scratch: Vec<u8>,
 }
 
 impl Fleet {
@@ -146,12 +165,13 @@ impl Fleet {
             batch: Bytes::from(head.repeat(group.depth as usize)),
             body: Bytes::from(body(plan)),
             upload: plan.upload,
+            scratch: Vec::new(),
         }
     }
 
     /// Queues so many requests, at most a batch of them.
     pub(super) fn send(&mut self, shard: &Shard, socket: SocketId, count: u32) {
-        self.tally.bytes_out += u64::from(count) * (self.head as u64 + self.upload);
+        self.tally.bytes_out += self.bytes(count);
         if self.upload == 0 {
             return shard.queue(socket, self.batch.slice(..count as usize * self.head));
         }
@@ -164,6 +184,38 @@ impl Fleet {
                 left -= piece;
             }
         }
+    }
+
+    /// Bytes of so many requests.
+    pub(super) fn bytes(&self, count: u32) -> u64 {
+        u64::from(count) * (self.head as u64 + self.upload)
+    }
+
+    /// The next bytes of requests of which so many are left: at most [`SEALED`] of them, or a batch.
+    pub(super) fn piece(&mut self, left: u64) -> &[u8] {
+        if self.upload == 0 {
+            // Whole heads alone are left, as many as there are in one batch.
+            return &self.batch[..left.min(self.batch.len() as u64) as usize];
+        }
+        let each = self.head as u64 + self.upload;
+        let most = left.min(SEALED as u64) as usize;
+        let mut at = (each - left % each) % each;
+        self.scratch.clear();
+        while self.scratch.len() < most {
+            let room = most - self.scratch.len();
+            let part = match usize::try_from(at) {
+                Ok(at) if at < self.head => &self.batch[at..self.head],
+                _ => {
+                    let (sent, length) = (at - self.head as u64, self.body.len() as u64);
+                    let part = &self.body[(sent % length) as usize..];
+                    &part[..(part.len() as u64).min(self.upload - sent) as usize]
+                }
+            };
+            let part = &part[..part.len().min(room)];
+            self.scratch.extend_from_slice(part);
+            at = (at + part.len() as u64) % each;
+        }
+        &self.scratch
     }
 
     /// When a request of this number is due.
@@ -224,5 +276,30 @@ mod tests {
         assert_eq!(line.class(10 << 20), Class::Bulk);
         line.owed.add(Tick::ZERO, 16);
         assert_eq!(line.class(1200), Class::Bulk, "sixteen answers come at once");
+    }
+
+    #[test]
+    fn what_is_sealed_is_what_would_be_sent() {
+        for (upload, depth) in [(0, 1), (0, 3), (1, 1), (10, 4), (150_000, 2)] {
+            let body = (upload > 5).then(|| b"some body".to_vec());
+            let plan =
+                Plan { upload, body, depth, ..Plan::new("127.0.0.1:80".parse().unwrap(), anygate_shard::Io::Epoll) };
+            let group = plan.groups().next().unwrap();
+            let mut fleet = Fleet::new(&plan, group, 0);
+            let one: Vec<u8> = plan
+                .request()
+                .into_iter()
+                .chain(super::body(&plan).into_iter().cycle().take(upload as usize))
+                .collect();
+            let mut left = fleet.bytes(depth);
+            let mut all = Vec::new();
+            while left > 0 {
+                let piece = fleet.piece(left);
+                assert!(!piece.is_empty() && piece.len() <= SEALED);
+                all.extend_from_slice(piece);
+                left -= piece.len() as u64;
+            }
+            assert!(all == one.repeat(depth as usize), "{upload} bytes, {depth} at a time");
+        }
     }
 }

@@ -15,14 +15,14 @@ use crate::floor::testing::drivers;
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// A server with a thread for each connection; `serve` gets the stream and how many were accepted before.
-struct Server {
-    address: SocketAddr,
+pub(super) struct Server {
+    pub(super) address: SocketAddr,
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Server {
-    fn start(serve: impl Fn(TcpStream, u64) + Send + Sync + 'static) -> Self {
+    pub(super) fn start(serve: impl Fn(TcpStream, u64) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let over = Arc::new(AtomicBool::new(false));
@@ -40,7 +40,7 @@ impl Server {
         Self { address, over, thread: Some(thread) }
     }
 
-    fn plan(&self, io: Io) -> Plan {
+    pub(super) fn plan(&self, io: Io) -> Plan {
         Plan {
             connections: 4,
             warm_up: Duration::from_millis(20),
@@ -49,7 +49,7 @@ impl Server {
         }
     }
 
-    fn run(&self, plan: &Plan) -> Tally {
+    pub(super) fn run(&self, plan: &Plan) -> Tally {
         assert_eq!(plan.target, self.address);
         run(plan, &mut |_| {}).unwrap()
     }
@@ -66,7 +66,7 @@ impl Drop for Server {
 }
 
 /// Reads one request with its body; `None` at the stream's end. What follows it stays in `left`.
-fn request(stream: &mut TcpStream, left: &mut Vec<u8>) -> Option<(String, u64)> {
+pub(super) fn request(stream: &mut impl Read, left: &mut Vec<u8>) -> Option<(String, u64)> {
     let mut piece = [0; 65_536];
     loop {
         if let Some(end) = left.windows(4).position(|end| end == b"\r\n\r\n") {

@@ -2,6 +2,7 @@
 
 mod answers;
 mod drive;
+mod flood;
 #[cfg(test)]
 mod floored;
 mod hold;
@@ -10,14 +11,19 @@ mod line;
 mod loopback;
 mod plan;
 mod schedule;
+#[cfg(test)]
+mod secured;
 mod tally;
+pub(crate) mod tls;
 mod watch;
 
 use std::thread;
 
+pub use flood::{Flood, Flooded, flood};
 pub use hold::{Held, hold};
 pub use plan::{Group, Pace, Plan, Reuse};
 pub use tally::{Fault, Tally};
+pub use tls::{Tls, Trust, Versions, system_roots};
 pub use watch::{Phase, Watch};
 
 /// An edge of the time that counts.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use anygate_shard::Io;
 
+use super::tls::Tls;
+
 /// How often a connection is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reuse {
@@ -44,6 +46,8 @@ pub struct Group {
 pub struct Plan {
     /// Who is asked.
     pub target: SocketAddr,
+    /// How TLS is spoken; without it, none is.
+    pub tls: Option<Tls>,
     /// The path that is asked for, and a query if there is one.
     pub path: String,
     /// The method; without one GET, or POST when something is uploaded.
@@ -83,6 +87,7 @@ impl Plan {
     pub fn new(target: SocketAddr, io: Io) -> Self {
         Self {
             target,
+            tls: None,
             path: "/".to_owned(),
             method: None,
             headers: Vec::new(),
@@ -135,11 +140,19 @@ impl Plan {
         self.method.as_deref().unwrap_or(if self.upload > 0 { "POST" } else { "GET" })
     }
 
+    /// Who is asked, where no field says so.
+    fn host(&self) -> String {
+        match &self.tls {
+            Some(tls) => format!("Host: {}:{}", tls.name, self.target.port()),
+            None => format!("Host: {}", self.target),
+        }
+    }
+
     /// The head of one request.
     pub(super) fn request(&self) -> Vec<u8> {
         let named =
             |header: &&String| header.split_once(':').is_some_and(|(name, _)| name.eq_ignore_ascii_case("host"));
-        let host = self.headers.iter().find(named).cloned().unwrap_or_else(|| format!("Host: {}", self.target));
+        let host = self.headers.iter().find(named).cloned().unwrap_or_else(|| self.host());
         let mut text = format!("{} {} HTTP/1.1\r\n{host}\r\n", self.method(), self.path);
         for header in self.headers.iter().filter(|header| !named(header)) {
             text.push_str(header);

@@ -15,6 +15,8 @@ const HELD: f64 = 0.99;
 pub enum Fault {
     /// No connection was made.
     Connect,
+    /// The connection was made, and no TLS on it.
+    Handshake,
     /// The connection failed with answers owed.
     Reset,
     /// The connection ended with answers owed.
@@ -29,13 +31,15 @@ pub enum Fault {
 
 impl Fault {
     /// All of them, in order.
-    pub const ALL: [Self; 6] = [Self::Connect, Self::Reset, Self::Ended, Self::Malformed, Self::Status, Self::Stalled];
+    pub const ALL: [Self; 7] =
+        [Self::Connect, Self::Handshake, Self::Reset, Self::Ended, Self::Malformed, Self::Status, Self::Stalled];
 
     /// Its name in reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Connect => "connect",
+            Self::Handshake => "handshake",
             Self::Reset => "reset",
             Self::Ended => "ended",
             Self::Malformed => "malformed",
@@ -52,9 +56,15 @@ pub struct Tally {
     pub elapsed: Duration,
     /// Whole 2xx and 3xx answers.
     pub answers: u64,
-    /// Connections made.
+    /// Connections made; over TLS, handshakes that ended well.
     pub connects: u64,
-    /// Bytes received.
+    /// Those of them that went on with an earlier session.
+    pub resumed: u64,
+    /// Version, cipher suite and group of the first TLS connection; none without TLS.
+    pub agreed: Option<String>,
+    /// Why the first handshake failed that did.
+    pub refused: Option<String>,
+    /// Bytes received; over TLS, those of its records.
     pub bytes_in: u64,
     /// Bytes sent: what the kernel took.
     pub bytes_out: u64,
@@ -86,13 +96,16 @@ impl Tally {
             elapsed: Duration::ZERO,
             answers: 0,
             connects: 0,
+            resumed: 0,
+            agreed: None,
+            refused: None,
             bytes_in: 0,
             bytes_out: 0,
             due: 0,
             waiting: 0,
             latency,
             groups: Vec::new(),
-            faults: [0; 6],
+            faults: [0; Fault::ALL.len()],
             statuses: [0; 6],
         }
     }
@@ -100,8 +113,9 @@ impl Tally {
     /// Forgets everything: what came before does not count.
     pub(super) fn clear(&mut self) {
         self.latency.reset();
-        (self.answers, self.connects, self.bytes_in, self.bytes_out) = (0, 0, 0, 0);
-        (self.due, self.waiting, self.faults, self.statuses) = (0, 0, [0; 6], [0; 6]);
+        (self.answers, self.connects, self.resumed) = (0, 0, 0);
+        (self.bytes_in, self.bytes_out, self.due, self.waiting) = (0, 0, 0, 0);
+        (self.faults, self.statuses) = ([0; Fault::ALL.len()], [0; 6]);
     }
 
     /// Counts an answer. `status` is from 100 to 599.
@@ -125,6 +139,9 @@ impl Tally {
         self.elapsed = self.elapsed.max(other.elapsed);
         self.answers += other.answers;
         self.connects += other.connects;
+        self.resumed += other.resumed;
+        self.agreed = self.agreed.take().or_else(|| other.agreed.clone());
+        self.refused = self.refused.take().or_else(|| other.refused.clone());
         self.bytes_in += other.bytes_in;
         self.bytes_out += other.bytes_out;
         self.due += other.due;
@@ -211,7 +228,7 @@ mod tests {
         tally.fault(Fault::Stalled, 2);
         tally.answered(503, Duration::from_micros(1));
         let counts: Vec<_> = Fault::ALL.iter().map(|&fault| tally.faults(fault)).collect();
-        assert_eq!(counts, [0, 1, 0, 0, 1, 2]);
+        assert_eq!(counts, [0, 0, 1, 0, 0, 1, 2]);
         assert_eq!((tally.all_faults(), tally.statuses(5), tally.answers), (4, 1, 0));
         tally.answered(302, Duration::from_micros(1));
         assert_eq!((tally.answers, tally.statuses(3)), (1, 1));

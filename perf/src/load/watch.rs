@@ -61,6 +61,11 @@ impl Watch {
         self.bytes.load(Ordering::Relaxed)
     }
 
+    /// Says that the load is over, for who never began.
+    pub(crate) fn enter_over(&self) {
+        self.enter(Phase::Over);
+    }
+
     pub(super) fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }

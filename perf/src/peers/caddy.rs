@@ -11,6 +11,10 @@ const FIXED: &str = include_str!("../../peers/caddy/fixed.conf");
 const FILES: &str = include_str!("../../peers/caddy/files.conf");
 const PROXY: &str = include_str!("../../peers/caddy/proxy.conf");
 
+/// Sessions go on by tickets, which is its default, as are its versions and ciphers.
+const TLS: &str = "
+	tls {folder}/cert.pem {folder}/key.pem";
+
 /// The first word, where it is a number or begins with `v` and one.
 pub(super) fn version(said: &str) -> Option<&str> {
     let word = said.split_whitespace().next()?;
@@ -28,6 +32,8 @@ pub(super) fn launch(job: &Job<'_>) -> Launch {
         Work::Files { .. } => FILES,
         Work::Proxy { .. } => PROXY,
     };
+    let scheme = if job.duty.tls { "https" } else { "http" };
+    let text = job.fill(template).replace("{tls}", &job.tls(TLS)).replace("{scheme}", scheme);
     let arguments = ["run", "--adapter", "caddyfile", "--config", &job.file("Caddyfile")];
     Launch {
         arguments: arguments.map(str::to_owned).to_vec(),
@@ -37,7 +43,7 @@ pub(super) fn launch(job: &Job<'_>) -> Launch {
             ("XDG_DATA_HOME", job.folder.display().to_string()),
             ("XDG_CONFIG_HOME", job.folder.display().to_string()),
         ],
-        files: vec![("Caddyfile", job.fill(template))],
+        files: vec![("Caddyfile", text)],
         pinned: job.cores.to_vec(),
         ..Launch::default()
     }

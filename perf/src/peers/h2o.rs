@@ -10,6 +10,12 @@ pub(super) const VERSION: &[&str] = &["-v"];
 const FILES: &str = include_str!("../../peers/h2o/files.conf");
 const PROXY: &str = include_str!("../../peers/h2o/proxy.conf");
 
+/// Sessions go on by tickets, which is its default, as are its versions and ciphers.
+const TLS: &str = "
+  ssl:
+    certificate-file: {folder}/cert.pem
+    key-file: {folder}/key.pem";
+
 pub(super) fn version(said: &str) -> Option<&str> {
     behind(said, "h2o version ")
 }
@@ -22,6 +28,6 @@ pub(super) fn can(duty: &Duty) -> bool {
 pub(super) fn launch(job: &Job<'_>) -> Launch {
     let template = if matches!(job.duty.work, Work::Proxy { .. }) { PROXY } else { FILES };
     let arguments = ["-m", "worker", "-c", &job.file("h2o.conf")].map(str::to_owned).to_vec();
-    let files = vec![("h2o.conf", job.fill(template))];
+    let files = vec![("h2o.conf", job.fill(template).replace("{tls}", &job.tls(TLS)))];
     Launch { arguments, files, pinned: job.cores.to_vec(), ..Launch::default() }
 }

@@ -11,6 +11,9 @@ const FIXED: &str = include_str!("../../peers/haproxy/fixed.conf");
 const ROUTES: &str = include_str!("../../peers/haproxy/routes.conf");
 const PROXY: &str = include_str!("../../peers/haproxy/proxy.conf");
 
+/// Sessions go on by tickets, which is its default, as are its versions and ciphers.
+const TLS: &str = " ssl crt {folder}/both.pem alpn http/1.1";
+
 pub(super) fn version(said: &str) -> Option<&str> {
     behind(said, "HAProxy version ")
 }
@@ -26,7 +29,7 @@ pub(super) fn launch(job: &Job<'_>) -> Launch {
         Work::Proxy { .. } => PROXY,
         Work::Fixed | Work::Files { .. } => FIXED,
     };
-    let text = job.fill(template).replace("{cpu_map}", &cpu_map(job.cores));
+    let text = job.fill(template).replace("{cpu_map}", &cpu_map(job.cores)).replace("{tls}", &job.tls(TLS));
     let mut files = vec![("haproxy.cfg", text)];
     if job.duty.routes > 0 {
         let lines: String = (0..job.duty.routes).map(|at| route(at) + "\n").collect();

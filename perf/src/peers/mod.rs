@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::identity;
 use crate::server::Launch;
 use crate::subject::{Duty, KEPT, Work};
 
@@ -116,7 +117,8 @@ impl Peer {
             Kind::H2o => h2o::launch(job),
             Kind::Caddy => caddy::launch(job),
         };
-        Launch { program: self.program.clone(), ..launch }
+        let secrets = if job.duty.tls { identity::files() } else { Vec::new() };
+        Launch { program: self.program.clone(), secrets, ..launch }
     }
 }
 
@@ -138,6 +140,11 @@ impl Job<'_> {
             .replace("{root}", &root)
             .replace("{origin}", &origin)
             .replace("{kept}", &KEPT.to_string())
+    }
+
+    /// What stands in a configuration where TLS is spoken, with the folder filled in; else nothing.
+    fn tls(&self, text: &str) -> String {
+        if self.duty.tls { text.replace("{folder}", &self.folder.display().to_string()) } else { String::new() }
     }
 
     /// A file's path within the folder.
@@ -189,6 +196,7 @@ mod tests {
             Duty { work: Work::Files { root: "/files".into() }, ..Duty::default() },
             Duty { work: Work::Proxy { origin: "127.0.0.1:9".parse().unwrap() }, ..Duty::default() },
         ];
+        let works = works.into_iter().flat_map(|duty| [Duty { tls: true, ..duty.clone() }, duty]).collect::<Vec<_>>();
         for kind in Kind::ALL {
             let peer = Peer { kind, program: kind.name().into(), version: String::new() };
             for duty in works.iter().filter(|duty| peer.can(duty)) {
@@ -196,9 +204,13 @@ mod tests {
                 let launch = peer.launch(&Job { listen, cores: &[2], duty, folder: Path::new("/run/x") });
                 let shown = launch.shown();
                 assert!(shown.contains("8081"), "{shown}");
-                for place in ["listen", "address", "port", "threads", "folder", "root", "origin", "kept"] {
+                for place in
+                    ["listen", "address", "port", "threads", "folder", "root", "origin", "kept", "tls", "scheme"]
+                {
                     assert!(!shown.contains(&format!("{{{place}}}")), "{place} in {shown}");
                 }
+                assert_eq!(duty.tls, shown.contains("/run/x/cert.pem") || shown.contains("/run/x/both.pem"), "{shown}");
+                assert_eq!(duty.tls, !launch.secrets.is_empty());
                 match &duty.work {
                     Work::Files { .. } => assert!(shown.contains("/files"), "{shown}"),
                     Work::Proxy { .. } => assert!(shown.contains("127.0.0.1:9"), "{shown}"),

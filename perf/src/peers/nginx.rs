@@ -14,6 +14,12 @@ const ROUTES: &str = include_str!("../../peers/nginx/routes.conf");
 const FILES: &str = include_str!("../../peers/nginx/files.conf");
 const PROXY: &str = include_str!("../../peers/nginx/proxy.conf");
 
+/// Sessions go on by tickets, which is its default, as are its ciphers; old versions speak TLS 1.3 only when told to.
+const TLS: &str = "
+        ssl_protocols TLSv1.2 TLSv1.3;
+        ssl_certificate {folder}/cert.pem;
+        ssl_certificate_key {folder}/key.pem;";
+
 pub(super) fn version(said: &str) -> Option<&str> {
     behind(said, "nginx version: nginx/")
 }
@@ -30,7 +36,9 @@ pub(super) fn launch(job: &Job<'_>) -> Launch {
     let text = job
         .fill(template)
         .replace("{core_masks}", &job.cores.iter().map(|&core| mask(core)).collect::<Vec<_>>().join(" "))
-        .replace("{reuseport}", reuseport);
+        .replace("{reuseport}", reuseport)
+        .replace("{ssl}", if job.duty.tls { " ssl" } else { "" })
+        .replace("{tls}", &job.tls(TLS));
     let mut files = vec![("nginx.conf", text)];
     if job.duty.routes > 0 {
         files.push(("routes.conf", locations(job.duty.routes)));

@@ -1,12 +1,15 @@
 //! Every peer that is installed, started for every duty, does what is asked of it, and the same as all others.
 
 use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
 use anygate_shard::Io;
 
 use super::{Kind, Peer};
 use crate::floor::BODIES;
 use crate::floor::testing::Running;
+use crate::identity;
+use crate::load::{self, Plan, Reuse, Tls};
 use crate::scenario::{FILES, write_files};
 use crate::server::{Answer, Folder, Server, all_same};
 use crate::subject::{Duty, Subject, Work, route};
@@ -75,6 +78,50 @@ fn fixed_answers_are_empty_and_well() {
 }
 
 #[test]
+fn all_speak_the_same_tls_and_answer_the_same() {
+    let folder = Folder::new("peers-tls").unwrap();
+    write_files(folder.path()).unwrap();
+    let origin = Running::origin(Io::Epoll);
+    let works = [
+        (Work::Fixed, "/", 0),
+        (Work::Files { root: folder.path().to_owned() }, "/100k", 100 << 10),
+        (Work::Proxy { origin: origin.address }, "/1k", 1 << 10),
+    ];
+    for (work, path, length) in works {
+        let duty = Duty { work, tls: true, ..Duty::default() };
+        for answer in same(&duty, &gets([path.to_owned()])).into_iter().flatten() {
+            assert_eq!((answer.status, answer.length), (200, length), "{path}: {}", answer.head);
+            assert_eq!(answer.tls.as_deref(), Some("TLS 1.3, TLS13_AES_128_GCM_SHA256, X25519"), "{path}");
+        }
+    }
+}
+
+#[test]
+fn a_peer_goes_on_with_a_session_where_the_load_does() {
+    let duty = Duty { tls: true, ..Duty::default() };
+    for peer in installed().into_iter().filter(|peer| peer.can(&duty)) {
+        let server = start(&peer, &duty);
+        for resume in [false, true] {
+            let plan = Plan {
+                tls: Some(Tls { name: identity::NAME.to_owned(), resume, ..Tls::default() }),
+                reuse: Reuse::PerRequest,
+                connections: 4,
+                warm_up: Duration::from_millis(50),
+                duration: Duration::from_millis(200),
+                ..Plan::new(server.address, Io::Epoll)
+            };
+            let mut tries = std::iter::repeat_with(|| load::run(&plan, &mut |_| {}).unwrap()).take(20);
+            let tally = tries.find(|tally| tally.connects > 8).expect("something happens in 20 tries");
+            let name = &peer.version;
+            assert_eq!(tally.all_faults(), 0, "{name}: {:?}", tally.refused);
+            // Each of the four connections may begin its first one after the warm-up.
+            let full = tally.connects - tally.resumed;
+            assert!(if resume { full <= 4 } else { tally.resumed == 0 }, "{name}, resume {resume}: {full} full");
+        }
+    }
+}
+
+#[test]
 fn every_route_is_found_and_no_other() {
     let routes = 500;
     let duty = Duty { routes, ..Duty::default() };
@@ -106,7 +153,7 @@ fn what_is_proxied_is_what_the_server_behind_says() {
     let duty = Duty { work: Work::Proxy { origin: origin.address }, ..Duty::default() };
     let mut asked = gets(BODIES.iter().map(|(path, _)| (*path).to_owned()));
     asked.extend([1, UPLOAD].map(|length| ("/1k".to_owned(), Some(length))));
-    let direct = asked.iter().map(|(path, upload)| crate::server::ask(origin.address, path, *upload).unwrap());
+    let direct = asked.iter().map(|(path, upload)| crate::server::ask(origin.address, path, *upload, false).unwrap());
     let direct: Vec<_> = direct.collect();
     if let Some(answers) = same(&duty, &asked) {
         for ((answer, direct), (path, _)) in answers.iter().zip(&direct).zip(&asked) {

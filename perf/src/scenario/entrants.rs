@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Ask, Method, Scenario, Task};
+use super::{Ask, Method, Scenario, Secure, Task};
 use crate::load::{Plan, Reuse};
 use crate::server::{Answer, Server, all_same};
 use crate::subject::{Duty, Subject, Work, origin, route};
@@ -60,7 +60,8 @@ impl Stage<'_> {
         let mut all: Vec<Entrant> = Vec::new();
         let mut answers: Vec<(&str, Answer)> = Vec::new();
         for &routes in counts {
-            let duty = Duty { close: ask.reuse == Reuse::PerRequest, work: work.clone(), routes, cores: Vec::new() };
+            let (close, tls) = (ask.reuse == Reuse::PerRequest, ask.secure != Secure::Plain);
+            let duty = Duty { close, work: work.clone(), routes, tls, cores: Vec::new() };
             for subject in self.subjects.iter().filter(|subject| subject.can(&duty)) {
                 let Some(server) = self.start_one(subject, place()?, &duty)? else { continue };
                 let path = if routes == 0 { ask.path.to_owned() } else { route(routes - 1) };
@@ -114,6 +115,7 @@ impl Stage<'_> {
     /// The load of one turn.
     pub(super) fn plan(&self, ask: &Ask, entrant: &Entrant, rate: Option<f64>, duration: Duration) -> Plan {
         Plan {
+            tls: ask.secure.tls(),
             path: entrant.path.clone(),
             connections: self.method.connections(ask.connections),
             depth: ask.depth,

@@ -13,6 +13,8 @@ pub enum Measure {
     Cost,
     /// Bytes of memory a connection.
     Memory,
+    /// The 99th percentile of latency.
+    High,
     /// The 95 % bound of the 99.9th percentile of latency.
     Tail,
     /// The busiest thread's processor time by the lightest's.
@@ -79,6 +81,12 @@ impl Goal {
         Self { entrant, measure: Measure::Tail, against: Against::Best, at_most }
     }
 
+    /// A 99th percentile of at most `at_most` times that of `against`.
+    #[must_use]
+    pub const fn high(entrant: &'static str, against: &'static str, at_most: f64) -> Self {
+        Self { entrant, measure: Measure::High, against: Against::Entrant(against), at_most }
+    }
+
     /// The busiest thread has at most `at_most` times the work of the lightest.
     #[must_use]
     pub const fn balance(entrant: &'static str, at_most: f64) -> Self {
@@ -91,6 +99,7 @@ impl Goal {
         let what = match self.measure {
             Measure::Cost => "",
             Measure::Memory => ", bytes a connection",
+            Measure::High => ", p99",
             Measure::Tail => ", p99.9, 95 % bound",
             Measure::Balance => ", busiest shard by the lightest",
         };
@@ -107,9 +116,12 @@ impl Goal {
     pub fn figure(&self, outcome: &Outcome) -> Option<Figure> {
         let plain = |spread: Spread, against| Figure { spread, value: spread.median, against };
         match (outcome, self.measure) {
-            (Outcome::Rounds(rounds), Measure::Cost | Measure::Tail) => {
-                let figure: fn(&Turn) -> f64 =
-                    if self.measure == Measure::Tail { |turn| turn.latency("p999") } else { |turn| turn.cpu_us };
+            (Outcome::Rounds(rounds), Measure::Cost | Measure::High | Measure::Tail) => {
+                let figure: fn(&Turn) -> f64 = match self.measure {
+                    Measure::Tail => |turn| turn.latency("p999"),
+                    Measure::High => |turn| turn.latency("p99"),
+                    _ => |turn| turn.cpu_us,
+                };
                 let against = match self.against {
                     Against::Nobody => return Some(plain(Spread::of(&rounds.of(self.entrant)?.series(figure))?, None)),
                     Against::Entrant(name) => name,

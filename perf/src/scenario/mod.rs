@@ -3,6 +3,7 @@
 mod balance;
 mod entrants;
 mod files;
+mod flood;
 mod goal;
 mod idle;
 mod outcome;
@@ -20,7 +21,8 @@ pub use goal::{Against, Figure, Goal, Measure};
 pub use outcome::{Idle, Outcome, PEERS, QUANTILES, Resting, Rounds, Share, Shares, Turn, Turns};
 pub use table::SCENARIOS;
 
-use crate::load::Reuse;
+use crate::identity;
+use crate::load::{Reuse, Tls, Versions};
 use crate::subject::Subject;
 
 /// One kind of work every subject does.
@@ -75,6 +77,29 @@ pub struct Ask {
     pub reuse: Reuse,
     /// Bytes of each request's body.
     pub upload: u64,
+    /// Whether TLS is spoken.
+    pub secure: Secure,
+}
+
+/// Whether TLS is spoken, always version 1.3 with X25519, AES-128-GCM and a certificate of ECDSA P-256, and how connections
+/// begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secure {
+    /// It is not.
+    Plain,
+    /// Every connection has a full handshake.
+    Full,
+    /// Every connection but the first goes on with an earlier session, by ticket.
+    Resumed,
+}
+
+impl Secure {
+    /// What a load has to know of it.
+    pub(crate) fn tls(self) -> Option<Tls> {
+        let name = identity::NAME.to_owned();
+        let offered = Tls { name, versions: Versions::Tls13, one_cipher: true, ..Tls::default() };
+        (self != Self::Plain).then_some(Tls { resume: self == Self::Resumed, ..offered })
+    }
 }
 
 /// What is done in a scenario.
@@ -93,6 +118,17 @@ pub enum Kind {
     Idle {
         /// How many rest in the end.
         connections: usize,
+        /// Whether they speak TLS.
+        secure: Secure,
+    },
+    /// Requests in an open loop on connections that stand, while others begin handshakes and do not end them.
+    Flood {
+        /// What is asked for.
+        ask: Ask,
+        /// Requests a second.
+        rate: f64,
+        /// Handshakes a second, as a multiple of what an entrant can do.
+        times: f64,
     },
     /// Connections of two kinds over several threads.
     Imbalance {
@@ -208,7 +244,8 @@ impl Scenario {
         let lines = RefCell::new(std::mem::take(left_out));
         let stage = entrants::Stage { scenario: self, subjects: &subjects, files, method, left_out: &lines };
         let outcome = match self.kind {
-            Kind::Idle { connections } => idle::run(&stage, connections, progress),
+            Kind::Idle { connections, secure } => idle::run(&stage, connections, secure, progress),
+            Kind::Flood { .. } => flood::run(&stage, progress),
             Kind::Imbalance { .. } => balance::run(&stage, progress),
             _ => rounds::run(&stage, progress),
         };

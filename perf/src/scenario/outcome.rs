@@ -43,12 +43,21 @@ pub struct Turn {
     /// Requests a second that were meant to be sent, where that was fixed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<f64>,
+    /// Handshakes a second that somebody else began meanwhile, where there was a flood of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flood: Option<f64>,
     /// Whole 2xx answers.
     pub answers: u64,
     /// Answers a second.
     pub rate: f64,
     /// Connections made.
     pub connects: u64,
+    /// Those of them that went on with an earlier TLS session.
+    #[serde(default)]
+    pub resumed: u64,
+    /// Version, cipher suite and group, where TLS was spoken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<String>,
     /// Bytes received.
     pub bytes_in: u64,
     /// Latency in microseconds by the names of [`QUANTILES`].
@@ -67,9 +76,12 @@ impl Turn {
             busy: processor.as_secs_f64() / tally.elapsed.as_secs_f64(),
             elapsed_s: tally.elapsed.as_secs_f64(),
             asked,
+            flood: None,
             answers: tally.answers,
             rate: tally.rate(),
             connects: tally.connects,
+            resumed: tally.resumed,
+            tls: tally.agreed.clone(),
             bytes_in: tally.bytes_in,
             latency_us: QUANTILES.iter().map(|&(name, part)| (name.to_owned(), tally.latency_us(part))).collect(),
             faults: faults.filter(|&(_, count)| count > 0).collect(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::entrants::{Entrant, Stage};
 use super::outcome::{Outcome, Rounds, Turn, Turns};
 use super::{Ask, Kind};
-use crate::load::{self, Edge, Plan, Tally};
+use crate::load::{self, Edge, Plan, Tally, Watch};
 
 /// A body at least this long is counted by its bytes: turns hold few of them, and begin and end within one.
 const LONG_BODY: u64 = 1 << 20;
@@ -22,7 +22,7 @@ pub(super) fn run(stage: &Stage<'_>, progress: &mut dyn FnMut(&str)) -> Result<O
             counts.dedup();
             (ask, counts)
         }
-        Kind::Idle { .. } | Kind::Imbalance { .. } => return Ok(None),
+        Kind::Idle { .. } | Kind::Imbalance { .. } | Kind::Flood { .. } => return Ok(None),
     };
     let ask = Ask { upload: stage.method.upload(ask.upload), ..ask };
     let entrants = stage.start(&ask, &counts)?;
@@ -95,21 +95,21 @@ fn take_turn(
     if rate.is_some() {
         plan.depth = OPEN_LOOP_DEPTH;
     }
-    if let Some(turn) = measured(ask, entrant, &plan)? {
+    if let Some(turn) = measured(ask, entrant, &plan, &Watch::default())? {
         return Ok(turn);
     }
     plan.duration = AT_LEAST.max(duration * 4);
     let none = || format!("{}: no request was answered\n{}", entrant.name, entrant.server.printed());
-    measured(ask, entrant, &plan)?.ok_or_else(none)
+    measured(ask, entrant, &plan, &Watch::default())?.ok_or_else(none)
 }
 
 /// What a load came to; `None` without answers and without faults.
-fn measured(ask: &Ask, entrant: &Entrant, plan: &Plan) -> Result<Option<Turn>, String> {
+pub(super) fn measured(ask: &Ask, entrant: &Entrant, plan: &Plan, watch: &Watch) -> Result<Option<Turn>, String> {
     let fault = |error: String| format!("{}: {error}\n{}", entrant.name, entrant.server.printed());
     let account = entrant.server.account().map_err(fault)?;
     let mut at_begin = Ok(Duration::ZERO);
     let mut at_end = Ok(Duration::ZERO);
-    let tally = load::run(plan, &mut |edge| match edge {
+    let tally = load::watched(plan, watch, &mut |edge| match edge {
         Edge::Begin => at_begin = account.processor(),
         Edge::End => at_end = account.processor(),
     })
@@ -120,7 +120,8 @@ fn measured(ask: &Ask, entrant: &Entrant, plan: &Plan) -> Result<Option<Turn>, S
         return Ok(None);
     }
     if tally.answers == 0 {
-        return Err(fault(format!("no request was answered, {} failed", tally.all_faults())));
+        let why = tally.refused.as_deref().map_or(String::new(), |why| format!(": {why}"));
+        return Err(fault(format!("no request was answered, {} failed{why}", tally.all_faults())));
     }
     let mut turn = Turn::of(processor, &tally, plan.rate);
     if let Some(requests) = by_bytes(ask, entrant, &tally) {

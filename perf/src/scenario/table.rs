@@ -1,11 +1,11 @@
 //! Every scenario and every goal: the one table.
 
-use super::{Ask, Goal, Kind, Pace, Scenario, Task};
+use super::{Ask, Goal, Kind, Pace, Scenario, Secure, Task};
 use crate::load::Reuse;
 
 /// A path, connections at a time, and everything else as most scenarios have it.
 const fn ask(task: Task, path: &'static str, connections: u32) -> Ask {
-    Ask { task, path, connections, depth: 1, reuse: Reuse::KeepAlive, upload: 0 }
+    Ask { task, path, connections, depth: 1, reuse: Reuse::KeepAlive, upload: 0, secure: Secure::Plain }
 }
 
 const fn pace(rounds: u32, seconds: f64) -> Pace {
@@ -17,6 +17,8 @@ const LONG: Pace = pace(5, 1.0);
 
 const FIXED: Ask = ask(Task::Fixed, "/", 64);
 const PROXY: Ask = ask(Task::Proxy, "/", 64);
+/// Over TLS on connections that stand.
+const TLS: Ask = Ask { secure: Secure::Full, ..FIXED };
 
 /// What takes long is measured without those whose limit is known already.
 const NO_FLOORS: &[&str] = &["floor", "relay"];
@@ -82,7 +84,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "idle",
         about: "15,000 connections at rest after one request each: anonymous memory a connection",
-        kind: Kind::Idle { connections: 15_000 },
+        kind: Kind::Idle { connections: 15_000, secure: Secure::Plain },
         pace: pace(1, 0.0),
         without: &[],
         goals: &[Goal::memory("anygate-uring", 400.0), Goal::memory("anygate-epoll", 400.0)],
@@ -225,5 +227,56 @@ pub const SCENARIOS: &[Scenario] = &[
         pace: pace(10, 1.0),
         without: TAIL,
         goals: &[Goal::tail("anygate-uring", 1.1)],
+    },
+    Scenario {
+        name: "tls-h1",
+        about: "A fixed answer without a body over TLS 1.3, 64 keep-alive connections",
+        kind: Kind::Requests(TLS),
+        pace: SHORT,
+        without: NO_FLOORS,
+        goals: &[Goal::best("anygate-uring", 0.85), Goal::best("anygate-epoll", 0.85)],
+    },
+    Scenario {
+        name: "tls-handshake",
+        about: "A connection per request over TLS 1.3, a full handshake each (ECDSA P-256, X25519), 64 at a time",
+        kind: Kind::Requests(Ask { reuse: Reuse::PerRequest, ..TLS }),
+        pace: LONG,
+        without: NO_FLOORS,
+        goals: &[Goal::best("anygate-uring", 0.70), Goal::best("anygate-epoll", 0.70)],
+    },
+    Scenario {
+        name: "tls-resumed",
+        about: "The same, each going on with an earlier session by ticket",
+        kind: Kind::Requests(Ask { reuse: Reuse::PerRequest, secure: Secure::Resumed, ..TLS }),
+        pace: LONG,
+        without: NO_FLOORS,
+        goals: &[Goal::best("anygate-uring", 0.9), Goal::best("anygate-epoll", 0.9)],
+    },
+    Scenario {
+        name: "tls-static-100k",
+        about: "A file of 100 KiB over TLS 1.3, 64 keep-alive connections",
+        kind: Kind::Requests(Ask { secure: Secure::Full, ..ask(Task::Files, "/100k", 64) }),
+        pace: SHORT,
+        without: NO_FLOORS,
+        goals: &[Goal::best("anygate-uring", 1.0), Goal::best("anygate-epoll", 1.0)],
+    },
+    Scenario {
+        name: "tls-idle",
+        about: "5,000 TLS connections at rest after one request each: anonymous memory a connection",
+        kind: Kind::Idle { connections: 5_000, secure: Secure::Full },
+        pace: pace(1, 0.0),
+        without: NO_FLOORS,
+        goals: &[Goal::memory("anygate-uring", 6144.0), Goal::memory("anygate-epoll", 6144.0)],
+    },
+    Scenario {
+        name: "tls-flood",
+        about: "64 TLS connections, 2,000 requests a second, alone and beside a flood of handshakes: 10 times as many as the core can do",
+        kind: Kind::Flood { ask: TLS, rate: 2_000.0, times: 10.0 },
+        pace: pace(5, 2.0),
+        without: NO_FLOORS,
+        goals: &[
+            Goal::high("anygate-uring, flooded", "anygate-uring", 3.0),
+            Goal::high("anygate-epoll, flooded", "anygate-epoll", 3.0),
+        ],
     },
 ];

@@ -8,6 +8,11 @@ use std::time::Duration;
 use anygate_proto::h1::chunked::{Decoder, Step};
 use anygate_proto::h1::response::{Asked, parse_response};
 use anygate_proto::{BodyLength, Fields, Limits, Parsed};
+use rustls::StreamOwned;
+
+use crate::identity;
+use crate::load::tls::{Sessions, agreed};
+use crate::load::{Tls, Versions};
 
 /// A server that says nothing for this long does not answer.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -23,13 +28,15 @@ pub struct Answer {
     pub length: u64,
     /// A hash of the body; the same body has the same hash within one run of this program.
     pub hash: u64,
+    /// Version, cipher suite and group; none without TLS.
+    pub tls: Option<String>,
 }
 
 impl Answer {
-    /// Whether the other answer is as good: the same status and the same body.
+    /// Whether the other answer is as good: the same status, the same body, and the same TLS.
     #[must_use]
     pub fn same(&self, other: &Self) -> bool {
-        (self.status, self.length, self.hash) == (other.status, other.length, other.hash)
+        (self.status, self.length, self.hash, &self.tls) == (other.status, other.length, other.hash, &other.tls)
     }
 }
 
@@ -39,7 +46,10 @@ impl Answer {
 /// Two differ: both names, and what each answered.
 pub fn all_same(answers: &[(&str, Answer)]) -> Result<(), String> {
     let Some(((first, expected), others)) = answers.split_first() else { return Ok(()) };
-    let shown = |answer: &Answer| format!("{}, {} bytes, hash {:x}", answer.status, answer.length, answer.hash);
+    let shown = |answer: &Answer| {
+        let tls = answer.tls.as_ref().map_or(String::new(), |tls| format!(", {tls}"));
+        format!("{}, {} bytes, hash {:x}{tls}", answer.status, answer.length, answer.hash)
+    };
     match others.iter().find(|(_, answer)| !answer.same(expected)) {
         Some((name, answer)) => {
             Err(format!("{first} and {name} do not do the same: {} and {}", shown(expected), shown(answer)))
@@ -48,19 +58,33 @@ pub fn all_same(answers: &[(&str, Answer)]) -> Result<(), String> {
     }
 }
 
-/// Asks on a connection of its own: `GET`, or `POST` with a body of `upload` bytes.
-pub(crate) fn ask(address: SocketAddr, path: &str, upload: Option<u64>) -> io::Result<Answer> {
+/// Asks on a connection of its own, over TLS if that is said: `GET`, or `POST` with a body of `upload` bytes.
+pub(crate) fn ask(address: SocketAddr, path: &str, upload: Option<u64>, tls: bool) -> io::Result<Answer> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(SILENCE))?;
     stream.set_write_timeout(Some(SILENCE))?;
+    if !tls {
+        return exchange(&mut stream, &address.to_string(), path, upload);
+    }
+    let name = identity::NAME.to_owned();
+    let offered = Tls { name, versions: Versions::Tls13, one_cipher: true, ..Tls::default() };
+    let sessions = Sessions::new(&offered).map_err(io::Error::other)?;
+    let mut stream = StreamOwned::new(sessions.connection().map_err(io::Error::other)?, stream);
+    let host = format!("{}:{}", identity::NAME, address.port());
+    let answer = exchange(&mut stream, &host, path, upload)?;
+    Ok(Answer { tls: Some(agreed(&stream.conn)), ..answer })
+}
+
+fn exchange(stream: &mut (impl Read + Write), host: &str, path: &str, upload: Option<u64>) -> io::Result<Answer> {
     match upload {
-        None => write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n")?,
+        None => write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n")?,
         Some(length) => {
-            write!(stream, "POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {length}\r\n\r\n")?;
-            io::copy(&mut io::repeat(b'u').take(length), &mut stream)?;
+            write!(stream, "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n")?;
+            io::copy(&mut io::repeat(b'u').take(length), stream)?;
         }
     }
-    read(&mut stream)
+    stream.flush()?;
+    read(stream)
 }
 
 /// Reads one final answer to its end.
@@ -105,7 +129,7 @@ fn read(stream: &mut impl Read) -> io::Result<Answer> {
             }
         },
     }
-    Ok(Answer { head, status: response.status, length: body.length, hash: body.hasher.finish() })
+    Ok(Answer { head, status: response.status, length: body.length, hash: body.hasher.finish(), tls: None })
 }
 
 #[derive(Default)]
