@@ -9,8 +9,6 @@ use super::{Account, Identifier, MOST_TOKEN, base64};
 
 /// Where HTTP-01 asks, on port 80 of the name, in plain text or wherever that redirects to; the token follows.
 pub const HTTP_PATH: &str = "/.well-known/acme-challenge/";
-/// What a TLS-ALPN-01 client offers as its only application protocol, on port 443 of the name (RFC 8737 §6.2).
-pub const ALPN: &[u8] = b"acme-tls/1";
 
 /// How to prove it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +31,8 @@ pub enum Challenge {
         /// The body; `application/octet-stream`.
         key_authorization: String,
     },
-    /// A handshake for `server_name` that offers [`ALPN`] is led with this certificate, agrees on [`ALPN`], and closes.
+    /// A handshake on port 443 for `server_name` that offers [`crate::tls::challenge::PROTOCOL`] is led with this
+    /// certificate, agrees on that protocol, and closes.
     TlsAlpn01 {
         /// The name it proves.
         name: Identifier,

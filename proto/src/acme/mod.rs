@@ -1,7 +1,8 @@
 //! Certificates from an ACME server (RFC 8555), without sockets, clock or files.
 //!
-//! [`Issuance`] goes the whole way from the directory to a chain in PEM; [`Enquiry`] asks when to renew (RFC 9773). Both
-//! are driven alike: ask for a [`Step`], do what it says, give back what came of it.
+//! [`Schedule`] says what a certificate needs next: an [`Issuance`], which goes the whole way from the directory to a chain
+//! in PEM, or an [`Enquiry`], which asks when to renew (RFC 9773). Both are driven alike: ask for a [`Step`], do what it
+//! says, give back what came of it.
 //!
 //! ```ignore
 //! loop {
@@ -12,14 +13,16 @@
 //!         },
 //!         Step::Wait(time) => sleep(time),                       // asking again early only says Wait again
 //!         Step::Serve(challenges) => { publish(challenges); issuance.served() } // on every shard, then `served`
-//!         Step::Done(issued) => break store(issued.entry(&folder), issuance.account().entry()),
-//!         Step::Failed(failure) => break attempts.failed(&failure, now()),
+//!         Step::Done(issued) => break schedule.issued(issued.facts, now()),
+//!         Step::Failed(failure) => break schedule.failed(&failure, now()),
 //!     }
 //! }
 //! withdraw_challenges();
+//! keep(issued.entry(directory, name), issuance.account().entry(), schedule.attempts().entry(directory, name));
 //! ```
 //!
-//! The account's key is kept before it is used: [`Account::entry`] right after [`Account::generate`]. Times are whole
+//! A TLS-ALPN-01 challenge goes to [`crate::tls::Challenges::set`]. The account's key is kept before it is used:
+//! [`Account::entry`] right after [`Account::generate`]. Times are whole
 //! seconds since 1970. What an ACME server says is bounded, checked, and never believed where it can be verified: the
 //! chain must belong to the key that was made here and hold the names that were asked for.
 
@@ -34,8 +37,10 @@ pub mod name;
 pub mod order;
 pub mod problem;
 pub mod renewal;
+pub mod schedule;
 pub mod store;
 mod wire;
+mod wish;
 
 use std::time::Duration;
 
@@ -44,10 +49,12 @@ pub use certificate::{Facts, Issued};
 pub use challenge::{Challenge, ChallengeKind};
 pub use message::{Answer, Method, Request};
 pub use name::{Identifier, InvalidName};
-pub use order::{Issuance, Wish};
+pub use order::Issuance;
 pub use problem::{Cause, Failure, Problem, Stage};
 pub use renewal::{Enquiry, Suggestion};
+pub use schedule::{Next, Schedule};
 pub use store::{Attempts, Entry};
+pub use wish::Wish;
 
 /// Let's Encrypt's directory.
 pub const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";

@@ -9,7 +9,7 @@ use super::{Answer, Facts, Failure, Stage, Step, moment, wire};
 
 /// Seconds between two enquiries, at least and at most, whatever the server says (RFC 9773 §4.3.2).
 const LEAST_INTERVAL: u64 = 60;
-const MOST_INTERVAL: u64 = 86_400;
+pub(super) const MOST_INTERVAL: u64 = 86_400;
 /// Seconds between two enquiries where the server does not say, or did not answer (RFC 9773 §4.3.3).
 pub const INTERVAL: Duration = Duration::from_secs(6 * 3600);
 /// A certificate that lives no longer than this many seconds is renewed half-way.

@@ -12,6 +12,8 @@ use super::{Account, Failure, Identifier, Issued};
 /// Seconds after the first failure, and between two attempts at most.
 const FIRST_RETRY: u64 = 60;
 const MOST_RETRY: u64 = 86_400;
+/// Seconds between a success and the next order, at least.
+const AFTER_SUCCESS: u64 = 3600;
 
 /// A file.
 #[derive(Clone, PartialEq, Eq)]
@@ -101,9 +103,9 @@ impl Issued {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Attempts {
-    /// Failures since the last success.
+    /// Failures since the last success; with none, `last` is that success.
     pub failures: u32,
-    /// When the last one was, in seconds since 1970.
+    /// When the last attempt was, in seconds since 1970; 0 for never.
     pub last: u64,
     /// How many seconds after it the server wants to be left alone at least.
     pub stay_away: u64,
@@ -120,24 +122,30 @@ impl Attempts {
         self.why = told(&failure.to_string(), 4000);
     }
 
-    /// When to try again: a minute after the first failure, then twice as long each time, a day at most; later where the
+    /// Counts a success at `now`.
+    pub fn succeeded(&mut self, now: u64) {
+        *self = Self { last: now, ..Self::default() };
+    }
+
+    /// When to try again: an hour after a success, however soon the next renewal seems due; a minute after the first failure, then twice as long each time, a day at most; later where the
     /// server said so. `jitter`, any number, adds up to a quarter.
     #[must_use]
     pub fn next(&self, jitter: u64) -> u64 {
         if self.failures == 0 {
-            return 0;
+            return if self.last == 0 { 0 } else { self.last.saturating_add(AFTER_SUCCESS) };
         }
         let doubled = FIRST_RETRY.saturating_mul(1 << (self.failures - 1).min(20)).min(MOST_RETRY);
         let wait = doubled.max(self.stay_away);
         self.last.saturating_add(wait).saturating_add(jitter % (wait / 4).max(1))
     }
 
-    /// How long from `now` until then; nothing when it is time, and never more than what [`next`](Self::next) adds, even
-    /// where the clock was set back.
+    /// How long from `now` until then; nothing when it is time, or when the clock was set back to before it all.
     #[must_use]
     pub fn wait(&self, now: u64, jitter: u64) -> Duration {
-        let next = self.next(jitter);
-        Duration::from_secs(next.saturating_sub(now).min(next.saturating_sub(self.last)))
+        if now.saturating_add(FIRST_RETRY) < self.last {
+            return Duration::ZERO;
+        }
+        Duration::from_secs(self.next(jitter).saturating_sub(now))
     }
 
     /// What is kept.
@@ -205,10 +213,13 @@ mod tests {
         failure.retry_after = Some(Duration::from_secs(200_000));
         attempts.failed(&failure, 2000);
         assert_eq!(attempts.next(0), 202_000);
-        assert_eq!(attempts.wait(0, 0).as_secs(), 200_000);
+        assert_eq!(attempts.wait(0, 0), Duration::ZERO, "the clock was set back");
         let name = Identifier::parse("a.example").unwrap();
         let entry = attempts.entry("https://ca.example/", &name);
         assert_eq!((Attempts::read(&entry.bytes), entry.secret), (attempts, false));
         assert_eq!(Attempts::read(b"{\"failures\":"), Attempts::default());
+        let mut attempts = Attempts::read(&entry.bytes);
+        attempts.succeeded(9000);
+        assert_eq!((attempts.failures, attempts.next(5)), (0, 9000 + AFTER_SUCCESS));
     }
 }

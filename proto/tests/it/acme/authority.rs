@@ -1,13 +1,18 @@
 //! A small ACME server in memory, strict where RFC 8555 says MUST: signatures, nonces, states, challenges, requests.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use anygate_proto::acme::{Answer, Method, Request};
-use aws_lc_rs::{digest, hmac, signature};
+use anygate_proto::date;
+use aws_lc_rs::{digest, signature};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, IsCa, Issuer, KeyPair, SanType, SerialNumber,
 };
 use serde_json::{Value, json};
+
+use super::Manner;
+use super::jose::{bound, decode, encode, point};
 
 pub(super) const BASE: &str = "https://ca.example";
 
@@ -16,43 +21,6 @@ pub(super) const BASE: &str = "https://ca.example";
 pub(super) trait Internet {
     fn http(&self, name: &str, token: &str) -> Option<String>;
     fn tls(&self, server_name: &str) -> Option<Vec<u8>>;
-}
-
-/// What the server is like.
-#[derive(Debug, Clone)]
-pub(super) struct Manner {
-    /// Each so many nonces that are used, one is not liked; 0 for none.
-    pub(super) bad_nonce_each: u64,
-    /// Answers carry a nonce, besides those to `newNonce`.
-    pub(super) nonces_everywhere: bool,
-    /// How often an authorization, and an order being finalized, is asked for before it is decided.
-    pub(super) polls: u32,
-    pub(super) retry_after: Option<&'static str>,
-    pub(super) terms: bool,
-    /// Identifier and key of the one binding it takes, and needs.
-    pub(super) binding: Option<(&'static str, &'static [u8])>,
-    pub(super) profiles: &'static [&'static str],
-    pub(super) renewal_info: bool,
-    pub(super) challenges: &'static [&'static str],
-    /// Authorizations stay valid for other orders of the account.
-    pub(super) reuse: bool,
-}
-
-impl Default for Manner {
-    fn default() -> Self {
-        Self {
-            bad_nonce_each: 0,
-            nonces_everywhere: true,
-            polls: 1,
-            retry_after: None,
-            terms: true,
-            binding: None,
-            profiles: &[],
-            renewal_info: true,
-            challenges: &["dns-01", "http-01", "tls-alpn-01"],
-            reuse: false,
-        }
-    }
 }
 
 pub(super) struct Account {
@@ -93,6 +61,10 @@ pub(super) struct Authority {
     pub(super) orders: Vec<Order>,
     pub(super) authorizations: Vec<Authorization>,
     pub(super) window: (String, String),
+    /// So many thirds into the life of the last certificate, instead of the window.
+    pub(super) suggest: Option<u64>,
+    pub(super) now: u64,
+    issued_at: u64,
 }
 
 type Refusal = (u16, &'static str, String);
@@ -114,6 +86,9 @@ impl Authority {
             orders: Vec::new(),
             authorizations: Vec::new(),
             window: ("2030-01-01T00:00:00Z".into(), "2030-01-02T00:00:00Z".into()),
+            suggest: None,
+            now: 0,
+            issued_at: 0,
         }
     }
 
@@ -145,7 +120,14 @@ impl Authority {
             (Method::Head, ["nonce"]) => Ok(Answer { status: 200, ..Answer::default() }),
             (Method::Get, ["renewal", id]) if self.manner.renewal_info => {
                 assert!(id.split_once('.').is_some_and(|(key, serial)| !key.is_empty() && !serial.is_empty()), "{id}");
-                let window = json!({ "start": self.window.0, "end": self.window.1 });
+                let (start, end) = match self.suggest {
+                    Some(thirds) => {
+                        let start = self.issued_at + self.manner.lifetime * thirds / 3;
+                        (written(start), written(start + self.manner.lifetime / 30))
+                    }
+                    None => self.window.clone(),
+                };
+                let window = json!({ "start": start, "end": end });
                 let mut answer =
                     object(200, &json!({ "suggestedWindow": window, "explanationURL": "https://ca.example/why" }));
                 answer.headers.push(("Retry-After".into(), "21600".into()));
@@ -394,8 +376,10 @@ impl Authority {
         }
         request.params.serial_number = Some(SerialNumber::from(0x8000 + number as u64));
         request.params.use_authority_key_identifier_extension = true;
-        request.params.not_before = rcgen::date_time_ymd(2026, 1, 1);
-        request.params.not_after = rcgen::date_time_ymd(2026, 4, 1);
+        let second = |unix| rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(unix);
+        request.params.not_before = second(self.now);
+        request.params.not_after = second(self.now + self.manner.lifetime);
+        self.issued_at = self.now;
         let leaf = request.signed_by(&self.issuer).map_err(|why| bad(&why.to_string()))?;
         order.chain = leaf.pem() + &self.root;
         order.status = if self.manner.polls == 0 { "valid" } else { "processing" };
@@ -495,22 +479,6 @@ impl Authorization {
     }
 }
 
-/// RFC 8555, section 7.3.4.
-fn bound(binding: &Value, kid: &str, key: &[u8], jwk: &Value, url: &str) -> Result<(), Refusal> {
-    let refused = |detail: &str| (403, "externalAccountRequired", detail.to_owned());
-    let text = |name: &str| binding[name].as_str().ok_or_else(|| refused(name));
-    let (head, payload) = (text("protected")?, text("payload")?);
-    let key = hmac::Key::new(hmac::HMAC_SHA256, key);
-    hmac::verify(&key, format!("{head}.{payload}").as_bytes(), &decode(text("signature")?))
-        .map_err(|_| refused("signature"))?;
-    let (head, payload): (Value, Value) =
-        (serde_json::from_slice(&decode(head)).unwrap(), serde_json::from_slice(&decode(payload)).unwrap());
-    if head["alg"] != "HS256" || head["kid"] != kid || head["url"] != url || !head["nonce"].is_null() {
-        return Err(refused("head"));
-    }
-    if payload == *jwk { Ok(()) } else { Err(refused("another key")) }
-}
-
 pub(super) fn object(status: u16, body: &Value) -> Answer {
     let headers = vec![("Content-Type".to_owned(), "application/json".to_owned())];
     Answer { status, headers, body: body.to_string().into_bytes() }
@@ -522,29 +490,9 @@ pub(super) fn problem(status: u16, kind: &str, detail: &str) -> Answer {
     Answer { status, headers, body: body.to_string().into_bytes() }
 }
 
-fn point(jwk: &Value) -> Vec<u8> {
-    assert_eq!((&jwk["kty"], &jwk["crv"]), (&json!("EC"), &json!("P-256")));
-    assert!(jwk["d"].is_null(), "the private key stays at home");
-    let axis = |name: &str| decode(jwk[name].as_str().unwrap_or_default());
-    [vec![4], axis("x"), axis("y")].concat()
-}
-
-const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-/// Bit by bit, unlike the code under test.
-pub(super) fn encode(bytes: &[u8]) -> String {
-    let bit = |at: usize| bytes.get(at / 8).map_or(0, |byte| byte >> (7 - at % 8) & 1);
-    let digits = (bytes.len() * 8).div_ceil(6);
-    (0..digits)
-        .map(|digit| char::from(DIGITS[(0..6).fold(0, |value, at| value * 2 + usize::from(bit(digit * 6 + at)))]))
-        .collect()
-}
-
-fn decode(text: &str) -> Vec<u8> {
-    let values: Vec<usize> = text
-        .bytes()
-        .map(|digit| DIGITS.iter().position(|&one| one == digit).unwrap_or_else(|| panic!("no base64url: {text}")))
-        .collect();
-    let bit = |at: usize| values[at / 6] >> (5 - at % 6) & 1;
-    (0..values.len() * 6 / 8).map(|byte| (0..8).fold(0, |value, at| value * 2 + bit(byte * 8 + at) as u8)).collect()
+/// RFC 3339.
+fn written(unix: u64) -> String {
+    let ((year, month, day), second) = (date::civil(unix / 86_400), unix % 86_400);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }

@@ -3,8 +3,8 @@
 use anygate_proto::acme::{Answer, Cause, ChallengeKind, Issuance, MOST_ANSWER, Request, Stage};
 use proptest::prelude::*;
 
-use super::authority::{Manner, problem};
-use super::{NOW, World, account, well, wish};
+use super::authority::problem;
+use super::{Manner, NOW, World, account, well, wish};
 
 type Spoil = fn(Answer) -> Result<Answer, &'static str>;
 

@@ -2,8 +2,11 @@
 
 mod authority;
 mod faults;
+mod jose;
+mod manner;
 mod orders;
 mod pebble;
+mod years;
 
 use std::time::Duration;
 
@@ -11,7 +14,8 @@ use anygate_proto::acme::{
     Account, Answer, Challenge, ChallengeKind, Enquiry, Failure, Identifier, Issuance, Issued, Request, Step,
     Suggestion, Wish,
 };
-use authority::{Authority, BASE, Internet, Manner};
+use authority::{Authority, BASE, Internet};
+use manner::Manner;
 
 const NOW: u64 = 1_767_300_000;
 /// More steps than any order may take.
@@ -63,6 +67,7 @@ impl World {
         if path.is_none() {
             return Err("no such host");
         }
+        self.authority.now = self.now;
         let answer = self.authority.answer(request, &self.served);
         fault(self.requests.len() - 1, request, answer)
     }
@@ -106,7 +111,10 @@ impl World {
     }
 
     fn enquire(&mut self, id: &str, fault: &mut Fault) -> Result<Option<Suggestion>, Failure> {
-        let mut enquiry = Enquiry::new(&directory(), id);
+        self.enquire_with(Enquiry::new(&directory(), id), fault)
+    }
+
+    fn enquire_with(&mut self, mut enquiry: Enquiry, fault: &mut Fault) -> Result<Option<Suggestion>, Failure> {
         for _ in 0..MOST_STEPS {
             match enquiry.step(self.now) {
                 Step::Request(request) => match self.ask(&request, fault) {

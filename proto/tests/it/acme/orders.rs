@@ -5,8 +5,8 @@ use anygate_proto::acme::{
 };
 use serde_json::json;
 
-use super::authority::{BASE, Manner};
-use super::{NOW, World, account, directory, names, well, wish};
+use super::authority::BASE;
+use super::{Manner, NOW, World, account, directory, names, well, wish};
 
 const HTTP: ChallengeKind = ChallengeKind::Http01;
 const TLS: ChallengeKind = ChallengeKind::TlsAlpn01;

@@ -8,10 +8,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, SystemTime};
 
-use anygate_proto::acme::challenge::{ALPN, HTTP_PATH};
+use anygate_proto::acme::challenge::HTTP_PATH;
 use anygate_proto::acme::{
     Account, Answer, Challenge, ChallengeKind, ExternalBinding, Failure, Issuance, Issued, Request, Step,
 };
+use anygate_proto::tls::challenge::PROTOCOL as ALPN;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::crypto::aws_lc_rs::{default_provider, sign::any_supported_type};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
