@@ -18,6 +18,7 @@ mod fault;
 
 pub mod certificate;
 pub mod challenge;
+pub mod client_cert;
 pub mod config;
 pub mod hello;
 pub mod identity;
@@ -25,10 +26,12 @@ pub mod names;
 pub mod ocsp;
 pub mod profile;
 pub mod records;
+pub mod self_signed;
 pub mod tickets;
 
 pub use certificate::Facts;
 pub use challenge::Challenges;
+pub use client_cert::ClientCert;
 pub use config::{Authorities, ClientAuth, ConfigError, Settings};
 pub use fault::Fault;
 pub use hello::Hello;

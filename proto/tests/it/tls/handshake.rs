@@ -5,12 +5,14 @@ use std::sync::Arc;
 use anygate_proto::tls::challenge::PROTOCOL;
 use anygate_proto::tls::{
     Authorities, Challenges, ClientAuth, ConfigError, Fault, Hello, Identity, Names, Profile, Resolver, SessionCache,
-    Settings, TicketKeys, UNRECOGNIZED_NAME, hello,
+    Settings, TicketKeys, UNRECOGNIZED_NAME, hello, self_signed,
 };
 use rcgen::{CertificateParams, KeyPair};
 use rustls::crypto::aws_lc_rs::{cipher_suite as suite, default_provider, kx_group};
-use rustls::pki_types::ServerName;
-use rustls::{AlertDescription, CipherSuite, ClientConnection, Error, NamedGroup, ProtocolVersion};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{
+    AlertDescription, CipherSuite, ClientConfig, ClientConnection, Error, NamedGroup, ProtocolVersion, RootCertStore,
+};
 
 use super::{AUTHORITY, Authority, Client, Met, NOW, RSA, server};
 
@@ -313,6 +315,20 @@ fn a_challenge_is_answered_where_there_is_one_and_refused_where_there_is_none() 
     // The listener's own configuration has nothing for it.
     let met = authority().meets(&profile(Profile::Intermediate), "www.test");
     assert_eq!(alert(&met), AlertDescription::NoApplicationProtocol);
+}
+
+#[test]
+fn a_self_signed_pair_is_believed_by_a_client_that_was_given_it() {
+    let pair = self_signed::make(&["localhost"], NOW).unwrap();
+    let identity = Identity::load(pair.cert.as_bytes(), pair.key.as_bytes(), None, NOW).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from(identity.chain().next().unwrap().to_vec())).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Client::with(config).meets(&server(&[&Arc::new(identity)], |_| {}), "localhost").succeeded();
 }
 
 #[test]

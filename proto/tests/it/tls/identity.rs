@@ -1,9 +1,9 @@
 //! Certificates and keys: those that serve, those that do not, and what is said of them.
 
-use anygate_proto::tls::{Facts, Identity, IdentityError, Warning};
+use anygate_proto::tls::{Facts, Identity, IdentityError, Warning, self_signed};
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, SanType};
 
-use super::{AUTHORITY, Authority, NOW, RSA};
+use super::{AUTHORITY, Authority, DAY, NOW, RSA};
 
 const LEAF: &str = include_str!("fixtures/leaf.pem");
 const CA: &str = include_str!("fixtures/ca.pem");
@@ -221,4 +221,20 @@ fn bytes_that_are_no_certificate_are_none() {
         let _ = Facts::read(&bent);
         let _ = Identity::load(&bent, KEY.as_bytes(), None, NOW);
     }
+}
+
+#[test]
+fn a_self_signed_pair_serves_and_nothing_is_odd_about_it() {
+    let pair = self_signed::make(&["localhost", "*.localhost", "127.0.0.1", "::1"], NOW).unwrap();
+    let identity = load(&pair.cert, &pair.key).unwrap();
+    assert_eq!(identity.warnings(), []);
+    assert_eq!(identity.names(), ["*.localhost".into(), "localhost".into()]);
+    let facts = identity.facts();
+    assert_eq!((facts.addresses.len(), &*facts.subject), (2, "CN=localhost"));
+    assert_eq!(facts.not_after - facts.not_before, self_signed::VALID_DAYS * DAY);
+    assert!((NOW - 2 * DAY..NOW).contains(&facts.not_before));
+    assert!(!format!("{pair:?}").contains("PRIVATE"));
+    assert!(self_signed::make(&[], NOW).is_err());
+    assert!(self_signed::make(&["n\u{e4}me"], NOW).is_err());
+    self_signed::make(&["late.test"], u64::MAX).unwrap();
 }

@@ -9,18 +9,30 @@ mod records;
 mod resumption;
 
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use anygate_proto::tls::records::{AHEAD, Records, sealed_len};
 use anygate_proto::tls::{Fault, Identity, Names, Resolver, Settings};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SigningKey};
 use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{PrivateKeyDer, ServerName};
+use rustls::pki_types::{PrivateKeyDer, ServerName, UnixTime};
+use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, ClientConnection, Error, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
 /// 21 November 2026, 12:33: within the validity of the fixtures, and of what is made here.
 const NOW: u64 = 1_795_264_380;
 const DAY: u64 = 86_400;
+
+/// A clock that stands still at [`NOW`].
+#[derive(Debug)]
+struct Clock;
+
+impl TimeProvider for Clock {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(NOW)))
+    }
+}
 
 /// Who issues certificates, its own in PEM, and its key.
 struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -75,7 +87,8 @@ static RSA: LazyLock<KeyPair> = LazyLock::new(|| KeyPair::from_pem(include_str!(
 /// A server's configuration for these certificates, and `http/1.1`.
 fn server(identities: &[&Arc<Identity>], edit: impl FnOnce(&mut Settings)) -> Arc<ServerConfig> {
     let names = Names::new(identities.iter().map(|identity| Arc::clone(identity)).collect(), false);
-    let mut settings = Settings { protocols: vec![b"http/1.1".to_vec()], ..Settings::default() };
+    let time: Option<Arc<dyn TimeProvider>> = Some(Arc::new(Clock));
+    let mut settings = Settings { protocols: vec![b"http/1.1".to_vec()], time, ..Settings::default() };
     edit(&mut settings);
     settings.build(Resolver::new(Arc::new(names))).unwrap()
 }
@@ -99,26 +112,30 @@ impl Client {
     }
 
     fn of(versions: &[&'static SupportedProtocolVersion], provider: rustls::crypto::CryptoProvider) -> Self {
-        let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
+        let config = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_protocol_versions(versions)
             .unwrap()
             .with_root_certificates(AUTHORITY.roots())
             .with_no_client_auth();
-        config.resumption = Resumption::disabled();
-        Self { config }
+        Self::with(config)
     }
 
     /// Shows this certificate where one is asked for.
     fn showing(cert: &str, key: &KeyPair) -> Self {
         let key = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).unwrap();
         let chain = rustls::pki_types::CertificateDer::pem_slice_iter(cert.as_bytes()).map(Result::unwrap).collect();
-        let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
             .with_protocol_versions(rustls::ALL_VERSIONS)
             .unwrap()
             .with_root_certificates(AUTHORITY.roots())
             .with_client_auth_cert(chain, key)
             .unwrap();
+        Self::with(config)
+    }
+
+    fn with(mut config: ClientConfig) -> Self {
         config.resumption = Resumption::disabled();
+        config.time_provider = Arc::new(Clock);
         Self { config }
     }
 
