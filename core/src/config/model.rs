@@ -171,6 +171,17 @@ impl Config {
         })
     }
 
+    /// Files that no rule may serve, wherever they lie: the configuration's own, and the private keys it names. Those of a
+    /// folder of certificates are known to who reads the folder.
+    #[must_use]
+    pub fn never_served(&self) -> Vec<PathBuf> {
+        let keys = self.tls.certificates.iter().filter_map(|certificate| match certificate {
+            Certificate::Pair(pair) => Some(pair.key.path.clone()),
+            Certificate::Folder(_) => None,
+        });
+        self.files.iter().cloned().chain(keys).collect()
+    }
+
     /// The group a rule stands in.
     #[must_use]
     pub fn group_of(&self, route: &RouteEntry) -> Option<&Group> {

@@ -25,6 +25,10 @@ fn survive(bytes: &[u8]) {
                 assert!(!part.verbatim || written == part.text, "{part:?} is written {written:?}");
             }
             let _ = (config.proxy_for(route), config.static_for(route), config.max_body_size_for(route));
+            let _ = config.client_auth_for(route);
+        }
+        for listen in &config.server.listen {
+            assert!(listen.tls.is_none() || config.tls_for(listen).is_some());
         }
     }
 }
@@ -83,6 +87,15 @@ fn piece() -> impl Strategy<Value = String> {
         "timeout: 5s",
         "server:\n  ",
         "listen: :80",
+        "{addr: :443, tls: true, ",
+        "redirect: https",
+        "\ntls:\n  ",
+        "certificates: [{cert: a, key: b, ",
+        "names: [\"*.a\", ",
+        "client_auth: required",
+        "client_ca: a",
+        "hsts: {max_age: 1y, preload: true, ",
+        "acme: {domains: a",
         "=",
         "[server]\n",
         "[[groups]]\n",

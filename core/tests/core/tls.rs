@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anygate_core::config::{
-    Certificate, ClientAuth, Env, Hsts, HttpsRedirect, ListenAddr, Loader, LocatedName, LocatedPath, Tls, TlsProfile,
+    Certificate, ClientAuth, Env, Format, Hsts, HttpsRedirect, ListenAddr, Loader, LocatedName, LocatedPath, Tls,
+    TlsProfile,
 };
 use anygate_core::diagnostic::Diagnostic;
 use expect_test::expect;
 
-use crate::common::{good, memory, shown, yaml};
+use crate::common::{good, memory, shown, text, yaml};
 
 /// A listener and a certificate for it.
 const SERVED: &str = "server: {listen: [\":80\", {addr: \":443\", tls: true}]}\n";
@@ -92,6 +93,94 @@ fn every_setting_of_the_section_is_read() {
     assert_eq!(Hsts::default().to_string(), "max-age=31536000");
     let forget = good(&format!("{SERVED}tls: {{certificates: c, hsts: {{max_age: 0}}}}")).tls.hsts;
     assert_eq!(forget.map(|hsts| hsts.to_string()).as_deref(), Some("max-age=0"));
+}
+
+#[test]
+fn toml_and_json_say_the_same() {
+    let yaml = good(
+        "server: {listen: [{addr: \":80\", redirect: {port: 8443}}, {addr: \":8443\", tls: true, client_auth: optional}]}
+tls: {certificates: [{cert: a, key: b}, c], client_ca: d, hsts: {max_age: 1d}, ticket_lifetime: 1h}\n",
+    );
+    let toml = r#"
+[server]
+listen = [{addr = ":80", redirect = {port = 8443}}, {addr = ":8443", tls = true, client_auth = "optional"}]
+[tls]
+certificates = [{cert = "a", key = "b"}, "c"]
+client_ca = "d"
+hsts = {max_age = "1d"}
+ticket_lifetime = "1h"
+"#;
+    let json = r#"{"server": {"listen": [{"addr": ":80", "redirect": {"port": 8443}},
+        {"addr": ":8443", "tls": true, "client_auth": "optional"}]},
+        "tls": {"certificates": [{"cert": "a", "key": "b"}, "c"], "client_ca": "d", "hsts": {"max_age": "1d"},
+        "ticket_lifetime": "1h", "acme": "off"}}"#;
+    for (written, format) in [(toml, Format::Toml), (json, Format::Json)] {
+        let loaded = text(written, format);
+        assert_eq!(shown(&loaded), "", "{format:?}");
+        let config = loaded.config.expect("it is good");
+        assert_eq!(config.tls, yaml.tls, "{format:?}");
+        for (listen, other) in config.server.listen.iter().zip(&yaml.server.listen) {
+            assert_eq!((listen, listen.redirect), (other, other.redirect), "{format:?}");
+            assert_eq!(config.tls_for(listen), yaml.tls_for(other), "{format:?}");
+        }
+    }
+}
+
+/// Every way to write some keys or leave them out, together.
+fn ways(parts: &[&[&str]]) -> Vec<Vec<String>> {
+    parts.iter().fold(vec![Vec::new()], |ways, part| {
+        let longer = |way: &Vec<String>, word: &str| {
+            way.iter().cloned().chain((!word.is_empty()).then(|| word.to_owned())).collect()
+        };
+        ways.iter().flat_map(|way| part.iter().map(move |word| longer(way, word))).collect()
+    })
+}
+
+#[test]
+fn whatever_is_accepted_can_be_obeyed() {
+    let asked = ["", "client_auth: none", "client_auth: optional", "client_auth: required"];
+    let authorities = ["", "client_ca: ca.pem", "client_ca:"];
+    let sections = ways(&[&["", "certificates: c"], &asked, &authorities]);
+    let listeners = ways(&[&["", "tls: true"], &asked, &authorities[..2], &["", "redirect: https"]]);
+    let (mut good, mut bad) = (0, 0);
+    for section in &sections {
+        for listener in &listeners {
+            for rule in ["", ", client_auth: none", ", client_auth: required"] {
+                let mut text = format!(
+                    "server: {{listen: [{{{}}}]}}\n",
+                    [&["addr: ':1'".to_owned()], listener.as_slice()].concat().join(", ")
+                );
+                if !section.is_empty() {
+                    text += &format!("tls:\n  {}\n", section.join("\n  "));
+                }
+                text += &format!("routes: {{/: {{to: OK{rule}}}}}\n");
+                let loaded = yaml(&text);
+                let Some(config) = loaded.config else {
+                    bad += 1;
+                    continue;
+                };
+                good += 1;
+                let listen = &config.server.listen[0];
+                let tls = config.tls_for(listen);
+                assert_eq!(tls.is_some(), listener.contains(&"tls: true".to_owned()), "{text}");
+                assert!(tls.is_none() || !config.tls.certificates.is_empty() && listen.redirect.is_none(), "{text}");
+                let asks = tls.as_ref().is_some_and(|tls| tls.client_auth != ClientAuth::None);
+                assert_eq!(tls.is_some_and(|tls| tls.client_ca.is_some()), asks, "{text}");
+                assert!(asks || config.client_auth_for(&config.routes[0]) == ClientAuth::None, "{text}");
+            }
+        }
+    }
+    assert!(good > 50 && bad > good, "{good} are good, {bad} are bad");
+}
+
+#[test]
+fn private_keys_are_among_the_files_that_are_never_served() {
+    let text = format!("{SERVED}tls: {{certificates: [{{cert: a.pem, key: a.key}}, certs]}}\n");
+    let files = memory(&[("etc/anygate.yml", &text)]);
+    let loaded =
+        Loader { env: &Env::new(), rules: &[], files: &files, self_signed: false }.file(Path::new("etc/anygate.yml"));
+    let config = loaded.config.expect("it is good");
+    assert_eq!(config.never_served(), ["etc/anygate.yml", "etc/a.key"].map(PathBuf::from));
 }
 
 #[test]
@@ -205,7 +294,7 @@ fn the_command_line_may_do_without_a_certificate() {
     let (env, files) = (Env::new(), memory(&[]));
     for (self_signed, errors) in [(false, 1), (true, 0)] {
         let loader = Loader { env: &env, rules: &[], files: &files, self_signed };
-        let loaded = loader.text("anygate.yml", SERVED, anygate_core::config::Format::Yaml, Path::new(""));
+        let loaded = loader.text("anygate.yml", SERVED, Format::Yaml, Path::new(""));
         assert_eq!(loaded.diagnostics.len(), errors);
         assert!(loaded.config.is_none_or(|config| config.tls.self_signed));
     }

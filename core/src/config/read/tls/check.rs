@@ -55,7 +55,10 @@ fn without_certificate(root: &Node, config: &Config, report: &mut Report) {
 
 /// A certificate of a client is worth something only by those who vouch for it.
 fn without_authorities(root: &Node, config: &Config, report: &mut Report) {
-    if find(root, &["tls", "client_ca"]).is_some() || config.tls.client_auth == ClientAuth::None {
+    // One that is written and wrong was told of already.
+    if find(root, &["tls", "client_ca"]).is_some_and(|entry| !empty(&entry.value))
+        || config.tls.client_auth == ClientAuth::None
+    {
         return;
     }
     let mut own = config.server.listen.iter().filter_map(|listen| listen.tls.as_ref()).peekable();
