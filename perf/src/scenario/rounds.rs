@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use super::entrants::{Entrant, Stage};
 use super::outcome::{Outcome, Rounds, Turn, Turns};
-use super::{Ask, Kind};
+use super::{Ask, Kind, Secure};
 use crate::load::{self, Edge, Plan, Tally, Watch};
 
 /// A body at least this long is counted by its bytes: turns hold few of them, and begin and end within one.
 const LONG_BODY: u64 = 1 << 20;
 /// A turn without any answer is taken again, at least so long.
 const AT_LEAST: Duration = Duration::from_secs(1);
+/// What a full handshake counts as where every connection was to go on with an earlier session.
+const NOT_RESUMED: &str = "full handshake";
 /// Requests in flight without a pipeline in an open loop, on a connection.
 const OPEN_LOOP_DEPTH: u32 = 1;
 
@@ -124,6 +126,9 @@ pub(super) fn measured(ask: &Ask, entrant: &Entrant, plan: &Plan, watch: &Watch)
         return Err(fault(format!("no request was answered, {} failed{why}", tally.all_faults())));
     }
     let mut turn = Turn::of(processor, &tally, plan.rate);
+    if ask.secure == Secure::Resumed && tally.resumed < tally.connects {
+        turn.faults.insert(NOT_RESUMED.to_owned(), tally.connects - tally.resumed);
+    }
     if let Some(requests) = by_bytes(ask, entrant, &tally) {
         turn.cpu_us = processor.as_secs_f64() * 1e6 / requests;
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
+use rustls::crypto::SupportedKxGroup;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus, WriteTraffic};
 use rustls::{CommonState, Error, HandshakeKind, ProtocolVersion};
 
@@ -159,7 +160,7 @@ pub(crate) fn agreed(common: &CommonState) -> String {
         _ => "TLS",
     };
     let suite = common.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or("no suite");
-    match common.negotiated_key_exchange_group().map(|group| group.name()) {
+    match common.negotiated_key_exchange_group().map(SupportedKxGroup::name) {
         Some(group) => format!("{version}, {suite}, {group:?}"),
         None => format!("{version}, {suite}"),
     }
