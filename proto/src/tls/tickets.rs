@@ -123,12 +123,17 @@ impl TicketKeys {
     /// # Errors
     /// The system gave no random bytes: the key goes on.
     pub fn tick(&self, now: u64) -> Result<bool, NoRandomness> {
-        let age = now.saturating_sub(self.keys.read().unwrap_or_else(PoisonError::into_inner).since);
+        let since = self.keys.read().unwrap_or_else(PoisonError::into_inner).since;
+        let age = now.saturating_sub(since);
         if age < u64::from(self.lifetime / 2) {
             return Ok(false);
         }
         let next = Key::new()?;
         let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        // Somebody else was quicker.
+        if keys.since != since {
+            return Ok(false);
+        }
         let before = std::mem::replace(&mut keys.current, next);
         keys.previous = (age < u64::from(self.lifetime)).then_some(before);
         keys.since = now;
@@ -213,6 +218,10 @@ impl SessionCache {
         }
         let next = ServerSessionMemoryCache::new(self.entries);
         let mut generations = self.generations.write().unwrap_or_else(PoisonError::into_inner);
+        // Somebody else was quicker.
+        if generations.since != since {
+            return false;
+        }
         let young = std::mem::replace(&mut generations.young, next);
         let stays = age < u64::from(self.lifetime);
         let next = if stays { young } else { ServerSessionMemoryCache::new(self.entries) };

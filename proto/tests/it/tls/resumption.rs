@@ -191,3 +191,38 @@ fn the_cache_holds_no_more_than_it_may() {
     assert_eq!(storage.take(&[99]), Some(vec![99; 40]));
     assert_eq!(storage.take(&[99]), None);
 }
+
+#[test]
+fn keys_and_sessions_change_once_however_many_ask_at_the_same_moment() {
+    for _ in 0..20 {
+        let (keys, sessions) = (tickets(), SessionCache::new(10, 12 * 3600, NOW));
+        let changes: Vec<(bool, bool)> = std::thread::scope(|scope| {
+            let asking = || (keys.tick(NOW + 6 * HOUR).unwrap(), sessions.tick(NOW + 6 * HOUR));
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(asking)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(changes.iter().filter(|(keys, _)| *keys).count(), 1);
+        assert_eq!(changes.iter().filter(|(_, sessions)| *sessions).count(), 1);
+    }
+}
+
+#[test]
+fn sessions_go_on_from_any_thread_while_keys_change() {
+    let keys = tickets();
+    let config = with(&AUTHORITY.identity(&["www.test"]), &keys, |_| {});
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let client = Client::tls13().resuming();
+                client.meets(&config, "www.test").succeeded();
+                for _ in 0..10 {
+                    client.meets(&config, "www.test").succeeded();
+                }
+            });
+        }
+        for half in 1..20 {
+            keys.tick(NOW + half * 6 * HOUR).unwrap();
+            std::thread::yield_now();
+        }
+    });
+}
