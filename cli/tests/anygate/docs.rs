@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::rig::Folder;
 
 /// Absolute folders and files that examples name; a test cannot make them, so they are moved into its own folder.
-const ABSOLUTE: [&str; 4] = ["/dist/", "/srv/", "/etc/anygate/", "/var/www/"];
+const ABSOLUTE: [&str; 6] = ["/dist/", "/srv/", "/etc/anygate/", "/etc/letsencrypt/", "/etc/tls/", "/var/www/"];
 /// Folders and files that examples name, beside the configuration.
 const FILES: [&str; 6] =
     ["dist/index.html", "dist/app.js", "public/index.html", "site/index.html", "assets/logo.svg", "conf.d/more.yml"];
@@ -28,11 +28,22 @@ fn folder_for(text: &str) -> (Folder, String) {
             text = text.replace(&format!("{before}{absolute}"), &format!("{before}{own}"));
         }
     }
-    for path in text.split(['"', '\'', ' ', '\n']).filter(|word| word.starts_with(folder.path().to_str().unwrap())) {
-        let file = if path.ends_with('/') { format!("{path}index.html") } else { path.to_owned() };
-        if !Path::new(&file).exists() {
+    let pair = rcgen::generate_simple_self_signed(["www.example.com".to_owned()]).unwrap();
+    let words = text.split(['"', '\'', ' ', '\n', ',', '}', ']']);
+    for path in words.filter(|word| word.starts_with(folder.path().to_str().unwrap())) {
+        let files: &[&str] = match path {
+            path if !path.ends_with('/') => &[""],
+            path if path.contains("/tls/") => &["a.pem", "a.key"],
+            _ => &["index.html"],
+        };
+        for file in files.iter().map(|name| format!("{path}{name}")).filter(|file| !Path::new(file).exists()) {
             fs::create_dir_all(Path::new(&file).parent().unwrap()).unwrap();
-            fs::write(file, "<p>hi").unwrap();
+            let text = match Path::new(&file).file_name().and_then(|name| name.to_str()).unwrap() {
+                name if name == "privkey.pem" || name.ends_with(".key") => pair.signing_key.serialize_pem(),
+                name if name.ends_with(".pem") => pair.cert.pem(),
+                _ => "<p>hi".to_owned(),
+            };
+            fs::write(file, text).unwrap();
         }
     }
     (folder, text)
