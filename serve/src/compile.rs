@@ -19,6 +19,7 @@ use crate::plan::{ClientSettings, Plan, Route};
 mod expect;
 mod listen;
 pub mod rules;
+mod tls;
 
 /// What would be right where there are no rules.
 const NO_RULES: &str = "write some under `routes`, such as `\"/\": \"./dist/\"`";
@@ -63,6 +64,7 @@ pub fn compile(config: &Config, env: &CompileEnv) -> Compiled {
         findings.push(Diagnostic::warning("there are no rules: every request gets 404").help(NO_RULES));
     }
     listen::check(&config.server.listen, &mut findings);
+    let fronts = tls::fronts(config, &mut findings);
     let rules::Parsed { rules, table } = rules::parse(config, &mut findings);
     let mut routes = Vec::with_capacity(rules.len());
     for (number, rule) in &rules {
@@ -74,7 +76,11 @@ pub fn compile(config: &Config, env: &CompileEnv) -> Compiled {
         table,
         routes,
         pages: Pages::compile(&config.server.name),
-        client: ClientSettings::new(&config.server, env.shards, env.descriptors, proxies),
+        client: ClientSettings {
+            handshake_timeout: config.tls.handshake_timeout,
+            ..ClientSettings::new(&config.server, env.shards, env.descriptors, proxies)
+        },
+        fronts,
     });
     let complete = |plan: &Plan| plan.routes.len() == config.routes.len();
     let Some(plan) = plan else { return Compiled { plan: None, draft: None, diagnostics: bounded(findings) } };

@@ -96,12 +96,16 @@ impl Service for Door {
     fn message(&self, order: Order) {
         testing::reached(&self.server, Spot::Message);
         match order {
-            Order::Listen { fd, number } => match self.server.shard.listen(fd) {
-                Ok(socket) => accept::listen(&self.server, socket, number),
+            Order::Listen { fd, number, front } => match self.server.shard.listen(fd) {
+                Ok(socket) => {
+                    self.server.set_front(number, front);
+                    accept::listen(&self.server, socket, number);
+                }
                 Err(error) => {
                     let _ = self.server.control.send(Report::ListenFailed(number, error));
                 }
             },
+            Order::Front { number, front } => self.server.set_front(number, front),
             Order::Unlisten { number } => {
                 for row in self.rows(|row| matches!(row, Row::Listener(l) if l.number == number)) {
                     accept::unlisten(&self.server, row);
@@ -124,6 +128,7 @@ impl Service for Door {
         testing::reached(&self.server, Spot::Turn);
         self.server.balance();
         self.server.use_room();
+        self.server.sessions.turn_ended();
         let (shard, cells) = (self.server.shard.cells(), &self.server.cells);
         let more = |seen: &Cell<u64>, now: u64| now.wrapping_sub(seen.replace(now));
         cells.descriptors_exhausted.add(more(&self.descriptors, shard.out_of_descriptors.get()));

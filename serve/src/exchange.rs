@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use anygate_proto::head::Head;
+use anygate_proto::tls::records::Agreed;
 use anygate_route::Scratch;
 use anygate_shard::Bytes;
 use anygate_shard::net::Address;
@@ -52,12 +53,8 @@ pub struct Peer {
 /// What TLS knows of a client.
 #[derive(Debug)]
 pub struct TlsInfo {
-    /// Server name the client asked for.
-    pub sni: Option<Box<str>>,
-    /// Protocol agreed on.
-    pub alpn: Option<Box<[u8]>>,
-    /// Certificate the client showed, DER.
-    pub client_certificate: Option<Box<[u8]>>,
+    /// What was agreed on in the handshake.
+    pub agreed: Agreed,
     /// True when the request came as 0-RTT data (RFC 8470).
     pub early_data: bool,
 }

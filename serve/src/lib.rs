@@ -24,5 +24,6 @@ pub mod testing;
 #[cfg(not(feature = "testing"))]
 #[allow(unreachable_pub, reason = "reached from outside by tests alone")]
 mod testing;
+pub mod tls;
 pub mod upstream;
 pub mod wire;

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use anygate_core::config::Server as ServerConfig;
+use anygate_core::config::{ListenAddr, Server as ServerConfig};
 use anygate_proto::h1::Limits;
 use anygate_route::Table;
 use ipnet::IpNet;
@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use crate::action::Action;
 use crate::filter::Filter;
 use crate::pages::Pages;
+use crate::tls::Front;
 use crate::upstream::endpoint::{self, Name};
 
 /// One shard's copy of everything that depends on the configuration.
@@ -27,6 +28,8 @@ pub struct Plan {
     pub pages: Pages,
     /// Patience and limits of client connections.
     pub client: ClientSettings,
+    /// How connections begin, by where they come in.
+    pub fronts: Vec<(ListenAddr, Front)>,
 }
 
 /// One route.
@@ -49,6 +52,8 @@ pub struct ClientSettings {
     pub name: Box<str>,
     /// To a whole head.
     pub header_timeout: Duration,
+    /// To the end of a TLS handshake.
+    pub handshake_timeout: Duration,
     /// Between requests.
     pub idle_timeout: Duration,
     /// Between reads of a body.
@@ -78,6 +83,12 @@ pub struct ClientSettings {
 }
 
 impl Plan {
+    /// How the connections begin that come in at `address`.
+    #[must_use]
+    pub fn front(&self, address: &ListenAddr) -> Front {
+        self.fronts.iter().find(|(at, _)| at == address).map(|(_, front)| front.clone()).unwrap_or_default()
+    }
+
     /// The names of servers behind that must be resolved, each once.
     #[must_use]
     pub fn endpoints(&self) -> Vec<Name> {
@@ -102,6 +113,7 @@ impl ClientSettings {
             },
             name: server.name.as_str().into(),
             header_timeout: server.header_timeout,
+            handshake_timeout: Duration::from_secs(10),
             idle_timeout: server.idle_timeout,
             read_timeout: server.read_timeout,
             write_timeout: server.write_timeout,

@@ -5,14 +5,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anygate_core::limits::ACCEPT_PAUSE;
+use anygate_core::limits::{ACCEPT_PAUSE, LISTENERS};
 use anygate_core::metrics::ShardCells;
 use anygate_proto::date;
 use anygate_proto::head::Fields;
 use anygate_route::Scratch;
 use anygate_shard::mailbox::Sender;
 use anygate_shard::net::Address;
-use anygate_shard::{Bytes, Class, LaneId, Shard, Tick, Wake};
+use anygate_shard::{Bytes, Class, LaneId, Shard, SocketId, Tick, Wake};
 use slab::Slab;
 
 use crate::action::files::Cache;
@@ -22,7 +22,9 @@ use crate::control::Report;
 use crate::observe::limit::{Limit, SHARD_QUIET, Told};
 use crate::peers::Neighbours;
 use crate::plan::Plan;
+use crate::tls::{Front, Session, Sessions};
 use crate::upstream::{Idle, Pools, Upstreams};
+use crate::wire::Wire;
 
 /// How long a draining shard waits for a request that a resting client may have sent already.
 const GRACE: Duration = Duration::from_millis(250);
@@ -71,6 +73,10 @@ pub struct Server {
     pub control: Sender<Report>,
     /// How many connections each address has.
     pub per_address: PerAddress,
+    /// What TLS sessions share.
+    pub(crate) sessions: Rc<Sessions>,
+    /// What stands before the requests of each listener, by its number.
+    fronts: RefCell<Vec<(u32, Front)>>,
     /// The other shards, where there are any.
     pub(crate) neighbours: Option<Neighbours>,
     pub(crate) rows: RefCell<Slab<Row>>,
@@ -81,6 +87,7 @@ pub struct Server {
     drained: Cell<bool>,
     clients: Cell<usize>,
     idle_lane: Cell<LaneId>,
+    handshake_lane: Cell<LaneId>,
     /// Listeners that wait for room.
     full: RefCell<Vec<u32>>,
     /// Whether somebody looks now and then whether there is room for them.
@@ -125,9 +132,12 @@ impl Server {
         let upstreams = Upstreams::new(parts.shards);
         let pools = upstreams.install(&parts.plan);
         let idle_lane = parts.shard.lane(parts.plan.client.idle_timeout);
+        let handshake_lane = parts.shard.lane(parts.plan.client.handshake_timeout);
         Rc::new(Self {
             files: Cache::new(),
             upstreams,
+            sessions: Sessions::new(parts.shard.clone(), Arc::clone(&parts.cells)),
+            fronts: RefCell::default(),
             shard: parts.shard,
             cells: parts.cells,
             id: parts.id,
@@ -138,6 +148,7 @@ impl Server {
             live: RefCell::new(Rc::new(Live { plan: parts.plan, _pools: pools })),
             date: Cell::new((u64::MAX, *date::PLACEHOLDER)),
             idle_lane: Cell::new(idle_lane),
+            handshake_lane: Cell::new(handshake_lane),
             draining: Cell::new(false),
             drained: Cell::new(false),
             clients: Cell::new(0),
@@ -160,6 +171,7 @@ impl Server {
         if !self.draining.get() {
             self.idle_lane.set(self.shard.lane(plan.client.idle_timeout));
         }
+        self.handshake_lane.set(self.shard.lane(plan.client.handshake_timeout));
         let old = self.live.replace(Rc::new(Live { plan, _pools: pools }));
         self.files.clear();
         self.retire(old);
@@ -194,6 +206,31 @@ impl Server {
     /// The queue of those who are idle.
     pub(crate) fn idle_lane(&self) -> LaneId {
         self.idle_lane.get()
+    }
+
+    /// The queue of those whose handshake is under way.
+    pub(crate) fn handshake_lane(&self) -> LaneId {
+        self.handshake_lane.get()
+    }
+
+    /// Connections of listener `number` begin so from now on. What is said of a listener that is gone stays for a while: one of
+    /// its clients may be on its way from another shard. A reload says it anew of those that are there.
+    pub(crate) fn set_front(&self, number: u32, front: Front) {
+        let mut fronts = self.fronts.borrow_mut();
+        fronts.retain(|(other, _)| *other != number);
+        if fronts.len() > 2 * LISTENERS {
+            fronts.remove(0);
+        }
+        fronts.push((number, front));
+    }
+
+    /// What carries the bytes of a client that came by listener `number`.
+    pub(crate) fn wire(&self, socket: SocketId, number: u32) -> Wire {
+        let fronts = self.fronts.borrow();
+        match fronts.iter().find(|(other, _)| *other == number).and_then(|(_, front)| front.tls.as_ref()) {
+            Some(config) => Wire::Tls(Session::new(&self.sessions, socket, config)),
+            None => Wire::Plain(socket),
+        }
     }
 
     /// The `Date` of this turn.

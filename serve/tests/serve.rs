@@ -4,6 +4,8 @@
 mod backend;
 #[path = "serve/harness.rs"]
 mod harness;
+#[path = "serve/pipe.rs"]
+mod pipe;
 
 #[path = "serve/answers.rs"]
 mod answers;
@@ -39,5 +41,7 @@ mod proxy;
 mod reviewed;
 #[path = "serve/simulated/mod.rs"]
 mod simulated;
+#[path = "serve/tls.rs"]
+mod tls;
 #[path = "serve/tunnel.rs"]
 mod tunnel;

@@ -140,11 +140,15 @@ pub(crate) fn welcome(server: &Rc<Server>, socket: SocketId, peer: Address, list
             return server.shard.close(socket, Close::Abort);
         }
         // RFC 6585 §4: too many from one address.
-        super::respond::refuse(server, &live, socket, 429);
-        return server.shard.close(socket, Close::Graceful);
+        let wire = server.wire(socket, listener);
+        // A handshake is more than it is worth: a TLS client sees its connection end.
+        if matches!(wire, Wire::Plain(_)) {
+            super::respond::refuse(server, &live, socket, 429);
+        }
+        return wire.close(&server.shard, Close::Graceful);
     }
     server.client_came();
-    let wire = Wire::Plain(socket);
+    let wire = server.wire(socket, listener);
     let stays = Tick::ZERO;
     let client = ClientRow { wire, peer, listener, counted, served: 0, idle: None, stays, moves: 0 };
     let row = server.add_row(Row::Client(client));

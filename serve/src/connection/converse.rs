@@ -343,7 +343,7 @@ impl Conversation {
             body,
             matched,
             peer: Peer { raw, effective },
-            tls: None,
+            tls: self.reader.borrow().wire().tls(),
             attempts: 0,
             begun: None,
             informer,

@@ -11,11 +11,14 @@ use anygate_core::limits::{
 };
 use anygate_proto::h1::chunked;
 use anygate_proto::h1::sink::Copied;
-use anygate_shard::{Bytes, Deadline, Shard, Tick, Wake};
+use anygate_shard::{Bytes, Class, Deadline, Lease, Shard, Tick, Wake};
 
 use crate::body::{Body, Chunk, FileRange, SpliceSource, Trailers};
 use crate::connection::reader::Reader;
 use crate::error::{Error, Kind, Phase, Side, is_out_of_descriptors};
+
+/// Bytes of a file read at a time: whole records.
+const READ_STEP: usize = 64 * 1024;
 
 /// Bytes asked of one splice; a pipe's worth.
 const SPLICE_STEP: usize = 256 * 1024;
@@ -87,7 +90,7 @@ impl Outlet {
 
     /// Hands the kernel what it takes of the queue, before a cut drops the rest.
     pub fn flush(&self) {
-        self.shard.flush_now(self.reader.borrow().wire().socket(), false);
+        self.reader.borrow().wire().flush(&self.shard);
     }
 
     /// Bytes that bodies took on the way, their framing included, since this was last asked.
@@ -230,9 +233,7 @@ impl Outlet {
 
     /// Sends a file's range by the kernel, where the transport lets it.
     async fn send_file(&mut self, mut range: FileRange) -> Result<(), Error> {
-        let Some(socket) = self.reader.borrow().wire().bypass() else {
-            return Err(Error::new(Kind::Internal, Side::Internal, Phase::InBody));
-        };
+        let Some(socket) = self.reader.borrow().wire().bypass() else { return self.read_file(range).await };
         if self.queued() > 0 {
             self.shard.flush_now(socket, range.len < OWN_SEGMENT_FROM);
         }
@@ -269,6 +270,31 @@ impl Outlet {
             warm -= (sent as u64).min(warm);
         }
         self.deadline.clear();
+        Ok(())
+    }
+
+    /// Sends a file's range through memory.
+    async fn read_file(&mut self, mut range: FileRange) -> Result<(), Error> {
+        let shortened = || Error::new(Kind::Internal, Side::Internal, Phase::InBody);
+        let mut warm = 0;
+        while range.len > 0 {
+            if warm == 0 {
+                warm = range.len.min(SENDFILE_STEP as u64);
+                self.warm(&range, warm).await;
+            }
+            let mut lease = self.shard.try_lease(Class::Bulk).unwrap_or_else(|| Lease::with_capacity(READ_STEP));
+            let step = usize::try_from(warm).unwrap_or(READ_STEP).min(lease.spare()).min(READ_STEP);
+            let read = lease.write_with(|room| range.file.read_at(&mut room[..step], range.offset).unwrap_or(0));
+            if read == 0 {
+                // The file became shorter than announced: only a cut tells the client.
+                return Err(shortened());
+            }
+            range.offset += read as u64;
+            range.len -= (read as u64).min(range.len);
+            warm -= (read as u64).min(warm);
+            self.queue_content(lease.freeze());
+            self.sent(BODY_QUEUED).await?;
+        }
         Ok(())
     }
 

@@ -8,7 +8,8 @@ use anygate_core::limits::PIPELINE_QUEUED;
 use anygate_proto::h1::Parsed;
 use anygate_proto::h1::request::parse_request;
 use anygate_proto::h1::write::{Image, Persistence};
-use anygate_proto::head::{Request, Scheme, TargetForm, Version};
+use anygate_proto::head::{Request, TargetForm, Version};
+use anygate_proto::tls::Fault;
 use anygate_route::{Found, Lookup};
 use anygate_shard::{Class, Close, Lease, Wake};
 
@@ -52,9 +53,24 @@ pub(crate) fn arrive(server: &Rc<Server>, row: u32) {
                 }
             }
             Poll::Ready(Ok(_)) => return place.leave(Close::Graceful),
-            Poll::Ready(Err(_)) => return place.leave(Close::Abort),
+            Poll::Ready(Err(_)) => {
+                let how = match client.wire.fault() {
+                    Some(fault) => broke_off(server, client, fault),
+                    None => Close::Abort,
+                };
+                return place.leave(how);
+            }
         }
     }
+}
+
+/// TLS ended before its time, and said why to who understands it; whoever speaks plain HTTP is told so in plain HTTP.
+#[cold]
+fn broke_off(server: &Server, client: &ClientRow, fault: Fault) -> Close {
+    if fault == Fault::PlainHttp {
+        super::respond::refuse(server, &server.live(), client.wire.socket(), 400);
+    }
+    Close::Graceful
 }
 
 /// A client taken out of its row. If serving it panics, its place is given back all the same.
@@ -113,15 +129,17 @@ impl Drop for Place<'_> {
 
 /// The connection waits for its next request, but not for ever.
 fn rest(server: &Server, row: u32, mut client: ClientRow) {
+    let handshaking = client.wire.is_handshaking();
     if let Some(idle) = client.idle {
-        if server.draining() {
-            // Woken for nothing: that gives it no more time.
+        if server.draining() || handshaking {
+            // Woken for nothing, or for a part of a handshake: that gives it no more time.
             server.swap_row(row, Row::Client(client));
             return;
         }
         server.shard.lane_remove(idle);
     }
-    client.idle = Some(server.shard.lane_push(server.idle_lane(), row));
+    let lane = if handshaking && !server.draining() { server.handshake_lane() } else { server.idle_lane() };
+    client.idle = Some(server.shard.lane_push(lane, row));
     server.swap_row(row, Row::Client(client));
 }
 
@@ -132,7 +150,8 @@ pub(crate) fn expired(server: &Rc<Server>, row: u32) {
         let place = Place { server, row, client: Some(client) };
         testing::reached(server, Spot::Expired);
         if let Some(client) = place.client.as_ref().filter(|_| !server.draining()) {
-            server.reached(Limit::Idle, Some(&client.peer));
+            let limit = if client.wire.is_handshaking() { Limit::Handshake } else { Limit::Idle };
+            server.reached(limit, Some(&client.peer));
         }
         place.leave(Close::Graceful);
     }
@@ -240,7 +259,7 @@ fn forward(
         rule,
         matched: &bench.scratch,
         peer: &client.peer,
-        scheme: Scheme::Http,
+        scheme: client.wire.scheme(),
     };
     let begun = proxy.begin(server, &asking, &mut bench.target, Wake::row(row))?;
     Some((rule, For { version: request.version, is_head: request.is_head }, begun))

@@ -44,6 +44,8 @@ impl Drop for Listener {
 #[derive(Debug)]
 pub(super) struct Opened {
     pub(super) number: u32,
+    /// Where, as configured.
+    pub(super) address: ListenAddr,
     pub(super) sockets: Vec<OwnedFd>,
 }
 
@@ -77,6 +79,11 @@ impl Listeners {
         self.open.iter().map(|listener| listener.address.clone()).collect()
     }
 
+    /// Every listener's number, and where it is configured to stand.
+    pub(super) fn numbers(&self) -> Vec<(u32, ListenAddr)> {
+        self.open.iter().map(|listener| (listener.number, listener.configured.clone())).collect()
+    }
+
     /// Opens what is new and names what is gone; nothing that stays is touched. Without [`Listeners::commit`] nothing happened.
     ///
     /// # Errors
@@ -92,7 +99,7 @@ impl Listeners {
             let number = self.next;
             self.next += 1;
             change.commit.push(Listener { configured: address.clone(), address: actual, number });
-            change.opened.push(Opened { number, sockets });
+            change.opened.push(Opened { number, address: address.clone(), sockets });
         }
         for listener in self.open.iter().filter(|listener| !wanted.contains(&listener.configured)) {
             change.closed.push(listener.number);

@@ -23,6 +23,7 @@ use crate::connection::moving::Moved;
 use crate::observe::limit::{Limit, QUIET, Told};
 use crate::observe::log::Log;
 use crate::plan::Plan;
+use crate::tls::{Front, keys};
 use crate::upstream::endpoint::Key;
 
 mod crew;
@@ -48,6 +49,15 @@ pub enum Order {
         fd: OwnedFd,
         /// The listener's number, the same on every shard.
         number: u32,
+        /// How its connections begin.
+        front: Front,
+    },
+    /// Connections of a listener begin so from now on.
+    Front {
+        /// The listener's number.
+        number: u32,
+        /// How.
+        front: Front,
     },
     /// Take who knocked, then close.
     Unlisten {
@@ -147,6 +157,8 @@ struct State {
 
 /// How long the log is quiet about pauses after it told of one: each lasts a fraction of a second, and the counter has them all.
 const PAUSE_QUIET: Duration = Duration::from_secs(10);
+/// How often it is looked whether tickets need a new key.
+const KEYS_LOOKED_AT: Duration = Duration::from_secs(60);
 /// The row of the signal descriptor; the control shard has no other.
 const SIGNALS: u32 = 0;
 
@@ -205,12 +217,13 @@ impl Control {
     }
 
     /// Has the shards accept on these; every shard gets a socket of each.
-    fn listen(self: &Rc<Self>, opened: Vec<Opened>) {
-        for Opened { number, sockets } in opened {
+    fn listen(self: &Rc<Self>, opened: Vec<Opened>, plan: &Plan) {
+        for Opened { number, address, sockets } in opened {
             let mut sockets = sockets.into_iter();
+            let front = plan.front(&address);
             self.order_all(|_| {
                 let fd = sockets.next().expect("a socket was opened for each shard");
-                Order::Listen { fd, number }
+                Order::Listen { fd, number, front: front.clone() }
             });
         }
     }
@@ -309,10 +322,17 @@ impl Desk {
             panics_told: Cell::new(0),
         });
         control.watch_signals();
+        let keeper = Rc::clone(&control);
+        control.shard.spawn(async move {
+            loop {
+                keeper.shard.sleep(KEYS_LOOKED_AT).await;
+                keys::tick(keeper.shard.unix_time());
+            }
+        });
         let opening = Rc::clone(&control);
         control.shard.spawn(async move {
             opening.resolve_new().await;
-            opening.listen(change.opened);
+            opening.listen(change.opened, &plan);
             (opening.state.borrow().startup.started)(&started);
             opening.resolve();
         });

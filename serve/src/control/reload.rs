@@ -98,8 +98,14 @@ impl Control {
             state.serial = plan.serial;
             state.config = config;
         }
+        // Whoever comes in by the new table finds the new front too.
+        let numbers = self.state.borrow().listeners.numbers();
+        for (number, address) in numbers {
+            let front = plan.front(&address);
+            self.order_all(|_| Order::Front { number, front: front.clone() });
+        }
         self.order_all(|_| Order::Install(Box::new(plan.clone())));
-        self.listen(change.opened);
+        self.listen(change.opened, &plan);
         for number in change.closed {
             self.order_all(|_| Order::Unlisten { number });
         }

@@ -40,6 +40,8 @@ pub enum Limit {
     Connections,
     /// The connections of one address.
     PerAddress,
+    /// The time to the end of a TLS handshake.
+    Handshake,
 }
 
 /// What is known of a limit.
@@ -68,7 +70,7 @@ macro_rules! facts {
 
 impl Limit {
     /// Every limit.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Head,
         Self::Idle,
         Self::Read,
@@ -81,6 +83,7 @@ impl Limit {
         Self::Requests,
         Self::Connections,
         Self::PerAddress,
+        Self::Handshake,
     ];
 
     const fn facts(self) -> Facts {
@@ -104,6 +107,9 @@ impl Limit {
             }
             Self::PerAddress => {
                 facts!(["max_connections_per_ip"], connections_refused, Warn, "an address had all its connections")
+            }
+            Self::Handshake => {
+                facts!(["handshake_timeout"], timeouts_handshake, Info, "a client took too long for a TLS handshake")
             }
         }
     }

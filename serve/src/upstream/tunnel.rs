@@ -146,8 +146,7 @@ impl<'a> Direction<'a> {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(None) => return Err(Broken::From),
                 Poll::Ready(Some(bytes)) if bytes.is_empty() => {
-                    let to = self.to.borrow().wire().socket();
-                    self.shard.shutdown_write(to);
+                    self.to.borrow().wire().shutdown_write(self.shard);
                     self.state = State::Ending;
                 }
                 Poll::Ready(Some(bytes)) => {

@@ -52,6 +52,11 @@ impl Backend {
         Self::start(move |served| while served.request().is_some() && served.send(answer.as_bytes()) {})
     }
 
+    /// Where it is, as a rule's target.
+    pub(crate) fn origin(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
     /// A configuration whose only rule leads here.
     pub(crate) fn config(&self) -> String {
         self.config_with("")

@@ -12,6 +12,7 @@ use anygate_serve::control::{Order, Report};
 use anygate_serve::door::Door;
 use anygate_serve::peers::Peers;
 use anygate_serve::server::{Parts, Server};
+use anygate_serve::tls::Front;
 use anygate_shard::mailbox::{self, Receiver, Sender};
 use anygate_shard::net::{self, Address, Bind};
 use anygate_shard::{Io, Options, Shard};
@@ -48,7 +49,10 @@ impl House {
             })
         });
         let threads = threads.collect();
-        assert!(orders[0].send(Order::Listen { fd: listener, number: 0 }).is_ok(), "the mailbox has room");
+        assert!(
+            orders[0].send(Order::Listen { fd: listener, number: 0, front: Front::default() }).is_ok(),
+            "the mailbox has room"
+        );
         House { address, cells, orders, _reports: reports, threads }
     }
 

@@ -9,6 +9,7 @@ use anygate_core::metrics::ShardCells;
 use anygate_serve::control::Order;
 use anygate_serve::door::Door;
 use anygate_serve::server::{Parts, Server};
+use anygate_serve::tls::Front;
 use anygate_shard::mailbox::{self, Receiver};
 use anygate_shard::net::{self, Address, Bind};
 use anygate_shard::testing::CountingAllocator;
@@ -46,7 +47,7 @@ impl Bench {
             shards: 1,
             peers: None,
         });
-        assert!(orders.send(Order::Listen { fd: listener, number: 0 }).is_ok());
+        assert!(orders.send(Order::Listen { fd: listener, number: 0, front: Front::default() }).is_ok());
         Self { shard, door: Door::new(server), mailbox, address, cells }
     }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anygate_serve::control::Order;
 use anygate_serve::observe::limit::Limit;
+use anygate_serve::tls::Front;
 use anygate_shard::Io;
 use anygate_shard::net::{self, Address, Bind};
 
@@ -71,7 +72,7 @@ impl Scene {
         // A unix socket's buffer does not grow, as a window that stays small.
         let _ = std::fs::remove_file(self.socket());
         let fd = net::bind(&Address::Unix(Some(self.socket())), &Bind::default()).expect("a path of our own");
-        gate.order(Order::Listen { fd, number: 7 });
+        gate.order(Order::Listen { fd, number: 7, front: Front::default() });
         gate
     }
 
@@ -326,7 +327,7 @@ fn small_pieces_that_nobody_takes_keep_no_buffer_each() {
         let path = std::env::temp_dir().join(format!("anygate-pieces-{}.sock", std::process::id()));
         let _ = std::fs::remove_file(&path);
         let fd = net::bind(&Address::Unix(Some(path.clone())), &Bind::default()).expect("a path of our own");
-        gate.order(Order::Listen { fd, number: 7 });
+        gate.order(Order::Listen { fd, number: 7, front: Front::default() });
         let idle = gate.counters.buffers.get();
         let clients: Vec<UnixStream> = (0..CLIENTS).map(|_| ask_once(&path)).collect();
         let mut most = 0;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anygate_serve::compile::{CompileEnv, compile};
 use anygate_serve::control::Order;
+use anygate_serve::tls::Front;
 use anygate_shard::net::{self, Address, Bind};
 
 use crate::backend::Backend;
@@ -50,7 +51,7 @@ fn hundreds_of_downloads_that_nobody_takes_hold_little_each_and_hold_up_nobody_e
         let socket = folder.join("gate.sock");
         let _ = std::fs::remove_file(&socket);
         let fd = net::bind(&Address::Unix(Some(socket.clone())), &Bind::default()).expect("a path of our own");
-        gate.order(Order::Listen { fd, number: 7 });
+        gate.order(Order::Listen { fd, number: 7, front: Front::default() });
         let idle = gate.counters.buffers.get();
         let stalled: Vec<UnixStream> = (0..STALLED).map(|_| ask_once(&socket)).collect();
         let begun = Instant::now();

@@ -19,6 +19,8 @@ use anygate_shard::mailbox::{self, Receiver, Sender};
 use anygate_shard::net::{self, Address, Bind};
 use anygate_shard::{Io, Options, Pool, Shard, ShardCounters};
 
+use crate::pipe::Way;
+
 /// How long a test waits for bytes before it fails.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -53,12 +55,20 @@ impl Gate {
         Self::serve(io, plan(yaml, 1))
     }
 
+    /// Serves a configuration to clients that come in this way.
+    pub(crate) fn behind(io: Io, way: Way, yaml: &str) -> Self {
+        let mut plan = plan(yaml, 1);
+        way.open(&mut plan);
+        Self::serve(io, plan)
+    }
+
     /// Serves what was compiled.
     pub(crate) fn serve(io: Io, plan: Plan) -> Self {
         let listener = net::bind(&Address::Ip(([127, 0, 0, 1], 0).into()), &Bind::default()).expect("a port is free");
         let address = TcpListener::from(listener.try_clone().expect("a descriptor")).local_addr().expect("it is bound");
         let (orders, mailbox) = mailbox::channel(64);
         let (control, reports) = mailbox::channel(64);
+        let front = plan.fronts.first().map(|(_, front)| front.clone()).unwrap_or_default();
         let cells = Arc::new(ShardCells::new());
         let its_cells = Arc::clone(&cells);
         let (made, counters) = std::sync::mpsc::channel();
@@ -79,7 +89,7 @@ impl Gate {
         });
         let counters = counters.recv().expect("the shard stands");
         let gate = Self { address, cells, counters, orders, reports, thread: Some(thread) };
-        gate.order(Order::Listen { fd: listener, number: 0 });
+        gate.order(Order::Listen { fd: listener, number: 0, front });
         gate
     }
 

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anygate_serve::control::Order;
+use anygate_serve::tls::Front;
 use anygate_shard::net::{self, Address, Bind};
 
 use crate::harness::{Gate, both};
@@ -46,7 +47,7 @@ fn a_listener_that_goes_takes_all_who_knocked_before() {
         let gate = Gate::start(io, "routes: {/ok: OK}\n");
         let (fd, address) = listener();
         let mut waiting = knock(address, 100);
-        gate.order(Order::Listen { fd, number: 7 });
+        gate.order(Order::Listen { fd, number: 7, front: Front::default() });
         gate.order(Order::Unlisten { number: 7 });
         for (number, client) in waiting.iter_mut().enumerate() {
             let answer = all(client).unwrap_or_else(|error| panic!("{io:?}: client {number}: {error}"));
@@ -65,7 +66,7 @@ fn a_drain_serves_all_who_knocked_before() {
         let gate = Gate::start(io, "routes: {/ok: OK}\n");
         let (fd, address) = listener();
         let mut waiting = knock(address, 100);
-        gate.order(Order::Listen { fd, number: 7 });
+        gate.order(Order::Listen { fd, number: 7, front: Front::default() });
         gate.order(Order::Drain);
         for (number, client) in waiting.iter_mut().enumerate() {
             let answer = all(client).unwrap_or_else(|error| panic!("{io:?}: client {number}: {error}"));
@@ -124,7 +125,7 @@ fn a_drain_waits_for_answers_that_are_still_queued() {
             let gate = Gate::start(io, &format!("routes: {{/big: OK {body}}}\n"));
             // A unix socket's buffer does not grow: the same answers fill it every time.
             let fd = net::bind(&Address::Unix(Some(path.clone())), &Bind::default()).expect("a path of our own");
-            gate.order(Order::Listen { fd, number: 7 });
+            gate.order(Order::Listen { fd, number: 7, front: Front::default() });
             gate
         };
         let (_, full) = greedy(&start(), &path, u64::MAX);

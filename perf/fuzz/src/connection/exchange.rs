@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anygate_core::config::{Env, load_text};
 use anygate_core::metrics::ShardCells;
 use anygate_serve::compile::{CompileEnv, compile};
+use anygate_serve::tls::Front;
 use anygate_serve::control::{Order, Report};
 use anygate_serve::door::Door;
 use anygate_serve::plan::Plan;
@@ -146,7 +147,7 @@ pub(super) fn exchange(client: &[u8], scripts: &[&[u8]], setting: Setting) -> Se
     });
     let door = Door::new(Rc::clone(&server));
     let fd = world.bind(&front).expect("nobody listens there");
-    assert!(orders.send(Order::Listen { fd, number: 0 }).is_ok());
+    assert!(orders.send(Order::Listen { fd, number: 0, front: Front::default() }).is_ok());
     let turn = || {
         let mut turn = |park: Park| -> Progress { shard.turn(&door, &mailbox, park) };
         world.turn_all(&mut [&mut turn]);

@@ -8,10 +8,12 @@ mod responses;
 mod text;
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use text::Piece;
+
+use crate::pipe::{Pipe, Way};
 
 /// How long a case waits for bytes that must come.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -36,7 +38,7 @@ pub(crate) enum Cut {
 
 impl Cut {
     /// Sends as much as the gate takes, cut so.
-    fn send(self, stream: &mut TcpStream, bytes: &[u8]) {
+    fn send(self, stream: &mut impl Write, bytes: &[u8]) {
         let mut dice = match self {
             Cut::Whole => {
                 let _ = stream.write_all(bytes);
@@ -59,7 +61,7 @@ impl Cut {
 
 /// A client's end of a conversation.
 pub(crate) struct Client {
-    stream: TcpStream,
+    stream: Pipe,
     heard: Vec<u8>,
     /// Where the last head ends that was awaited.
     noticed: usize,
@@ -74,9 +76,8 @@ pub(crate) enum End {
 }
 
 impl Client {
-    pub(crate) fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).expect("the gate listens");
-        stream.set_nodelay(true).expect("a socket option");
+    pub(crate) fn connect(address: SocketAddr, way: Way) -> Self {
+        let stream = Pipe::connect(address, way);
         Self { stream, heard: Vec::new(), noticed: 0, end: None }
     }
 
@@ -88,7 +89,7 @@ impl Client {
                 Piece::Step("answered") => self.answered(),
                 Piece::Step("pause") => std::thread::sleep(SILENCE),
                 Piece::Step("fin") => {
-                    let _ = self.stream.shutdown(Shutdown::Write);
+                    let _ = self.stream.finish();
                 }
                 Piece::Step(step) => panic!("no client can {step}"),
             }
@@ -111,7 +112,7 @@ impl Client {
             if left.is_zero() {
                 break;
             }
-            self.stream.set_read_timeout(Some(left)).expect("a socket option");
+            self.stream.set_read_timeout(left);
             let mut bytes = [0; 16 * 1024];
             match self.stream.read(&mut bytes) {
                 Ok(0) => self.end = Some(End::Closed),
@@ -133,7 +134,7 @@ impl Client {
 
     /// Its own address, as the gate sees it.
     pub(crate) fn address(&self) -> String {
-        self.stream.local_addr().expect("it is connected").to_string()
+        self.stream.socket().local_addr().expect("it is connected").to_string()
     }
 
     /// How the connection ended, if it did.

@@ -15,6 +15,7 @@ use anygate_shard::Io;
 use super::text::{Case, Table, table, tables};
 use super::{CLIENT_STEPS, Client, Cut, End, NOBODY, PATIENCE, SILENCE, settled};
 use crate::harness::{Gate, both};
+use crate::pipe::{WAYS, Way};
 
 const COLUMNS: &[&str] = &["name", "send", "get", "then", "upstream"];
 
@@ -36,13 +37,14 @@ fn every_request_gets_its_answer_to_the_byte() {
     let chosen = tables.iter().flat_map(|table| &table.cases).filter(|case| case.word("name").contains(&wanted));
     assert!(chosen.count() > 0, "no case has {wanted:?} in its name");
     let folder = Folder::new();
+    let gates = || tables.iter().flat_map(|table| (0..table.gates.len()).map(move |at| (table, at)));
     both(|io| {
         let failures = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
-            for (table, at) in tables.iter().flat_map(|table| (0..table.gates.len()).map(move |at| (table, at))) {
+            for ((table, at), way) in gates().flat_map(|gate| WAYS.map(|way| (gate, way))) {
                 let (failures, wanted, folder) = (&failures, &wanted, &folder);
                 scope.spawn(move || {
-                    let wrong = run(io, table, at, wanted, folder);
+                    let wrong = run(io, way, table, at, wanted, folder);
                     failures.lock().unwrap_or_else(PoisonError::into_inner).extend(wrong);
                 });
             }
@@ -71,7 +73,7 @@ wrong record | GET /up HTTP/1.1\r\nHost: a\r\n\r\n | {up} | stays | -
 not cut | GET /up HTTP/1.1\r\nHost: a\r\n\r\n | {up} | stays | <cut>
 ";
     let table = table("t.txt", TABLE, COLUMNS, CLIENT_STEPS).unwrap_or_else(|why| panic!("{why}"));
-    let wrong = run(Io::Epoll, &table, 0, "", &Folder::new());
+    let wrong = run(Io::Epoll, Way::Plain, &table, 0, "", &Folder::new());
     for place in ["t.txt:8: wrong answer: ", "t.txt:9: wrong end: ", "t.txt:10: wrong record: ", "t.txt:11: not cut: "]
     {
         let told = wrong.iter().filter(|text| text.starts_with(place)).count();
@@ -81,14 +83,14 @@ not cut | GET /up HTTP/1.1\r\nHost: a\r\n\r\n | {up} | stays | <cut>
 }
 
 /// The cases of one gate; what is wrong.
-fn run(io: Io, table: &Table, at: usize, wanted: &str, folder: &Folder) -> Vec<String> {
+fn run(io: Io, way: Way, table: &Table, at: usize, wanted: &str, folder: &Folder) -> Vec<String> {
     let (name, config) = &table.gates[at];
     let start = |recorder: &Recorder| {
         let config = config
             .replace("$BACKEND", &recorder.address.to_string())
             .replace("$NOBODY", NOBODY)
             .replace("$DIR", &folder.0.display().to_string());
-        Gate::start(io, &config)
+        Gate::behind(io, way, &config)
     };
     let recorder = Recorder::start();
     let gate = start(&recorder);
@@ -97,16 +99,16 @@ fn run(io: Io, table: &Table, at: usize, wanted: &str, folder: &Folder) -> Vec<S
         let then = Then::of(case);
         for cut in [Cut::Whole, Cut::Pieces(case.place.bytes().map(u64::from).sum())] {
             if cut == Cut::Whole || !then.whole {
-                let context = format!("{io:?}, gate {name}, {cut:?}");
+                let context = format!("{io:?}, {way:?}, gate {name}, {cut:?}");
                 let result = if case.bytes("upstream") == CUT {
                     // How much of it arrives is chance, so nothing is shared with other cases.
                     let recorder = Recorder::start();
                     let gate = start(&recorder);
-                    let result = tried(case, &then, cut, &gate, &recorder);
+                    let result = tried(case, &then, (cut, way), &gate, &recorder);
                     drop(gate);
                     result.and_then(|()| recorder.nothing_whole())
                 } else {
-                    tried(case, &then, cut, &gate, &recorder)
+                    tried(case, &then, (cut, way), &gate, &recorder)
                 };
                 if result.is_err() {
                     recorder.forget();
@@ -116,7 +118,7 @@ fn run(io: Io, table: &Table, at: usize, wanted: &str, folder: &Folder) -> Vec<S
         }
     }
     if gate.cells.panics.get() > 0 {
-        wrong.push(format!("{io:?}, gate {name}: a connection panicked"));
+        wrong.push(format!("{io:?}, {way:?}, gate {name}: a connection panicked"));
     }
     wrong
 }
@@ -168,11 +170,11 @@ impl Wrong {
     }
 }
 
-fn tried(case: &Case, then: &Then, cut: Cut, gate: &Gate, recorder: &Recorder) -> Result<(), Wrong> {
+fn tried(case: &Case, then: &Then, (cut, way): (Cut, Way), gate: &Gate, recorder: &Recorder) -> Result<(), Wrong> {
     let upstream = recorder.address.to_string();
     let own = gate.address.to_string();
     let known = [(upstream.as_str(), "backend"), (own.as_str(), "gate")];
-    let mut client = Client::connect(gate.address);
+    let mut client = Client::connect(gate.address, way);
     let itself = client.address();
     let known = [known[0], known[1], (itself.as_str(), "client")];
     let mut want = case.bytes("get");
@@ -211,7 +213,7 @@ fn tried(case: &Case, then: &Then, cut: Cut, gate: &Gate, recorder: &Recorder) -
         return Ok(());
     }
     recorder
-        .recorded(&case.bytes("upstream"), then.joined || cut != Cut::Whole, &known)
+        .recorded(&way.told(case.bytes("upstream")), then.joined || cut != Cut::Whole, &known)
         .map_err(|(want, got)| Wrong("upstream", want, got))
 }
 

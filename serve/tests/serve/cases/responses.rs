@@ -14,6 +14,7 @@ use anygate_shard::testing::reset;
 use super::text::{Case, Piece, Table, tables};
 use super::{Client, Cut, End, NOBODY, PATIENCE, SILENCE, settled};
 use crate::harness::{Gate, both};
+use crate::pipe::{WAYS, Way};
 
 const COLUMNS: &[&str] = &["name", "send", "server", "get", "then"];
 
@@ -41,12 +42,13 @@ const TOLD: usize = 40;
 fn every_response_reaches_the_client_to_the_byte_or_as_an_error_it_can_see() {
     let tables = tables("responses", COLUMNS, STEPS);
     let wanted = std::env::var("ANYGATE_CASE").unwrap_or_default();
+    let gates = || tables.iter().flat_map(|table| (0..table.gates.len()).map(move |at| (table, at)));
     both(|io| {
         let failures = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
-            for (table, at) in tables.iter().flat_map(|table| (0..table.gates.len()).map(move |at| (table, at))) {
+            for ((table, at), way) in gates().flat_map(|gate| WAYS.map(|way| (gate, way))) {
                 let (failures, wanted) = (&failures, &wanted);
-                scope.spawn(move || locked(failures).extend(run(io, table, at, wanted)));
+                scope.spawn(move || locked(failures).extend(run(io, way, table, at, wanted)));
             }
         });
         let failures = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -56,13 +58,13 @@ fn every_response_reaches_the_client_to_the_byte_or_as_an_error_it_can_see() {
 }
 
 /// The cases of one gate; what is wrong.
-fn run(io: Io, table: &Table, at: usize, wanted: &str) -> Vec<String> {
+fn run(io: Io, way: Way, table: &Table, at: usize, wanted: &str) -> Vec<String> {
     let (name, config) = &table.gates[at];
     let behind = Behind::start();
     let config = config.replace("$BACKEND", &behind.address.to_string()).replace("$NOBODY", NOBODY);
     let end = if config.contains("via: false") { "\r\n" } else { VIA };
     let due = Due { warmed: format!("{WARMED}{end}").into(), probed: format!("{PROBED}{end}").into() };
-    let gate = Gate::start(io, &config);
+    let gate = Gate::behind(io, way, &config);
     let mut wrong = Vec::new();
     for case in table.cases.iter().filter(|case| case.gate == at && case.word("name").contains(wanted)) {
         let then = Then::of(case);
@@ -70,15 +72,15 @@ fn run(io: Io, table: &Table, at: usize, wanted: &str) -> Vec<String> {
             for cut in [Cut::Whole, Cut::Pieces(case.place.bytes().map(u64::from).sum())] {
                 if cut == Cut::Whole || !then.whole {
                     let on = if kept { "a connection used before" } else { "a new connection" };
-                    let context = format!("{io:?}, gate {name}, {on}, {cut:?}");
-                    let tried = tried(case, &then, &due, kept, cut, &gate, &behind);
+                    let context = format!("{io:?}, {way:?}, gate {name}, {on}, {cut:?}");
+                    let tried = tried(case, &then, &due, kept, (cut, way), &gate, &behind);
                     wrong.extend(tried.map_err(|(what, want, got)| case.differs(&context, what, &want, &got)).err());
                 }
             }
         }
     }
     if gate.cells.panics.get() > 0 {
-        wrong.push(format!("{io:?}, gate {name}: a connection panicked"));
+        wrong.push(format!("{io:?}, {way:?}, gate {name}: a connection panicked"));
     }
     wrong
 }
@@ -135,11 +137,19 @@ impl Then {
 /// How a case failed: what about, what was wanted and what came.
 type Wrong = (&'static str, Vec<u8>, Vec<u8>);
 
-fn tried(case: &Case, then: &Then, due: &Due, kept: bool, cut: Cut, gate: &Gate, behind: &Behind) -> Result<(), Wrong> {
+fn tried(
+    case: &Case,
+    then: &Then,
+    due: &Due,
+    kept: bool,
+    (cut, way): (Cut, Way),
+    gate: &Gate,
+    behind: &Behind,
+) -> Result<(), Wrong> {
     behind.forget();
     behind.forget();
     behind.expect(case.pieces("server"), cut);
-    let mut client = Client::connect(gate.address);
+    let mut client = Client::connect(gate.address, way);
     if kept {
         client.speak_plain(WARM);
         client.hear(PATIENCE, |heard| heard.ends_with(b"\r\n\r\n"));
@@ -163,7 +173,7 @@ fn tried(case: &Case, then: &Then, due: &Due, kept: bool, cut: Cut, gate: &Gate,
     same("the client's end", &told(Some(then.end.unwrap_or(End::Closed))), &told(client.end()))?;
     drop(client);
     if then.end.is_some() {
-        let mut other = Client::connect(gate.address);
+        let mut other = Client::connect(gate.address, way);
         other.speak_plain(PROBE);
         other.hear(PATIENCE, |_| false);
         same("the next client's answer", &due.probed, &settled(&other.heard, &[]))?;

@@ -9,6 +9,7 @@ use anygate_core::metrics::ShardCells;
 use anygate_serve::control::{Order, Report};
 use anygate_serve::door::Door;
 use anygate_serve::server::{Parts, Server};
+use anygate_serve::tls::Front;
 use anygate_shard::mailbox::{self, Receiver, Sender};
 use anygate_shard::net::Address;
 use anygate_shard::sim::{Personality, World};
@@ -70,7 +71,7 @@ fn a_listener_that_goes_is_closed_though_another_shard_takes_whom_it_waited_for(
         let fd = wing.world.bind(&address).unwrap();
         let other = Shard::simulated(&wing.world, &Options::new(1, Io::Sim)).unwrap();
         let shared = other.listen(fd.try_clone().unwrap()).unwrap();
-        wing.order(Order::Listen { fd, number: 0 });
+        wing.order(Order::Listen { fd, number: 0, front: Front::default() });
         wing.turns(5);
         let _client = wing.world.connect(&address).unwrap();
         // It has knocked, and the listener was not told yet.
@@ -98,7 +99,7 @@ fn a_request_behind_a_body_that_was_half_moved_is_not_taken_for_its_rest() {
     for personality in BOTH {
         let wing = Wing::new(personality, "routes: { /ok: OK fine, /p/: 'http://10.0.9.1:9000' }");
         let [door, behind] = [([10, 0, 0, 1], 80), ([10, 0, 9, 1], 9000)].map(|at| Address::Ip(SocketAddr::from(at)));
-        wing.order(Order::Listen { fd: wing.world.bind(&door).unwrap(), number: 0 });
+        wing.order(Order::Listen { fd: wing.world.bind(&door).unwrap(), number: 0, front: Front::default() });
         let behind = wing.world.listen(&behind).unwrap();
         wing.turns(5);
         let mut client = wing.world.connect(&door).unwrap();

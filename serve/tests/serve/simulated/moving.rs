@@ -15,6 +15,7 @@ use anygate_serve::control::{Order, Report};
 use anygate_serve::door::Door;
 use anygate_serve::peers::Peers;
 use anygate_serve::server::{Parts, Server};
+use anygate_serve::tls::Front;
 use anygate_shard::mailbox::{self, Receiver, Sender};
 use anygate_shard::net::Address;
 use anygate_shard::sim::{Faults, Personality, World};
@@ -357,7 +358,10 @@ fn run(seed: u64, personality: Personality, scene: Scene) -> Seen {
         if one_door && index > 0 {
             continue;
         }
-        orders.send(Order::Listen { fd: listener.try_clone().unwrap(), number: 0 }).ok().unwrap();
+        orders
+            .send(Order::Listen { fd: listener.try_clone().unwrap(), number: 0, front: Front::default() })
+            .ok()
+            .unwrap();
     }
     drop(listener);
     let clients = Shard::simulated(&world, &options(100)).unwrap();

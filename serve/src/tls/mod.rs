@@ -1,0 +1,26 @@
+//! TLS towards clients: sessions over sockets of this shard, and what they share.
+
+mod front;
+pub(crate) mod keys;
+mod session;
+mod sessions;
+
+pub use front::Front;
+pub use session::Session;
+pub use sessions::Sessions;
+
+use anygate_core::metrics::{Counter, ShardCells};
+use anygate_proto::tls::Fault;
+
+/// The counter of connections that ended so.
+pub(crate) fn counter(fault: Fault, cells: &ShardCells) -> &Counter {
+    match fault {
+        Fault::PlainHttp => &cells.tls_plain_http,
+        Fault::NotTls => &cells.tls_not_tls,
+        Fault::TooLarge | Fault::Protocol | Fault::Internal => &cells.tls_protocol_errors,
+        Fault::NothingInCommon => &cells.tls_nothing_in_common,
+        Fault::UnknownName => &cells.tls_unknown_names,
+        Fault::ClientCertificate => &cells.tls_client_certificates_refused,
+        Fault::Refused => &cells.tls_refused_by_client,
+    }
+}

@@ -1,0 +1,92 @@
+//! What the TLS sessions of a shard share: who has something to seal, and how many hellos may be answered in a turn.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use anygate_core::metrics::ShardCells;
+use anygate_proto::tls::records::RECORD_CONTENT;
+use anygate_shard::{Shard, Wake};
+
+use super::Session;
+
+/// Hellos answered in one turn. Each takes a signature and a key exchange, some 200 µs, for which everybody else waits.
+const HELLOS_PER_TURN: u32 = 2;
+
+/// What the TLS sessions of one shard share.
+#[derive(Debug)]
+pub struct Sessions {
+    pub(super) shard: Shard,
+    pub(super) cells: Arc<ShardCells>,
+    /// Sessions with content that is queued and not sealed.
+    unsealed: RefCell<Vec<Rc<Session>>>,
+    /// Where small pieces are put together to a record.
+    pub(super) scratch: RefCell<Vec<u8>>,
+    /// Hellos that may still be answered in this turn.
+    hellos: Cell<u32>,
+    /// Who waits with a whole hello.
+    waiting: RefCell<VecDeque<Wake>>,
+}
+
+impl Sessions {
+    /// For a shard without sessions.
+    #[must_use]
+    pub fn new(shard: Shard, cells: Arc<ShardCells>) -> Rc<Self> {
+        Rc::new(Self {
+            shard,
+            cells,
+            unsealed: RefCell::default(),
+            scratch: RefCell::new(Vec::with_capacity(RECORD_CONTENT)),
+            hellos: Cell::new(HELLOS_PER_TURN),
+            waiting: RefCell::default(),
+        })
+    }
+
+    /// This session has something to seal, which nobody else said.
+    pub(super) fn unsealed(&self, session: &Rc<Session>) {
+        self.unsealed.borrow_mut().push(Rc::clone(session));
+    }
+
+    /// Whether a hello may be answered in this turn; otherwise who waits is woken when it may.
+    pub(super) fn admit(&self, wake: Wake) -> bool {
+        match self.hellos.get().checked_sub(1) {
+            Some(left) => {
+                self.hellos.set(left);
+                true
+            }
+            None => {
+                self.waiting.borrow_mut().push_back(wake);
+                false
+            }
+        }
+    }
+
+    /// After rows and tasks ran, before what they queued leaves: seals it, and lets hellos in again.
+    #[inline]
+    pub fn turn_ended(&self) {
+        if self.hellos.get() < HELLOS_PER_TURN {
+            self.let_in();
+        }
+        if !self.unsealed.borrow().is_empty() {
+            self.seal();
+        }
+    }
+
+    fn seal(&self) {
+        let mut sessions = self.unsealed.take();
+        for session in sessions.drain(..) {
+            session.seal();
+        }
+        self.unsealed.replace(sessions);
+    }
+
+    fn let_in(&self) {
+        self.hellos.set(HELLOS_PER_TURN);
+        let mut waiting = self.waiting.borrow_mut();
+        for _ in 0..HELLOS_PER_TURN {
+            let Some(wake) = waiting.pop_front() else { return };
+            self.shard.wake(wake);
+        }
+    }
+}
