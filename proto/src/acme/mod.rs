@@ -47,7 +47,7 @@ use std::time::Duration;
 pub use account::{Account, ExternalBinding};
 pub use certificate::{Facts, Issued};
 pub use challenge::{Challenge, ChallengeKind};
-pub use message::{Answer, Method, Request};
+pub use message::{Answer, Method, Request, Target};
 pub use name::{Identifier, InvalidName};
 pub use order::Issuance;
 pub use problem::{Cause, Failure, Problem, Stage};
@@ -55,11 +55,6 @@ pub use renewal::{Enquiry, Suggestion};
 pub use schedule::{Next, Schedule};
 pub use store::{Attempts, Entry};
 pub use wish::Wish;
-
-/// Let's Encrypt's directory.
-pub const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
-/// The directory of Let's Encrypt's staging environment: high limits, certificates nobody trusts.
-pub const LETS_ENCRYPT_STAGING: &str = "https://acme-staging-v02.api.letsencrypt.org/directory";
 
 /// Bytes of an answer's body, at most; who asks stops reading there.
 pub const MOST_ANSWER: usize = 256 * 1024;

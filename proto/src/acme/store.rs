@@ -165,12 +165,14 @@ impl Attempts {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Cause, LETS_ENCRYPT, LETS_ENCRYPT_STAGING, Stage};
+    use anygate_core::config::Acme;
+
+    use super::super::{Cause, Stage};
     use super::*;
 
     #[test]
     fn an_account_is_read_as_it_was_kept() {
-        let mut account = Account::generate(LETS_ENCRYPT, Some("admin@example.com")).unwrap();
+        let mut account = Account::generate(Acme::LETSENCRYPT, Some("admin@example.com")).unwrap();
         account.set_url(Some("https://ca.example/acct/1".to_owned()));
         let entry = account.entry();
         assert_eq!(entry.name, "acme-v02.api.letsencrypt.org-directory/account.json");
@@ -185,12 +187,12 @@ mod tests {
 
     #[test]
     fn no_name_leads_out_of_its_folder() {
-        let names = ["https://../../etc/", "https://a/../b", "http://[::1]:14000/dir?x=/..", LETS_ENCRYPT_STAGING];
+        let names = ["https://../../etc/", "https://a/../b", "http://[::1]:14000/dir?x=/..", Acme::LETSENCRYPT_STAGING];
         for directory in names {
             let folder = folder(directory);
             assert!(!folder.is_empty() && !folder.contains(['/', ':', '[']) && !folder.starts_with('.'), "{folder}");
         }
-        assert_ne!(folder(LETS_ENCRYPT), folder(LETS_ENCRYPT_STAGING));
+        assert_ne!(folder(Acme::LETSENCRYPT), folder(Acme::LETSENCRYPT_STAGING));
         let name = Identifier::parse("2001:db8::1").unwrap();
         assert_eq!(certificate_name("http://a/", &name), "a/2001_db8__1.pem");
         assert_eq!(attempts_name("http://a/", &name), "a/2001_db8__1.json");

@@ -12,13 +12,11 @@ use anygate_proto::acme::challenge::HTTP_PATH;
 use anygate_proto::acme::{
     Account, Answer, Challenge, ChallengeKind, ExternalBinding, Failure, Issuance, Issued, Request, Step,
 };
-use anygate_proto::tls::challenge::PROTOCOL as ALPN;
+use anygate_proto::tls::Challenges;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustls::crypto::aws_lc_rs::{default_provider, sign::any_supported_type};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConnection, StreamOwned};
 use serde_json::json;
 
 use super::wish;
@@ -32,6 +30,7 @@ struct Pebble {
     directory: String,
     trust: Arc<ClientConfig>,
     served: Arc<Served>,
+    challenges: Arc<Challenges>,
 }
 
 /// What the servers of the names answer.
@@ -43,20 +42,6 @@ impl Served {
         self.0.read().unwrap().iter().find_map(|challenge| match challenge {
             Challenge::Http01 { token, key_authorization, .. } if path.strip_prefix(HTTP_PATH) == Some(token) => {
                 Some(key_authorization.clone())
-            }
-            _ => None,
-        })
-    }
-}
-
-impl ResolvesServerCert for Served {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        assert!(hello.alpn().is_some_and(|mut offered| offered.next() == Some(ALPN)));
-        self.0.read().unwrap().iter().find_map(|challenge| match challenge {
-            Challenge::TlsAlpn01 { server_name, certificate, key, .. } if hello.server_name() == Some(server_name) => {
-                let key = PrivateKeyDer::Pkcs8(key.clone().into());
-                let chain = vec![CertificateDer::from(certificate.clone())];
-                Some(Arc::new(CertifiedKey::new(chain, any_supported_type(&key).unwrap())))
             }
             _ => None,
         })
@@ -82,8 +67,8 @@ impl Pebble {
         let folder = std::env::temp_dir().join(format!("anygate-pebble-{}-{}", std::process::id(), free_port()));
         fs::create_dir(&folder).unwrap();
         let root = own_certificate(&folder);
-        let served = Arc::new(Served::default());
-        let (http_port, tls_port) = (serve_http(&served), serve_tls(&served));
+        let (served, challenges) = (Arc::new(Served::default()), Challenges::new());
+        let (http_port, tls_port) = (serve_http(&served), serve_tls(&challenges));
         let (port, management, dns, mock) = (free_port(), free_port(), free_port(), free_port());
         let keys = binding.map(|(kid, key)| json!({ kid: key })).unwrap_or(json!({}));
         let configuration = json!({ "pebble": {
@@ -116,7 +101,7 @@ impl Pebble {
             .with_root_certificates(roots)
             .with_no_client_auth();
         let directory = format!("https://127.0.0.1:{port}/dir");
-        let pebble = Self { children: children.into(), folder, directory, trust: Arc::new(trust), served };
+        let pebble = Self { children: children.into(), folder, directory, trust: Arc::new(trust), served, challenges };
         let began = SystemTime::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() || TcpStream::connect(("127.0.0.1", mock)).is_err() {
             assert!(began.elapsed().unwrap() < TIMEOUT, "pebble does not listen");
@@ -134,6 +119,11 @@ impl Pebble {
                 },
                 Step::Wait(time) => std::thread::sleep(time.min(Duration::from_millis(300))),
                 Step::Serve(challenges) => {
+                    for challenge in &challenges {
+                        if let Challenge::TlsAlpn01 { server_name, certificate, key, .. } = challenge {
+                            self.challenges.set(server_name, certificate, key).unwrap();
+                        }
+                    }
                     *self.served.0.write().unwrap() = challenges;
                     issuance.served();
                 }
@@ -145,14 +135,15 @@ impl Pebble {
 
     /// HTTP/1.0, so that the end of the body is the end of the stream.
     fn ask(&self, request: &Request) -> io::Result<Answer> {
-        let (authority, path) = request.url["https://".len()..].split_once('/').unwrap();
-        let host = authority.split(':').next().unwrap().to_owned();
-        let session = ClientConnection::new(self.trust.clone(), host.try_into().unwrap()).map_err(io::Error::other)?;
-        let socket = TcpStream::connect(authority)?;
+        let to = request.target().unwrap();
+        let name = to.host.to_owned().try_into().unwrap();
+        let session = ClientConnection::new(self.trust.clone(), name).map_err(io::Error::other)?;
+        let socket = TcpStream::connect((to.host, to.port))?;
         socket.set_read_timeout(Some(TIMEOUT))?;
         let mut stream = StreamOwned::new(session, socket);
         let (method, length) = (request.method.as_str(), request.body.len());
-        let mut text = format!("{method} /{path} HTTP/1.0\r\nHost: {authority}\r\nContent-Length: {length}\r\n");
+        let mut text =
+            format!("{method} {} HTTP/1.0\r\nHost: {}\r\nContent-Length: {length}\r\n", to.path, to.authority);
         for (name, value) in &request.headers {
             text += &format!("{name}: {value}\r\n");
         }
@@ -211,16 +202,10 @@ fn serve_http(served: &Arc<Served>) -> u16 {
 }
 
 /// Port 443 of every name, somewhere else.
-fn serve_tls(served: &Arc<Served>) -> u16 {
+fn serve_tls(challenges: &Arc<Challenges>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_cert_resolver(served.clone());
-    config.alpn_protocols = vec![ALPN.to_vec()];
-    let config = Arc::new(config);
+    let config = challenges.config().unwrap();
     std::thread::spawn(move || {
         for mut socket in listener.incoming().flatten() {
             let Ok(mut session) = ServerConnection::new(config.clone()) else { continue };
