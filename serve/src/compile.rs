@@ -1,6 +1,6 @@
 //! What does a configuration come to? A plan to serve, or everything that is wrong with its rules, told in one run.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anygate_core::config::{Config, RouteEntry};
 use anygate_core::{Diagnostic, limits, nearest};
@@ -67,8 +67,9 @@ pub fn compile(config: &Config, env: &CompileEnv) -> Compiled {
     let fronts = tls::fronts(config, &mut findings);
     let rules::Parsed { rules, table } = rules::parse(config, &mut findings);
     let mut routes = Vec::with_capacity(rules.len());
+    let hidden = tls::never_served(config);
     for (number, rule) in &rules {
-        routes.extend(compile_route(config, &config.routes[*number], rule, &mut findings));
+        routes.extend(compile_route(config, &config.routes[*number], rule, &hidden, &mut findings));
     }
     let proxies = routes.iter().any(|route| matches!(route.action, Action::Proxy(_)));
     let plan = table.map(|table| Plan {
@@ -93,9 +94,15 @@ pub fn compile(config: &Config, env: &CompileEnv) -> Compiled {
 }
 
 /// One rule's action and filters; `None` when something is wrong with them.
-fn compile_route(config: &Config, entry: &RouteEntry, rule: &Rule, findings: &mut Vec<Diagnostic>) -> Option<Route> {
+fn compile_route(
+    config: &Config,
+    entry: &RouteEntry,
+    rule: &Rule,
+    hidden: &[PathBuf],
+    findings: &mut Vec<Diagnostic>,
+) -> Option<Route> {
     let headers = compile_headers(entry, findings);
-    let action = compile_action(config, entry, rule, headers.as_ref(), findings);
+    let action = compile_action(config, entry, rule, hidden, headers.as_ref(), findings);
     let (headers, action) = (headers?, action?);
     let fixed = matches!(action, Action::Fixed(_));
     let filters = if fixed || headers.iter().next().is_none() { Vec::new() } else { vec![Filter::Headers(headers)] };
@@ -125,6 +132,7 @@ fn compile_action(
     config: &Config,
     entry: &RouteEntry,
     rule: &Rule,
+    hidden: &[PathBuf],
     headers: Option<&Headers>,
     findings: &mut Vec<Diagnostic>,
 ) -> Option<Action> {
@@ -153,7 +161,7 @@ fn compile_action(
         }
         route::Action::Echo { status } => Some(Action::Echo(Echo::new(*status, config.echo.body))),
         route::Action::Static(target) => {
-            match Files::compile(target, &config.static_for(entry), &entry.base_dir, &config.files) {
+            match Files::compile(target, &config.static_for(entry), &entry.base_dir, hidden) {
                 Ok(files) => {
                     findings.extend(no_front_page(&files, rule, target));
                     Some(Action::Files(Box::new(files)))

@@ -4,11 +4,10 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use anygate_core::Diagnostic;
 use anygate_core::config::{
-    Certificate, ClientAuth, Config, ListenAddr, ListenerTls, LocatedPath, RouteEntry, TlsProfile,
+    Certificate, ClientAuth, Config, ListenAddr, ListenerTls, LocatedName, LocatedPath, RouteEntry, TlsProfile,
 };
 use anygate_core::diagnostic::Span;
 use anygate_proto::tls::{self, Authorities, Identity, Names, Profile, Resolver, Settings};
@@ -24,7 +23,7 @@ const FILE_MOST: u64 = 4 << 20;
 /// How the connections of each listener begin; a listener whose setting is wrong is left out.
 pub(super) fn fronts(config: &Config, findings: &mut Vec<Diagnostic>) -> Vec<(ListenAddr, Front)> {
     not_yet(config, findings);
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).as_ref().map_or(0, Duration::as_secs);
+    let (now, _) = anygate_shard::wall_clock();
     let mut resolver = None;
     let mut made: Vec<(ListenerTls, Option<Arc<ServerConfig>>)> = Vec::new();
     let mut fronts = Vec::new();
@@ -53,6 +52,17 @@ pub(super) fn fronts(config: &Config, findings: &mut Vec<Diagnostic>) -> Vec<(Li
         fronts.push((listen.addr.clone(), front));
     }
     fronts
+}
+
+/// Files that no rule serves: configurations, and the keys of certificates, those in folders included.
+pub(super) fn never_served(config: &Config) -> Vec<PathBuf> {
+    let mut files = config.never_served();
+    for certificate in &config.tls.certificates {
+        if let Certificate::Folder(folder) = certificate {
+            files.extend(pairs(&folder.path).into_iter().map(|(_, key)| key));
+        }
+    }
+    files
 }
 
 /// Refuses what is understood and not served in this version.
@@ -128,7 +138,7 @@ fn identities(config: &Config, now: u64, findings: &mut Vec<Diagnostic>) -> Vec<
     for certificate in &config.tls.certificates {
         match certificate {
             Certificate::Pair(pair) => {
-                let names: Vec<&str> = pair.names.iter().map(|name| name.as_str()).collect();
+                let names: Vec<&str> = pair.names.iter().map(LocatedName::as_str).collect();
                 let ocsp = pair.ocsp.as_ref().filter(|_| config.tls.ocsp.stapling);
                 all.extend(identity(&pair.cert, &pair.key, ocsp, &names, now, findings));
             }

@@ -242,7 +242,8 @@ impl Control {
     fn reached(&self, limit: Limit, peer: Option<&Address>) {
         let total = self.cells().iter().map(|cells| limit.counter(cells).get()).sum();
         let Some(times) = self.limits_told.tell(limit, self.shard.now(), total) else { return };
-        let key = format!("server.{}", limit.keys().join(" or server."));
+        let section = limit.section();
+        let key = format!("{section}.{}", limit.keys().join(&format!(" or {section}.")));
         let peer = peer.map_or_else(|| "unknown".to_owned(), Address::to_string);
         self.log.write(limit.level(), limit.message(), &[("limit", &key), ("peer", &peer), ("times", &times)]);
     }

@@ -114,7 +114,16 @@ impl Limit {
         }
     }
 
-    /// Its keys in the configuration's `server` section.
+    /// The section of the configuration that its keys are in.
+    #[must_use]
+    pub const fn section(self) -> &'static str {
+        match self {
+            Self::Handshake => "tls",
+            _ => "server",
+        }
+    }
+
+    /// Its keys in that section.
     #[must_use]
     pub const fn keys(self) -> &'static [&'static str] {
         self.facts().keys
