@@ -2,6 +2,7 @@
 
 mod authority;
 mod faults;
+mod handshake;
 mod jose;
 mod manner;
 mod orders;
@@ -14,6 +15,7 @@ use anygate_proto::acme::{
     Account, Answer, Challenge, ChallengeKind, Enquiry, Failure, Identifier, Issuance, Issued, Request, Step,
     Suggestion, Wish,
 };
+use anygate_proto::tls::Challenges;
 use authority::{Authority, BASE, Internet};
 use manner::Manner;
 
@@ -48,10 +50,13 @@ impl Internet for Published {
     }
 
     fn tls(&self, name: &str) -> Option<Vec<u8>> {
-        self.0.iter().find_map(|challenge| match challenge {
-            Challenge::TlsAlpn01 { server_name, certificate, .. } if server_name == name => Some(certificate.clone()),
-            _ => None,
-        })
+        let challenges = Challenges::new();
+        for challenge in &self.0 {
+            if let Challenge::TlsAlpn01 { server_name, certificate, key, .. } = challenge {
+                challenges.set(server_name, certificate, key).unwrap();
+            }
+        }
+        handshake::shown(&challenges, name)
     }
 }
 

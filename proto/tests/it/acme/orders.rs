@@ -3,6 +3,7 @@
 use anygate_proto::acme::{
     Account, Attempts, Cause, ChallengeKind, ExternalBinding, Facts, Issuance, Issued, Stage, Wish, renewal,
 };
+use anygate_proto::tls::{Identity, Warning};
 use serde_json::json;
 
 use super::authority::BASE;
@@ -25,6 +26,8 @@ fn a_new_account_gets_a_certificate_by_either_challenge() {
         let kept = issued.entry(&directory(), &issued.facts.names[0]);
         assert_eq!(kept.name, "ca.example-directory/a.example.pem");
         assert_eq!(Issued::read(&kept.bytes).unwrap(), issued);
+        let identity = Identity::load(&kept.bytes, &kept.bytes, None, world.now).unwrap();
+        assert_eq!(identity.warnings(), [Warning::RootIncluded], "a listener serves it as it was kept");
     }
 }
 
