@@ -159,13 +159,13 @@ fn a_field_that_belongs_to_the_server_is_refused_in_a_rule() {
 #[test]
 fn what_belongs_to_a_later_version_is_refused_and_never_ignored() {
     refused(
-        "tls: {profile: modern}\nroutes:\n  /: OK\n",
+        "tracing: stdout\nroutes:\n  /: OK\n",
         &expect![[r#"
-        error: `tls` is not available in this version; it belongs to a later one
+        error: `tracing` is not available in this version; it belongs to a later one
          --> anygate.yml:1:1
           |
-        1 | tls: {profile: modern}
-          | ^^^ not available yet
+        1 | tracing: stdout
+          | ^^^^^^^ not available yet
           |
           = help: remove it: nothing would obey it
 
