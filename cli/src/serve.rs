@@ -68,10 +68,13 @@ fn banner(name: &str, started: &Started) -> String {
     let colour = report::colours(&io::stdout());
     let (bold, end) = if colour { ("\u{1b}[1m", "\u{1b}[0m") } else { ("", "") };
     let mut text = format!("{bold}AnyGate {}{end} serves {name}\n", env!("CARGO_PKG_VERSION"));
-    for address in &started.listeners {
+    for (address, tls) in &started.listeners {
+        let scheme = if *tls { "https" } else { "http" };
         let url = match address {
-            Address::Ip(ip) if ip.ip().is_unspecified() => format!("http://localhost:{}  (every address)", ip.port()),
-            Address::Ip(ip) => format!("http://{ip}"),
+            Address::Ip(ip) if ip.ip().is_unspecified() => {
+                format!("{scheme}://localhost:{}  (every address)", ip.port())
+            }
+            Address::Ip(ip) => format!("{scheme}://{ip}"),
             Address::Unix(_) => address.to_string(),
         };
         let _ = writeln!(text, "  listening  {url}");

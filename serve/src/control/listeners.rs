@@ -74,9 +74,9 @@ pub(super) struct Change {
 }
 
 impl Listeners {
-    /// Where clients can come in, in the order of the configuration.
-    pub(super) fn addresses(&self) -> Vec<Address> {
-        self.open.iter().map(|listener| listener.address.clone()).collect()
+    /// Where clients can come in, in the order of the configuration, and where that is configured to be.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = (&Address, &ListenAddr)> {
+        self.open.iter().map(|listener| (&listener.address, &listener.configured))
     }
 
     /// Every listener's number, and where it is configured to stand.

@@ -290,7 +290,10 @@ impl Desk {
         let First { config, plan, cores, descriptors } = first;
         let Doors { listeners, change } = doors;
         let started = Started {
-            listeners: listeners.addresses(),
+            listeners: listeners
+                .addresses()
+                .map(|(stands, configured)| (stands.clone(), plan.front(configured).tls.is_some()))
+                .collect(),
             cores: cores.clone(),
             io: shard.io(),
             fallback,

@@ -41,8 +41,8 @@ pub struct Startup {
 /// What runs, for people to read.
 #[derive(Debug)]
 pub struct Started {
-    /// Where clients come in.
-    pub listeners: Vec<Address>,
+    /// Where clients come in, and whether by TLS.
+    pub listeners: Vec<(Address, bool)>,
     /// One shard on each.
     pub cores: Vec<usize>,
     /// The driver.
