@@ -66,25 +66,17 @@ enum State {
 
 #[derive(Debug)]
 struct Greeting {
-    config: Config,
+    config: Arc<ServerConfig>,
     input: Vec<u8>,
     /// The hello is whole, and asks for this name.
     whole: Option<Option<Box<str>>>,
-}
-
-struct Config(Arc<ServerConfig>);
-
-impl std::fmt::Debug for Config {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ServerConfig")
-    }
 }
 
 impl Session {
     /// A session that begins.
     #[must_use]
     pub fn new(sessions: &Rc<Sessions>, socket: SocketId, config: &Arc<ServerConfig>) -> Rc<Self> {
-        let greeting = Greeting { config: Config(Arc::clone(config)), input: Vec::new(), whole: None };
+        let greeting = Greeting { config: Arc::clone(config), input: Vec::new(), whole: None };
         let inner = Inner {
             state: State::Greeting(Box::new(greeting)),
             ready: VecDeque::new(),
@@ -183,7 +175,7 @@ impl Session {
         let State::Greeting(greeting) = &mut inner.state else { return };
         let mut input = std::mem::take(&mut greeting.input);
         let server_name = greeting.whole.take().flatten();
-        match Records::new(&greeting.config.0) {
+        match Records::new(&greeting.config) {
             Ok(records) => {
                 inner.state = State::Open(Box::new(records.named(server_name)));
                 self.feed(inner, &mut input);

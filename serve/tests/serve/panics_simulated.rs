@@ -6,11 +6,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anygate_core::config::{Env, LogFormat, LogLevel, load_text};
+use anygate_core::config::{Env, load_text};
 use anygate_core::metrics::ShardCells;
-use anygate_serve::control::{Desk, First, Opening, Order, Report, ShardHandle, StartError, Startup};
+use anygate_serve::control::{Desk, First, Order, Report, ShardHandle, StartError, Startup};
 use anygate_serve::door::Door;
-use anygate_serve::observe::log::{Kept, Log};
+use anygate_serve::observe::log::Kept;
 use anygate_serve::peers::{Neighbours, Peers};
 use anygate_serve::server::{Parts, Server};
 use anygate_serve::testing::{Spot, panic_once};
@@ -20,7 +20,7 @@ use anygate_shard::signals::Signal;
 use anygate_shard::sim::{Listener, Peer, Personality, World};
 use anygate_shard::{Io, Options, Park, Progress, Shard, Wake};
 
-use crate::simulated::{BOTH, Quiet};
+use crate::simulated::{BOTH, Quiet, open};
 
 const CONFIG: &str = "server: {listen: \"10.0.0.1:80\", idle_timeout: 5s}\nroutes:\n  /fixed: OK fixed\n  /echo: '*'\n  \
     /dressed: {to: '*', headers: {X-A: b}}\n  /behind: \"http://10.0.9.1:9000\"\n";
@@ -80,18 +80,7 @@ impl House {
             shards: 1,
             peers: None,
         });
-        let (kept, log) = Log::kept(LogLevel::Info, LogFormat::Text);
-        let doors = first.listen(&control).expect("the address is free");
-        let desk = Desk::open(Opening {
-            shard: control.clone(),
-            signals: None,
-            startup,
-            first,
-            doors,
-            fallback: None,
-            shards: vec![ShardHandle::new(orders, None, Arc::clone(&cells))],
-            log: kept,
-        });
+        let (desk, log) = open(&control, startup, first, vec![ShardHandle::new(orders, None, Arc::clone(&cells))]);
         let behind = world.listen(&address("10.0.9.1:9000")).expect("the address is free");
         let door = Door::new(server);
         let mut house = House {

@@ -10,11 +10,11 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anygate_core::config::{Env, LogFormat, LogLevel, load_text};
+use anygate_core::config::{Env, load_text};
 use anygate_core::metrics::{ShardCells, Snapshot};
-use anygate_serve::control::{Desk, First, Opening, Order, Report, ShardHandle, Startup};
+use anygate_serve::control::{Desk, First, Order, Report, ShardHandle, Startup};
 use anygate_serve::door::Door;
-use anygate_serve::observe::log::{Kept, Log};
+use anygate_serve::observe::log::Kept;
 use anygate_serve::peers::Peers;
 use anygate_serve::server::{Parts, Server};
 use anygate_shard::mailbox::{self, Receiver, Sender};
@@ -23,12 +23,12 @@ use anygate_shard::signals::Signal;
 use anygate_shard::sim::{Personality, World};
 use anygate_shard::{ArenaLimits, Close, Io, Options, Park, Progress, Remains, Service, Shard, SocketId, TaskId};
 
-use super::Quiet;
 use super::behind::Behind;
 use super::client::Life;
 use super::ledger::{Ledger, Outcome, file_size};
 use super::scene::{Dice, Event, Scene};
 use super::wire::content;
+use super::{Quiet, open};
 
 /// Rounds a run may take until every client is through, and until the house is at rest.
 const ROUNDS: u32 = 400_000;
@@ -245,18 +245,7 @@ impl House {
             .collect();
         let handle = |(orders, wing): (Sender<Order>, &Wing)| ShardHandle::new(orders, None, Arc::clone(&wing.cells));
         let shards = orders.into_iter().zip(&wings).map(handle).collect();
-        let (said, log) = Log::kept(LogLevel::Info, LogFormat::Text);
-        let doors = first.listen(&control).expect("the address is free");
-        let desk = Desk::open(Opening {
-            shard: control.clone(),
-            signals: None,
-            startup,
-            first,
-            doors,
-            fallback: None,
-            shards,
-            log: said,
-        });
+        let (desk, log) = open(&control, startup, first, shards);
         let clients = Shard::simulated(&world, &options(100)).unwrap();
         let ledger = Rc::new(RefCell::new(Ledger::default()));
         let back = Shard::simulated(&world, &options(101)).unwrap();

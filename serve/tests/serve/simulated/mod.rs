@@ -13,8 +13,11 @@ mod reloading;
 mod scene;
 mod wire;
 
-use anygate_shard::Service;
+use anygate_core::config::{LogFormat, LogLevel};
+use anygate_serve::control::{Desk, First, Opening, ShardHandle, Startup};
+use anygate_serve::observe::log::{Kept, Log};
 use anygate_shard::sim::Personality;
+use anygate_shard::{Service, Shard};
 
 use self::house::{House, Seen};
 use self::ledger::Outcome;
@@ -33,6 +36,14 @@ impl Service for Quiet {
     fn ready(&self, _row: u32) {}
     fn expired(&self, _row: u32) {}
     fn message(&self, (): ()) {}
+}
+
+/// Opens the house on a simulated control shard, and keeps what its log says.
+pub(crate) fn open(control: &Shard, startup: Startup, first: First, shards: Vec<ShardHandle>) -> (Desk, Kept) {
+    let (log, said) = Log::kept(LogLevel::Info, LogFormat::Text);
+    let doors = first.listen(control).expect("the address is free");
+    let shard = control.clone();
+    (Desk::open(Opening { shard, signals: None, startup, first, doors, fallback: None, shards, log }), said)
 }
 
 fn seeds() -> impl Iterator<Item = u64> {

@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
-use anygate_core::config::{Env, LogFormat, LogLevel, load_text};
+use anygate_core::config::{Env, load_text};
 use anygate_core::metrics::ShardCells;
-use anygate_serve::control::{Desk, First, Opening, Order, Report, ShardHandle, StartError, Startup};
+use anygate_serve::control::{Desk, First, Order, Report, ShardHandle, StartError, Startup};
 use anygate_serve::door::Door;
-use anygate_serve::observe::log::{Kept, Log};
+use anygate_serve::observe::log::Kept;
 use anygate_serve::server::{Parts, Server};
 use anygate_shard::mailbox::{self, Receiver, Sender};
 use anygate_shard::net::Address;
@@ -16,7 +16,7 @@ use anygate_shard::signals::Signal;
 use anygate_shard::sim::{Peer, Personality, World};
 use anygate_shard::{Io, Options, Park, Progress, Shard};
 
-use super::BOTH;
+use super::{BOTH, open};
 
 /// Rounds that anything here may take.
 const ROUNDS: usize = 2000;
@@ -89,18 +89,7 @@ impl House {
                 (Wing { shard, door: Door::new(Rc::clone(&server)), mailbox, orders, server }, handle)
             })
             .unzip();
-        let (kept, log) = Log::kept(LogLevel::Info, LogFormat::Text);
-        let doors = first.listen(&control).expect("the address is free");
-        let desk = Desk::open(Opening {
-            shard: control.clone(),
-            signals: None,
-            startup,
-            first,
-            doors,
-            fallback: None,
-            shards,
-            log: kept,
-        });
+        let (desk, log) = open(&control, startup, first, shards);
         let (lines, clients) = (Vec::new(), Vec::new());
         let mut house = House { world, wings, control, desk, reports, say, text, log, lines, clients };
         house.until("both listen", ALL, |house| house.wings.iter().all(|wing| wing.shard.cells().sockets.get() == 1));
