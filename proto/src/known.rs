@@ -32,6 +32,8 @@ known! {
     AltSvc = "Alt-Svc",
     Authorization = "Authorization",
     CacheControl = "Cache-Control",
+    ClientCert = "Client-Cert",
+    ClientCertChain = "Client-Cert-Chain",
     Connection = "Connection",
     ContentDisposition = "Content-Disposition",
     ContentEncoding = "Content-Encoding",

@@ -26,7 +26,8 @@ pub(super) const HOP_BY_HOP: u128 = set(&[
     Known::ContentLength,
 ]);
 
-/// What a peer that is not trusted cannot say about where a request came from.
+/// What a peer that is not trusted cannot say about where a request came from, and whose certificate came with it (RFC 9440
+/// §2.4).
 pub(super) const CLAIMS: u128 = set(&[
     Known::XForwardedFor,
     Known::XForwardedHost,
@@ -35,6 +36,8 @@ pub(super) const CLAIMS: u128 = set(&[
     Known::XForwardedServer,
     Known::XRealIp,
     Known::Forwarded,
+    Known::ClientCert,
+    Known::ClientCertChain,
 ]);
 
 /// Fields that must not come as trailers: they frame, route, authenticate or control (RFC 9110 §6.5.1).

@@ -3,9 +3,9 @@
 //! Who sends these fields on takes those of the client's own request away, always: a server behind believes them.
 
 /// The field for the client's own certificate (RFC 9440 §2.2).
-pub const CLIENT_CERT: &str = "client-cert";
+pub const CLIENT_CERT: &str = "Client-Cert";
 /// The field for the certificates it sent along (RFC 9440 §2.3).
-pub const CLIENT_CERT_CHAIN: &str = "client-cert-chain";
+pub const CLIENT_CERT_CHAIN: &str = "Client-Cert-Chain";
 /// The longest value of [`CLIENT_CERT_CHAIN`], in bytes: servers take heads of 8 KiB and more.
 pub const CHAIN_MOST: usize = 16 << 10;
 

@@ -135,6 +135,14 @@ fn the_body_is_framed_for_the_upstream_alone() {
     assert_eq!(sent("GET / HTTP/1.0\r\nExpect: x\r\n\r\n", &expecting), "GET /t HTTP/1.1\r\nHost: up:1\r\n\r\n");
 }
 
+#[test]
+fn whose_certificate_came_with_a_request_only_a_trusted_peer_can_say() {
+    const CLAIMED: &str = "Client-Cert: :eA==:\r\nA: b\r\nclient-cert-chain: :eA==:\r\nClient_Cert: x\r\n";
+    assert_eq!(lines(CLAIMED, &PLAIN), "A: b\r\n");
+    let trusted = ForwardTo { trusted: true, ..PLAIN };
+    assert_eq!(lines(CLAIMED, &trusted), "Client-Cert: :eA==:\r\nA: b\r\nclient-cert-chain: :eA==:\r\n");
+}
+
 const CLAIMS: &str = "X-Forwarded-For: 9.9.9.9\r\nX-Forwarded-For: 8.8.8.8\r\nA: b\r\nX-Forwarded-Host: evil\r\n\
     X-Forwarded-Proto: https\r\nX-Forwarded-Port: 1\r\nX-Forwarded-Ssl: on\r\nX-Forwarded-Prefix: /p\r\nX-Real-IP: 7.7.7.7\r\n\
     Forwarded: for=6.6.6.6\r\n";
