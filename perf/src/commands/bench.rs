@@ -26,6 +26,9 @@ pub(crate) struct Bench {
     /// Only this scenario; may be given several times
     #[arg(long, value_name = "NAME")]
     scenario: Vec<String>,
+    /// What the report is about, in a word, where that is not everything: `reports/DATE-WORD.md`
+    #[arg(long, value_name = "WORD")]
+    about: Option<String>,
     /// Only this subject; may be given several times
     #[arg(long, value_name = "NAME")]
     subject: Vec<String>,
@@ -73,6 +76,7 @@ pub(crate) fn run(args: &Bench) -> Result<bool, String> {
     let mut report = Report {
         date,
         time,
+        about: args.about.clone(),
         command: without_folders(&args.said),
         commit: machine::commit(),
         machine,

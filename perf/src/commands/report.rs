@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Again) -> Result<bool, String> {
     Ok(report.holds())
 }
 
-/// Writes the report and its drawings; what an earlier report of that day had drawn is removed.
+/// Writes the report and its drawings; what an earlier one of that name had drawn is removed.
 pub(crate) fn draw(report: &Report, out: &Path, notes: &Path) -> Result<(), String> {
     let notes = match fs::read_to_string(notes) {
         Ok(text) => Notes::read(&text),
@@ -55,7 +55,7 @@ pub(crate) fn draw(report: &Report, out: &Path, notes: &Path) -> Result<(), Stri
         say(&mut io::stderr(), &format!("left out of the trend: {fault}"));
     }
     let (text, plots) = report.markdown(&notes, &kept);
-    let folder = out.join(REPORTS).join(&report.date);
+    let folder = out.join(REPORTS).join(report.name());
     match fs::remove_dir_all(&folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(format!("{}: {error}", folder.display())),
         _ => {}
@@ -63,7 +63,7 @@ pub(crate) fn draw(report: &Report, out: &Path, notes: &Path) -> Result<(), Stri
     for plot in plots {
         put(&folder.join(plot.file), &plot.text)?;
     }
-    write(&out.join(REPORTS).join(format!("{}.md", report.date)), &text)
+    write(&out.join(REPORTS).join(format!("{}.md", report.name())), &text)
 }
 
 /// Writes a file and says so.

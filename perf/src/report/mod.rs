@@ -29,6 +29,9 @@ pub struct Report {
     pub date: String,
     /// The time of day it began, UTC.
     pub time: String,
+    /// What it is about, in a word, where it is not about everything: `tls`.
+    #[serde(default)]
+    pub about: Option<String>,
     /// The command line.
     pub command: String,
     /// The commit, with `+` when the work tree was changed.
@@ -125,6 +128,12 @@ impl Verdict {
 }
 
 impl Report {
+    /// What its file and its folder of drawings are called: the day, and what it is about.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.about.as_ref().map_or_else(|| self.date.clone(), |about| format!("{}-{about}", self.date))
+    }
+
     /// The tables, with aligned columns.
     #[must_use]
     pub fn text(&self) -> String {
@@ -140,11 +149,13 @@ impl Report {
     }
 
     /// The whole report, with `notes` beside what they are about. `before` are reports of earlier runs and this one, for
-    /// how figures went; drawings are named as files in a folder that has the report's date for a name.
+    /// how figures went; drawings are named as files in a folder that has the report's [name](Self::name).
     #[must_use]
     pub fn markdown(&self, notes: &Notes, before: &[Self]) -> (String, Vec<Plot>) {
         let mut plots = Vec::new();
-        let mut text = format!("# Measured on {}\n\n", self.date);
+        let folder = self.name();
+        let about = self.about.as_ref().map_or_else(String::new, |about| format!(": {about}"));
+        let mut text = format!("# Measured on {}{about}\n\n", self.date);
         let commit = self.commit.as_deref().unwrap_or("unknown");
         let _ = writeln!(text, "Made by `{}` at {} UTC, commit {commit}.\n", self.command, self.time);
         if self.method.quick {
@@ -159,7 +170,7 @@ impl Report {
         self.explanations(notes, &mut text);
         if let Some((drawing, table)) = trend::of(before) {
             let file = "trend.svg".to_owned();
-            let _ = write!(text, "\n## Over the runs kept\n\n![over the runs kept]({}/{file})\n\n", self.date);
+            let _ = write!(text, "\n## Over the runs kept\n\n![over the runs kept]({folder}/{file})\n\n");
             text.push_str(&table.markdown());
             plots.push(Plot { file, text: drawing });
         }
@@ -171,7 +182,7 @@ impl Report {
             }
             text.push_str(&figures::table(scenario, outcome).markdown());
             let file = format!("{name}.svg");
-            let _ = write!(text, "\n![{name}]({}/{file})\n", self.date);
+            let _ = write!(text, "\n![{name}]({folder}/{file})\n");
             plots.push(Plot { file, text: figures::drawing(name, scenario, outcome) });
             if let Some(note) = notes.about(name) {
                 let _ = write!(text, "\n{note}\n");
@@ -343,6 +354,7 @@ mod tests {
         Report {
             date: "2026-11-21".to_owned(),
             time: "03:00:00".to_owned(),
+            about: None,
             command: "cargo xtask bench".to_owned(),
             commit: Some("0123456789ab".to_owned()),
             machine: Machine::this(),
@@ -411,6 +423,16 @@ mod tests {
         };
         assert_eq!(runs(false), (true, true));
         assert!(!runs(true).1);
+    }
+
+    #[test]
+    fn a_report_about_a_part_stands_beside_that_of_the_day() {
+        let whole = report(vec![idle(300)]);
+        let part = Report { about: Some("tls".to_owned()), ..whole.clone() };
+        assert_eq!((whole.name().as_str(), part.name().as_str()), ("2026-11-21", "2026-11-21-tls"));
+        let (text, _) = part.markdown(&Notes::default(), &[]);
+        assert!(text.starts_with("# Measured on 2026-11-21: tls\n"), "{text}");
+        assert!(text.contains("](2026-11-21-tls/idle.svg)"), "{text}");
     }
 
     #[test]
