@@ -18,6 +18,7 @@ pub mod negotiate;
 pub mod range;
 pub mod text;
 pub mod tls;
+pub mod url;
 pub mod websocket;
 
 pub use error::Reject;

@@ -8,6 +8,7 @@ use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 use serde_json::{Value, json};
 
 use super::base64;
+use crate::url::is_absolute;
 
 /// An account with an ACME server: an ECDSA P-256 key, and what the server calls it once it knows it.
 pub struct Account {
@@ -70,7 +71,7 @@ impl Account {
     }
 
     fn with(directory: &str, email: Option<&str>, url: Option<&str>, key: KeyPair) -> Result<Self, InvalidAccount> {
-        if !super::message::is_url(directory) || url.is_some_and(|url| !super::message::is_url(url)) {
+        if !is_absolute(directory) || url.is_some_and(|url| !is_absolute(url)) {
             return Err(InvalidAccount::Url);
         }
         if email.is_some_and(|email| !is_email(email)) {

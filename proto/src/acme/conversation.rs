@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::account::Signer;
-use super::message::is_url;
 use super::problem::told;
 use super::wire::Directory;
 use super::{
     Account, Answer, Cause, Failure, MOST_ANSWER, MOST_NONCE, MOST_NONCES, MOST_SECONDS, MOST_TRIES, MOST_WAIT,
 };
 use super::{Problem, Request, Stage, base64};
+use crate::url::is_absolute;
 
 /// Something to be asked until there is an answer that counts.
 #[derive(Debug, Clone)]
@@ -94,7 +94,7 @@ impl Conversation {
 
     /// The text, when it is a URL that this server may send us to.
     pub(super) fn allowed<'a>(&self, url: &'a str) -> Option<&'a str> {
-        (is_url(url) && (self.plain || url.starts_with("https://"))).then_some(url)
+        (is_absolute(url) && (self.plain || url.starts_with("https://"))).then_some(url)
     }
 
     /// What to do for the question. It is asked while there is one.

@@ -47,13 +47,13 @@ use std::time::Duration;
 pub use account::{Account, ExternalBinding};
 pub use certificate::{Facts, Issued};
 pub use challenge::{Challenge, ChallengeKind};
-pub use message::{Answer, Method, Request, Target};
+pub use message::{Answer, Method, Request};
 pub use name::{Identifier, InvalidName};
 pub use order::Issuance;
 pub use problem::{Cause, Failure, Problem, Stage};
 pub use renewal::{Enquiry, Suggestion};
 pub use schedule::{Next, Schedule};
-pub use store::{Attempts, Entry};
+pub use store::{Attempts, Enquired, Entry};
 pub use wish::Wish;
 
 /// Bytes of an answer's body, at most; who asks stops reading there.
@@ -62,8 +62,7 @@ pub const MOST_ANSWER: usize = 256 * 1024;
 pub const MOST_NAMES: usize = 100;
 /// Certificates in a chain, at most.
 const MOST_CHAIN: usize = 10;
-/// Bytes of a URL, a nonce or a token, at most.
-const MOST_URL: usize = 2048;
+/// Bytes of a nonce or a token, at most.
 const MOST_NONCE: usize = 512;
 const MOST_TOKEN: usize = 256;
 /// How often one request is made, however it fails, at most.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::renewal::{self, INTERVAL, MOST_INTERVAL};
+use super::store::Enquired;
 use super::{Attempts, Facts, Failure, Identifier, Suggestion};
 
 /// Seconds to wait at most before asking again what is next, so that a clock that was set is noticed.
@@ -47,7 +48,15 @@ impl Schedule {
         // One that lacks a name is no reason to wait, nor is the success it came from.
         let facts = kept.filter(|facts| names.iter().all(|name| facts.names.contains(name)));
         let attempts = if facts.is_none() && attempts.failures == 0 { Attempts::default() } else { attempts };
-        Self { names: names.to_vec(), facts, suggestion: None, asked: None, attempts, jitter }
+        // What was said of another certificate says nothing of this one.
+        let id = facts.as_ref().and_then(|facts| facts.id.as_ref());
+        let enquiry = attempts.enquiry.as_ref().filter(|enquiry| Some(&enquiry.id) == id);
+        let asked = enquiry.map(|enquiry| (enquiry.at, enquiry.holds.min(MOST_INTERVAL)));
+        let suggestion = enquiry.and_then(|enquiry| {
+            let (start, end) = enquiry.window?;
+            Some(Suggestion { start, end, explanation: None, ask_again: Duration::from_secs(enquiry.holds) })
+        });
+        Self { names: names.to_vec(), facts, suggestion, asked, attempts, jitter }
     }
 
     /// What to do at `now`, seconds since 1970. A renewal that is due goes before an enquiry.
@@ -88,7 +97,15 @@ impl Schedule {
             // What was suggested before still holds (RFC 9773 §4.3.3).
             Err(failure) => failure.retry_after.unwrap_or_default().max(INTERVAL).as_secs().min(MOST_INTERVAL),
         };
-        self.asked = Some((now, holds));
+        self.asked_at(now, holds);
+    }
+
+    /// The server was asked, and what it said holds for so many seconds.
+    fn asked_at(&mut self, at: u64, holds: u64) {
+        self.asked = Some((at, holds));
+        let window = self.suggestion.as_ref().map(|one| (one.start, one.end));
+        let id = self.facts.as_ref().and_then(|facts| facts.id.clone());
+        self.attempts.enquiry = id.map(|id| Enquired { id, at, holds, window });
     }
 
     /// An order came through.
@@ -96,8 +113,8 @@ impl Schedule {
         debug_assert!(self.names.iter().all(|name| facts.names.contains(name)), "no other one is taken");
         self.facts = Some(facts);
         self.suggestion = None;
-        self.asked = Some((now, INTERVAL.as_secs()));
         self.attempts.succeeded(now);
+        self.asked_at(now, INTERVAL.as_secs());
     }
 
     /// An order did not.
@@ -105,7 +122,7 @@ impl Schedule {
         self.attempts.failed(failure, now);
     }
 
-    /// What is kept of it besides the certificate: after each order.
+    /// What is kept of it besides the certificate: after each order and each enquiry.
     #[must_use]
     pub fn attempts(&self) -> &Attempts {
         &self.attempts
@@ -201,5 +218,24 @@ mod tests {
         assert!(schedule.due() > NOW + 50 * DAY);
         assert!(matches!(schedule.next(NOW + 2 * DAY - 1), Next::Wait(_)));
         assert!(matches!(schedule.next(NOW / 2), Next::Enquire { .. }), "the clock was set back");
+    }
+
+    #[test]
+    fn who_is_started_again_knows_what_the_server_said_and_asks_no_earlier() {
+        let one = names(&["a.example"]);
+        let mut schedule = Schedule::new(&one, None, Attempts::default(), 7);
+        schedule.issued(facts(NOW, 90), NOW);
+        let again = |schedule: &Schedule, facts| {
+            let kept = schedule.attempts().entry("https://a/", &one[0]).bytes;
+            Schedule::new(&one, Some(facts), Attempts::read(&kept), 7)
+        };
+        assert_eq!(again(&schedule, facts(NOW, 90)).next(NOW + 1), Next::Wait(Duration::from_secs(MOST_SLEEP)));
+        assert!(matches!(again(&schedule, facts(NOW, 90)).next(NOW + INTERVAL.as_secs()), Next::Enquire { .. }));
+        let (start, end, ask_again) = (NOW + 10 * DAY, NOW + 11 * DAY, Duration::from_secs(1000));
+        schedule.enquired(Ok(Some(Suggestion { start, end, explanation: None, ask_again })), NOW + DAY);
+        let kept = again(&schedule, facts(NOW, 90));
+        assert_eq!((kept.due(), kept.next(NOW + DAY + 10)), (start + 7, Next::Wait(Duration::from_secs(990))));
+        let other = Facts { id: Some("a.c".to_owned()), ..facts(NOW, 90) };
+        assert!(again(&schedule, other).due() > NOW + 50 * DAY, "it was said of another certificate");
     }
 }

@@ -99,7 +99,8 @@ impl Issued {
     }
 }
 
-/// How often it went wrong in a row, so that a server that is started again and again does not ask each time.
+/// How often it went wrong in a row and what is known of the next time, so that a server that is started again and again
+/// does not ask each time.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Attempts {
@@ -111,6 +112,21 @@ pub struct Attempts {
     pub stay_away: u64,
     /// What went wrong, in words.
     pub why: String,
+    /// When the server was last asked when to renew, and what it said.
+    pub enquiry: Option<Enquired>,
+}
+
+/// An answer to when to renew, so that a server that is started again asks no earlier than it would have (RFC 9773 §4.3.2).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enquired {
+    /// Which certificate it is about: [`super::Facts::id`].
+    pub id: String,
+    /// When it was asked, in seconds since 1970.
+    pub at: u64,
+    /// How many seconds it holds.
+    pub holds: u64,
+    /// The first and the last second to renew at; none where the server does not say.
+    pub window: Option<(u64, u64)>,
 }
 
 impl Attempts {
@@ -151,9 +167,8 @@ impl Attempts {
     /// What is kept.
     #[must_use]
     pub fn entry(&self, directory: &str, name: &Identifier) -> Entry {
-        let text =
-            json!({ "failures": self.failures, "last": self.last, "stay_away": self.stay_away, "why": self.why });
-        Entry { name: attempts_name(directory, name), bytes: format!("{text:#}\n").into_bytes(), secret: false }
+        let text = serde_json::to_string_pretty(self).unwrap_or_default();
+        Entry { name: attempts_name(directory, name), bytes: format!("{text}\n").into_bytes(), secret: false }
     }
 
     /// What was kept; none where it cannot be read.

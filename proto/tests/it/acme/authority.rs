@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::Manner;
 use super::jose::{bound, decode, encode, point};
 
+/// Where it is, unless it is said to be elsewhere.
 pub(super) const BASE: &str = "https://ca.example";
 
 /// Asks as a validating server does: HTTP-01 for a name and token gives a body, TLS-ALPN-01 for a server name a
@@ -51,6 +52,7 @@ pub(super) struct Order {
 }
 
 pub(super) struct Authority {
+    base: String,
     pub(super) manner: Manner,
     issuer: Issuer<'static, KeyPair>,
     root: String,
@@ -71,11 +73,17 @@ type Refusal = (u16, &'static str, String);
 
 impl Authority {
     pub(super) fn new(manner: Manner) -> Self {
+        Self::at(BASE, manner)
+    }
+
+    /// One whose URLs begin so, without a slash at the end.
+    pub(super) fn at(base: &str, manner: Manner) -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let root = params.self_signed(&key).unwrap().pem();
         Self {
+            base: base.to_owned(),
             manner,
             issuer: Issuer::new(params, key),
             root,
@@ -94,7 +102,7 @@ impl Authority {
 
     pub(super) fn answer(&mut self, request: &Request, internet: &dyn Internet) -> Answer {
         assert!(request.headers.iter().any(|(name, _)| *name == "User-Agent"), "RFC 8555 section 6.1");
-        let path = request.url.strip_prefix(BASE).expect("a URL of this server").to_owned();
+        let path = request.url.strip_prefix(&self.base).expect("a URL of this server").to_owned();
         let mut answer = match self.route(&path, request, internet) {
             Ok(answer) => answer,
             Err((status, kind, detail)) => problem(status, kind, &detail),
@@ -104,6 +112,10 @@ impl Authority {
             answer.headers.push(("Replay-Nonce".into(), nonce));
         }
         answer
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}/{path}", self.base)
     }
 
     fn nonce(&mut self) -> String {
@@ -139,9 +151,9 @@ impl Authority {
     }
 
     fn directory(&self) -> Value {
-        let mut meta = json!({ "website": BASE });
+        let mut meta = json!({ "website": self.base });
         if self.manner.terms {
-            meta["termsOfService"] = format!("{BASE}/terms").into();
+            meta["termsOfService"] = self.url("terms").into();
         }
         if self.manner.binding.is_some() {
             meta["externalAccountRequired"] = true.into();
@@ -150,16 +162,16 @@ impl Authority {
             meta["profiles"] = self.manner.profiles.iter().map(|name| ((*name).to_owned(), json!("…"))).collect();
         }
         let mut directory = json!({
-            "newNonce": format!("{BASE}/nonce"),
-            "newAccount": format!("{BASE}/account"),
-            "newOrder": format!("{BASE}/order"),
-            "revokeCert": format!("{BASE}/revoke"),
-            "keyChange": format!("{BASE}/key"),
+            "newNonce": self.url("nonce"),
+            "newAccount": self.url("account"),
+            "newOrder": self.url("order"),
+            "revokeCert": self.url("revoke"),
+            "keyChange": self.url("key"),
             "K0ok7BbGzyc": "https://example.org/why-is-there-a-random-entry",
             "meta": meta,
         });
         if self.manner.renewal_info {
-            directory["renewalInfo"] = format!("{BASE}/renewal").into();
+            directory["renewalInfo"] = self.url("renewal").into();
         }
         directory
     }
@@ -192,7 +204,7 @@ impl Authority {
         let (account, point) = match (&head["jwk"], head["kid"].as_str()) {
             (Value::Object(_), None) if parts == ["account"] => (None, point(&head["jwk"])),
             (Value::Null, Some(kid)) if parts != ["account"] => {
-                let number = kid.strip_prefix(&format!("{BASE}/account/")).and_then(|number| number.parse().ok());
+                let number = kid.strip_prefix(&self.url("account/")).and_then(|number| number.parse().ok());
                 let number = number.filter(|&number: &usize| number < self.accounts.len());
                 let number = number.ok_or_else(|| (400, "accountDoesNotExist", kid.to_owned()))?;
                 (Some(number), self.accounts[number].point.clone())
@@ -243,8 +255,8 @@ impl Authority {
                 (201, self.accounts.len() - 1)
             }
         };
-        let mut answer = object(status, &json!({ "status": "valid", "orders": format!("{BASE}/orders/{number}") }));
-        answer.headers.push(("Location".into(), format!("{BASE}/account/{number}")));
+        let mut answer = object(status, &json!({ "status": "valid", "orders": self.url(&format!("orders/{number}")) }));
+        answer.headers.push(("Location".into(), self.url(&format!("account/{number}"))));
         Ok(answer)
     }
 
@@ -300,19 +312,19 @@ impl Authority {
     fn order_object(&self, number: usize, status: u16) -> Answer {
         let order = &self.orders[number];
         let names: Vec<_> = order.names.iter().map(|(kind, name)| json!({ "type": kind, "value": name })).collect();
-        let urls: Vec<_> = order.authorizations.iter().map(|one| format!("{BASE}/authorization/{one}")).collect();
+        let urls: Vec<_> = order.authorizations.iter().map(|one| self.url(&format!("authorization/{one}"))).collect();
         let mut body = json!({
             "status": order.status,
             "expires": "2030-01-01T00:00:00Z",
             "identifiers": names,
             "authorizations": urls,
-            "finalize": format!("{BASE}/order/{number}/finalize"),
+            "finalize": self.url(&format!("order/{number}/finalize")),
         });
         if order.status == "valid" {
-            body["certificate"] = format!("{BASE}/certificate/{number}").into();
+            body["certificate"] = self.url(&format!("certificate/{number}")).into();
         }
         let mut answer = object(status, &body);
-        answer.headers.push(("Location".into(), format!("{BASE}/order/{number}")));
+        answer.headers.push(("Location".into(), self.url(&format!("order/{number}"))));
         if order.status == "processing" {
             self.patience(&mut answer);
         }
@@ -408,7 +420,8 @@ impl Authority {
             }
         }
         let one = &self.authorizations[number];
-        let challenges: Vec<_> = self.manner.challenges.iter().map(|kind| one.challenge_object(number, kind)).collect();
+        let challenges: Vec<_> =
+            self.manner.challenges.iter().map(|kind| one.challenge_object(&self.base, number, kind)).collect();
         let body = json!({
             "status": one.status,
             "expires": "2030-01-01T00:00:00Z",
@@ -431,13 +444,13 @@ impl Authority {
             return Err((400, "malformed", "the authorization must be pending".into()));
         }
         one.tried = Some(kind.to_owned());
-        Ok(object(200, &one.challenge_object(number, kind)))
+        Ok(object(200, &one.challenge_object(&self.base, number, kind)))
     }
 }
 
 impl Authorization {
-    fn challenge_object(&self, number: usize, kind: &str) -> Value {
-        let url = format!("{BASE}/challenge/{number}/{kind}");
+    fn challenge_object(&self, base: &str, number: usize, kind: &str) -> Value {
+        let url = format!("{base}/challenge/{number}/{kind}");
         let tried = self.tried.as_deref() == Some(kind);
         let status = match self.status {
             "pending" if tried => "processing",

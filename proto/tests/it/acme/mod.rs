@@ -7,6 +7,7 @@ mod jose;
 mod manner;
 mod orders;
 mod pebble;
+mod visitor;
 mod years;
 
 use std::time::Duration;

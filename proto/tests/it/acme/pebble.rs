@@ -13,6 +13,7 @@ use anygate_proto::acme::{
     Account, Answer, Challenge, ChallengeKind, ExternalBinding, Failure, Issuance, Issued, Request, Step,
 };
 use anygate_proto::tls::Challenges;
+use anygate_proto::url::Target;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::CertificateDer;
@@ -135,7 +136,7 @@ impl Pebble {
 
     /// HTTP/1.0, so that the end of the body is the end of the stream.
     fn ask(&self, request: &Request) -> io::Result<Answer> {
-        let to = request.target().unwrap();
+        let to = Target::of(&request.url).unwrap();
         let name = to.host.to_owned().try_into().unwrap();
         let session = ClientConnection::new(self.trust.clone(), name).map_err(io::Error::other)?;
         let socket = TcpStream::connect((to.host, to.port))?;
