@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::driver::sim::memory;
 use crate::sys;
 
 /// A directory that paths are opened below. Cheap to clone.
@@ -93,7 +94,11 @@ impl Dir {
             resolve |= libc::RESOLVE_NO_SYMLINKS;
         }
         if how.cached {
-            resolve |= libc::RESOLVE_CACHED;
+            match memory::is_cold() {
+                None => resolve |= libc::RESOLVE_CACHED,
+                Some(true) => return Err(io::ErrorKind::WouldBlock.into()),
+                Some(false) => {}
+            }
         }
         let flags = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
         // SAFETY: all-zero is a valid open_how.
@@ -193,6 +198,9 @@ impl File {
         let end = offset.saturating_add(length).min(self.0.stat.len);
         if end <= offset {
             return Ok(true);
+        }
+        if let Some(cold) = memory::is_cold() {
+            return Ok(!cold);
         }
         let (first, last) = (offset / PAGE, (end - 1) / PAGE);
         let range = Range { offset: first * PAGE, length: (last - first + 1) * PAGE };

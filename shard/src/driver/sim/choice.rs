@@ -46,6 +46,7 @@ pub(crate) enum Kind {
     RepeatEnds = 31,
     #[cfg(any(test, feature = "testing"))]
     ShortTurn = 32,
+    Cold = 33,
 }
 
 /// Choices made from one seed.

@@ -35,6 +35,8 @@ pub struct Faults {
     pub short_turn: u16,
     /// Helper jobs take up to 200 ms instead of one turn.
     pub slow_job: u16,
+    /// A file, or its name, is not in memory.
+    pub cold_file: u16,
     /// An accept fails with `EMFILE`.
     pub no_descriptor: u16,
 
@@ -84,6 +86,7 @@ impl Faults {
             repeat_ends: 0,
             short_turn: 0,
             slow_job: 0,
+            cold_file: 0,
             no_descriptor: 0,
             reset: 0,
             cut: 0,
@@ -119,6 +122,7 @@ impl Faults {
             full_queue: rate(15, 60),
             repeat_ends: rate(16, 400),
             short_turn: rate(17, 900),
+            cold_file: rate(18, 500),
             ..Faults::none()
         }
     }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::choice::{Choices, Kind};
 use super::faults::Faults;
+use super::memory;
 use super::net::{DoorId, EndId, Network, Owner, nanoseconds};
 use super::peer::{Listener, Peer};
 use crate::net::Address;
@@ -87,7 +88,7 @@ pub struct World(Rc<Inner>);
 impl World {
     /// A world without faults; see [`World::set_faults`].
     pub fn new(seed: u64, personality: Personality) -> World {
-        World(Rc::new(Inner {
+        let world = World(Rc::new(Inner {
             network: RefCell::new(Network::new(seed)),
             personality,
             tickets: RefCell::default(),
@@ -98,12 +99,15 @@ impl World {
             busy_rounds: Cell::new(0),
             wall_clock_s: Cell::new(WALL_CLOCK_S),
             more_to_do: Cell::new(false),
-        }))
+        }));
+        world.set_faults(Faults::none());
+        world
     }
 
     /// Sets how often each fault happens from now on.
     pub fn set_faults(&self, faults: Faults) {
         self.network().faults = faults;
+        memory::enter(Rc::as_ptr(&self.0).addr(), self.network().choices(), faults.cold_file);
     }
 
     /// The faults set now.
@@ -363,6 +367,12 @@ impl World {
             self.network().note(11, due, 0);
             super::resolver::with(&self.0.hosts.borrow(), job);
         }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        memory::leave(std::ptr::from_ref(self).addr());
     }
 }
 
