@@ -43,5 +43,7 @@ mod reviewed;
 mod simulated;
 #[path = "serve/tls.rs"]
 mod tls;
+#[path = "serve/tls_breaches.rs"]
+mod tls_breaches;
 #[path = "serve/tunnel.rs"]
 mod tunnel;

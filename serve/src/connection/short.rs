@@ -1,6 +1,7 @@
 //! The short way: what was compiled at load is answered as soon as its request lies in the buffer, with no task, no await and
 //! no allocation. Everything else goes to [`converse`](super::converse).
 
+use std::io;
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -53,9 +54,11 @@ pub(crate) fn arrive(server: &Rc<Server>, row: u32) {
                 }
             }
             Poll::Ready(Ok(_)) => return place.leave(Close::Graceful),
-            Poll::Ready(Err(_)) => {
+            Poll::Ready(Err(error)) => {
                 let how = match client.wire.fault() {
                     Some(fault) => broke_off(server, client, fault),
+                    // What it asked for came whole, and its answers are on their way (RFC 9112 §9.8).
+                    None if error.kind() == io::ErrorKind::UnexpectedEof => Close::Graceful,
                     None => Close::Abort,
                 };
                 return place.leave(how);

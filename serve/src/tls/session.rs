@@ -51,6 +51,8 @@ struct Inner {
     sealed_at: Tick,
     /// The stream is at its end.
     ended: bool,
+    /// It ended without the client's word for it.
+    cut: bool,
     info: Option<Rc<TlsInfo>>,
 }
 
@@ -86,6 +88,7 @@ impl Session {
             sealed: 0,
             sealed_at: Tick::ZERO,
             ended: false,
+            cut: false,
             info: None,
         };
         Rc::new(Self { socket, sessions: Rc::clone(sessions), inner: RefCell::new(inner) })
@@ -148,6 +151,10 @@ impl Session {
             let Poll::Ready(received) = shard.poll_recv(self.socket, room, wake) else { return Poll::Pending };
             let lease = received?;
             if lease.is_empty() {
+                // Who comes and goes without a hello, or without ending it, has cut nothing off.
+                if inner.info.is_some() && !std::mem::replace(&mut inner.cut, true) {
+                    self.sessions.cells.tls_truncated.add(1);
+                }
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
             self.arrived(inner, lease);
