@@ -8,6 +8,7 @@ use std::time::Duration;
 use anygate_shard::{Bytes, Close, Shard, SocketId, TaskId};
 
 use super::ledger::Ledger;
+use super::line::Line;
 use super::scene::{Ask, How, What};
 use super::wire::{Framing, Inbox, chunked, content, mix};
 
@@ -41,7 +42,7 @@ impl Behind {
     }
 
     async fn serve(&self, socket: SocketId) -> io::Result<()> {
-        let mut inbox = Inbox::new(&self.shard, socket);
+        let mut inbox = Inbox::new(Line::plain(&self.shard, socket));
         let mut count = 0;
         // Since when more was said than was asked for.
         let mut spoilt = None;
@@ -172,7 +173,7 @@ impl Behind {
 
     /// Sends back what comes, and a last word.
     async fn tunnel(&self, inbox: &mut Inbox) -> io::Result<()> {
-        let socket = inbox.socket;
+        let socket = inbox.line.socket;
         self.say(socket, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: sim\r\nConnection: Upgrade\r\n\r\n");
         let first = inbox.rest().to_vec();
         self.shard.queue(socket, Bytes::from(first));

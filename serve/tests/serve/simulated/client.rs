@@ -3,13 +3,16 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anygate_shard::net::Address;
-use anygate_shard::{Bytes, Close, Shard, SocketId};
+use anygate_shard::{Close, Shard, SocketId};
+use rustls::ClientConfig;
 
 use super::ledger::{BEFORE, Ledger, May, Outcome, weigh};
-use super::scene::{Ask, Client, Upload, What};
+use super::line::{Clock, Line, settings};
+use super::scene::{Ask, Breach, Client, Upload, What};
 use super::wire::{Framing, Inbox, chunked, content};
 
 /// Requests that are none, most of them with one in their content that must never be served.
@@ -48,6 +51,8 @@ pub(super) struct Life {
     pub(super) ledger: Rc<RefCell<Ledger>>,
     may: May,
     next: Cell<usize>,
+    /// How it speaks TLS, if it does.
+    settings: Option<Arc<ClientConfig>>,
 }
 
 fn lost(error: &io::Error) -> Outcome {
@@ -58,8 +63,16 @@ fn lost(error: &io::Error) -> Outcome {
 }
 
 impl Life {
-    pub(super) fn new(shard: &Shard, client: Client, to: Address, ledger: Rc<RefCell<Ledger>>, may: May) -> Life {
-        Life { shard: shard.clone(), client, to, ledger, may, next: Cell::new(0) }
+    pub(super) fn new(
+        shard: &Shard,
+        client: Client,
+        to: Address,
+        ledger: Rc<RefCell<Ledger>>,
+        may: May,
+        clock: &Arc<Clock>,
+    ) -> Life {
+        let settings = client.secure.map(|secure| settings(secure, clock));
+        Life { shard: shard.clone(), client, to, ledger, may, next: Cell::new(0), settings }
     }
 
     /// Asks for everything, on as many connections as that takes.
@@ -68,7 +81,10 @@ impl Life {
             let from = self.next.get();
             let result = match self.shard.connect(&self.to) {
                 Ok(socket) => {
-                    let result = self.talk(socket).await;
+                    let result = match self.breaking() {
+                        Some((ask, breach)) => self.breaks(socket, &ask, breach).await,
+                        None => self.talk(socket).await,
+                    };
                     self.shard.close(socket, if result.is_ok() { Close::Graceful } else { Close::Abort });
                     result
                 }
@@ -85,7 +101,7 @@ impl Life {
         }
     }
 
-    fn ends(&self, ask: &Ask, outcome: Outcome) {
+    pub(super) fn ends(&self, ask: &Ask, outcome: Outcome) {
         self.ledger.borrow_mut().ends(ask.number, outcome);
         self.next.set(self.next.get() + 1);
     }
@@ -100,9 +116,13 @@ impl Life {
 
     async fn talk(&self, socket: SocketId) -> io::Result<()> {
         self.shard.connected(socket).await?;
-        let mut inbox = Inbox::new(&self.shard, socket);
+        let mut inbox = Inbox::new(self.line(socket));
+        self.shake(&inbox.line).await?;
         let mut served = 0;
         while self.next.get() < self.client.asks.len() {
+            if self.breaking().is_some() {
+                return Ok(());
+            }
             let burst = self.burst();
             let mut bytes = Vec::new();
             for ask in burst {
@@ -112,9 +132,9 @@ impl Life {
             // Who ends its stream while a server behind is at work is given up, as the documentation says.
             let at_once = |ask: &Ask| !ask.alone() && !matches!(ask.what, What::Behind { .. });
             let ends = self.client.half_closes && burst.iter().all(at_once);
-            self.send(socket, bytes).await;
+            self.send(&inbox.line, &bytes).await;
             if ends {
-                self.shard.shutdown_write(socket);
+                inbox.line.finish();
             }
             for (at, ask) in burst.iter().enumerate() {
                 let (outcome, open) = match self.receive(&mut inbox, ask).await {
@@ -165,16 +185,54 @@ impl Life {
         self.ledger.borrow_mut().violations.push(format!("{what}: {ask:?}"));
     }
 
-    async fn send(&self, socket: SocketId, bytes: Vec<u8>) {
-        let step = match self.client.pause_ms {
-            Some(_) => self.client.step.max(bytes.len() / 12),
-            None => self.client.step.max(bytes.len() / 400),
-        };
-        for piece in bytes.chunks(step) {
-            self.shard.queue(socket, Bytes::from(piece.to_vec()));
-            if let Some(pause) = self.client.pause_ms {
-                self.shard.sleep(Duration::from_millis(pause)).await;
+    /// A connection that speaks as this client does.
+    pub(super) fn line(&self, socket: SocketId) -> Line {
+        Line::new(&self.shard, socket, self.settings.as_ref())
+    }
+
+    /// What is next, where that is no request.
+    fn breaking(&self) -> Option<(Ask, Breach)> {
+        let ask = self.client.asks.get(self.next.get())?;
+        Some((*ask, ask.breach?))
+    }
+
+    /// The handshake, to its end.
+    pub(super) async fn shake(&self, line: &Line) -> io::Result<()> {
+        loop {
+            self.send_raw(line, &line.sealed()).await;
+            if !line.is_handshaking() {
+                return Ok(());
             }
+            line.shake().await?;
+        }
+    }
+
+    pub(super) async fn send(&self, line: &Line, bytes: &[u8]) {
+        for (at, piece) in bytes.chunks(self.step(bytes)).enumerate() {
+            if at % 4 == 1 && self.client.secure.is_some_and(|secure| secure.refreshes) {
+                line.refresh();
+            }
+            line.queue(piece);
+            self.pause().await;
+        }
+    }
+
+    pub(super) async fn send_raw(&self, line: &Line, bytes: &[u8]) {
+        for piece in bytes.chunks(self.step(bytes)) {
+            line.queue_raw(piece.to_vec());
+            self.pause().await;
+        }
+    }
+
+    /// How many of these bytes are sent at once.
+    fn step(&self, bytes: &[u8]) -> usize {
+        let most = if self.client.pause_ms.is_some() { 12 } else { 400 };
+        self.client.step.max(bytes.len() / most)
+    }
+
+    async fn pause(&self) {
+        if let Some(pause) = self.client.pause_ms {
+            self.shard.sleep(Duration::from_millis(pause)).await;
         }
     }
 
@@ -201,7 +259,7 @@ impl Life {
                 "101" => return self.tunnel(inbox, ask).await,
                 "100" => {
                     if let Some(upload) = waits.take() {
-                        self.send(inbox.socket, body(ask, upload)).await;
+                        self.send(&inbox.line, &body(ask, upload)).await;
                     }
                 }
                 status if status.starts_with('1') => {}
@@ -237,8 +295,8 @@ impl Life {
             return Ok((Outcome::Wrong("an upgrade that nobody asked for".to_owned()), false));
         };
         let mut expected = content(ask.number, size);
-        self.send(inbox.socket, expected.clone()).await;
-        self.shard.shutdown_write(inbox.socket);
+        self.send(&inbox.line, &expected).await;
+        inbox.line.finish();
         if let Some(bytes) = ask.leaves {
             while inbox.rest().len() < bytes && inbox.more().await.unwrap_or(false) {}
             return Ok((Outcome::Left, false));
@@ -274,7 +332,7 @@ fn body(ask: &Ask, upload: Upload) -> Vec<u8> {
 }
 
 /// A request's bytes, without the content that waits for its 100.
-fn request(ask: &Ask, into: &mut Vec<u8>) {
+pub(super) fn request(ask: &Ask, into: &mut Vec<u8>) {
     let number = ask.number;
     let version = if ask.old { "1.0" } else { "1.1" };
     let fields = format!("Host: sim\r\nX-Id: {number}\r\nConnection: x-hop\r\nX-Hop: {number}\r\n");

@@ -26,7 +26,8 @@ use anygate_shard::{ArenaLimits, Close, Io, Options, Park, Progress, Remains, Se
 use super::behind::Behind;
 use super::client::Life;
 use super::ledger::{Ledger, Outcome, file_size};
-use super::scene::{Dice, Event, Scene};
+use super::line::{CERTIFICATES, Clock, certificate};
+use super::scene::{Breach, Dice, Event, Scene, TLS_DOOR};
 use super::wire::content;
 use super::{Quiet, open};
 
@@ -41,7 +42,7 @@ const STUCK: Duration = Duration::from_secs(60);
 /// How long a client may take, on the virtual clock.
 const PATIENCE: Duration = Duration::from_secs(7200);
 /// Addresses of the house, and of the servers behind.
-const DOORS: [&str; 2] = ["10.0.0.1:80", "10.0.0.1:81"];
+const DOORS: [&str; 3] = ["10.0.0.1:80", "10.0.0.1:81", "10.0.0.1:443"];
 const BEHIND: [[u8; 4]; 2] = [[10, 0, 9, 1], [10, 0, 9, 2]];
 
 /// What a run came to.
@@ -115,7 +116,9 @@ struct Wing {
 /// What the configuration says at the moment.
 #[derive(Clone, Copy)]
 struct Words {
+    /// Addresses without TLS.
     doors: usize,
+    certificate: usize,
     word: &'static str,
     upstream: usize,
     cap: usize,
@@ -125,15 +128,20 @@ struct Words {
 impl Words {
     fn text(&self) -> String {
         let listen: Vec<String> = DOORS[..self.doors].iter().map(|door| format!("\"{door}\"")).collect();
+        let [certificate, key] = certificate(self.certificate);
         let cap = self.cap;
         let wrong = if self.nonsense { "  /x: http:/\n" } else { "" };
         format!(
-            "server:\n  listen: [{}]\n  max_requests_per_connection: {cap}\n  name: sim\n\
+            "server:\n  listen: [{}, {{addr: \"{}\", tls: true}}]\n  max_requests_per_connection: {cap}\n  name: sim\n\
+             tls: {{certificates: {{cert: {}, key: {}}}}}\n\
              log: {{format: text}}\n\
              proxy: {{first_byte_timeout: 5s, connect_timeout: 2s}}\n\
              routes:\n  GET /ok: OK {}\n  /echo: \"*\"\n  /p/: http://behind{}.test:9000\n  /away: PERM_REDIRECT /elsewhere\n  \
              /files/: \"{}/\"\n{wrong}",
             listen.join(", "),
+            DOORS[TLS_DOOR],
+            certificate.display(),
+            key.display(),
             self.word,
             self.upstream,
             folder().display()
@@ -151,6 +159,25 @@ fn left(wing: &Wing, doors: usize) -> Remains {
 /// Whether somebody waited for more turns than there were others.
 fn starves(turns: usize, others: usize) -> bool {
     turns > others + 2
+}
+
+/// Kinds of breaches of TLS that were counted more often than they happened, or not as often.
+fn breaches_that_are_not_counted(scene: &Scene, counts: &Snapshot) -> Vec<&'static str> {
+    let happened = |wanted: fn(&Breach) -> bool| {
+        let asks = scene.clients.iter().flat_map(|client| &client.asks);
+        asks.filter_map(|ask| ask.breach).filter(wanted).count() as u64
+    };
+    // Of the streams that were not said to end, most belong to clients that had what they wanted.
+    let cut = happened(|breach| *breach == Breach::Cut);
+    let broken = happened(|breach| matches!(breach, Breach::Noise(_) | Breach::Record));
+    let kinds = [
+        (happened(|breach| *breach == Breach::Plain), counts.tls_plain_http, "requests without TLS"),
+        (broken, counts.tls_not_tls + counts.tls_protocol_errors, "what is no TLS"),
+        (happened(|breach| matches!(breach, Breach::Stall(_))), counts.timeouts_handshake, "handshakes that stall"),
+        (happened(|breach| *breach == Breach::Alarm), counts.tls_refused_by_client, "alerts of clients"),
+        (cut, counts.tls_truncated.min(cut), "streams that were cut"),
+    ];
+    kinds.into_iter().filter(|(happened, counted, _)| happened != counted).map(|(_, _, kind)| kind).collect()
 }
 
 /// Two files, made once.
@@ -186,6 +213,8 @@ pub(super) struct House {
     quiet: [Receiver<()>; 2],
     ledger: Rc<RefCell<Ledger>>,
     left: Rc<Cell<usize>>,
+    /// What the clients' clocks show.
+    clock: Arc<Clock>,
     words: Cell<Words>,
     text: Arc<Mutex<String>>,
     faults: RefCell<Vec<String>>,
@@ -206,7 +235,7 @@ impl House {
             world.set_host(&format!("behind{number}.test"), &[IpAddr::from(address)]);
         }
         let options = |index| Options::new(index, Io::Sim);
-        let words = Words { doors: 1, word: "fine", upstream: 0, cap: scene.cap, nonsense: false };
+        let words = Words { doors: 1, certificate: 0, word: "fine", upstream: 0, cap: scene.cap, nonsense: false };
         let text = Arc::new(Mutex::new(words.text()));
         let reading = Arc::clone(&text);
         let startup = Startup {
@@ -252,6 +281,7 @@ impl House {
         let back = Rc::new(Behind { shard: back, ledger: Rc::clone(&ledger), dead: Cell::new(false) });
         let house = House {
             left: Rc::new(Cell::new(scene.clients.len())),
+            clock: Arc::default(),
             office: Office {
                 desk,
                 servers: wings.iter().map(|wing| Rc::clone(&wing.server)).collect(),
@@ -311,7 +341,8 @@ impl House {
     fn start_clients(&self) {
         for client in &self.scene.clients {
             let to = Address::Ip(DOORS[client.door].parse().unwrap());
-            let life = Life::new(&self.clients, client.clone(), to, Rc::clone(&self.ledger), self.scene.may());
+            let (ledger, may) = (Rc::clone(&self.ledger), self.scene.may());
+            let life = Life::new(&self.clients, client.clone(), to, ledger, may, &self.clock);
             let left = Rc::clone(&self.left);
             self.clients.spawn(async move {
                 life.run().await;
@@ -344,6 +375,7 @@ impl House {
             if done() {
                 return true;
             }
+            self.clock.set(self.world.unix_time());
             self.world.turn_all(&mut turns);
             self.rounds.set(self.rounds.get() + 1);
             if u128::from(self.world.now_ns() - begun) > PATIENCE.as_nanos() {
@@ -385,6 +417,7 @@ impl House {
                 words.cap = if words.cap == 0 { 3 } else { 0 };
             }
             Event::Upstream => words.upstream = 1 - words.upstream,
+            Event::Certificate => words.certificate = (words.certificate + 1) % CERTIFICATES,
             Event::Nonsense => words.nonsense = true,
             Event::Death if self.back.dead.get() => {
                 self.back.dead.set(!self.open_behind());
@@ -415,7 +448,7 @@ impl House {
     /// The whole run.
     pub(super) fn run(self) -> Seen {
         // Clients come when the house is open.
-        self.until(|| self.wings.iter().all(|wing| wing.shard.cells().sockets.get() == 1));
+        self.until(|| self.wings.iter().all(|wing| wing.shard.cells().sockets.get() == self.doors() as u64));
         self.start_clients();
         let mut after = 0;
         let through = self.until(|| {
@@ -458,7 +491,7 @@ impl House {
         // One that was put in place and taken back before it was read left nothing to see: this one is read.
         *self.text.lock().unwrap() = self.words.get().text();
         self.office.desk.signal(Signal::Hangup);
-        let doors = self.words.get().doors as u64;
+        let doors = self.doors() as u64;
         let quiet = |wing: &Wing| {
             let cells = wing.shard.cells();
             cells.sockets.get() == doors && cells.tasks.get() == 0
@@ -485,10 +518,8 @@ impl House {
                     format!("{}: {} sockets {} tasks", shard.index(), cells.sockets.get(), cells.tasks.get())
                 })
                 .collect();
-            let words = self.words.get();
             self.fault(format!(
-                "no rest with {} doors: {state:?} {:?} {:#?}",
-                words.doors,
+                "no rest with {doors} doors: {state:?} {:?} {:#?}",
                 self.office.lines.borrow(),
                 self.world
             ));
@@ -499,6 +530,11 @@ impl House {
         if retired != due {
             self.fault(format!("{retired} tables came home of {due}"));
         }
+    }
+
+    /// Listeners of each shard.
+    fn doors(&self) -> usize {
+        self.words.get().doors + 1
     }
 
     fn installed(&self) -> usize {
@@ -599,6 +635,9 @@ impl House {
             }
             if counts.panics != 0 {
                 wrong("panics");
+            }
+            if !self.scene.may().lose {
+                breaches_that_are_not_counted(&self.scene, &counts).into_iter().for_each(wrong);
             }
         }
         for line in lines.iter().filter(|line| line.contains(" error ") && !line.contains("reload refused")) {

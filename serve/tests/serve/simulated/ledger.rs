@@ -88,6 +88,9 @@ impl Ledger {
         if head.one("x-hop").is_some() {
             wrong("a field that was for one hop");
         }
+        if head.one("x-forwarded-proto") != Some(if ask.secure { "https" } else { "http" }) {
+            wrong("another way that it came by");
+        }
         let framed = head.one("content-length").is_some() || head.one("transfer-encoding").is_some();
         if upload.is_none() && framed && head.one("content-length") != Some("0") {
             wrong("a content that nobody sent");
@@ -105,6 +108,9 @@ impl Ledger {
     pub(super) fn brings(&mut self, ask: &Ask, came: &[u8], all: bool) {
         let What::Behind { upload: Some(upload), .. } = ask.what else { return };
         let whole = content(ask.number, upload.size);
+        if all && ask.breach.is_some() {
+            self.violations.push(format!("{ask:?}: a body that was cut came to its end at a server behind"));
+        }
         if all && came != whole || !whole.starts_with(came) {
             let (came, all) = (came.len(), if all { "all" } else { "a part" });
             self.violations.push(format!("{ask:?}: other content came to a server behind, {came} bytes as {all}"));
@@ -255,12 +261,20 @@ mod tests {
     const GENTLE: May = May { lose: false, half_close: false, extra: false, second_door: false, cap: Some(0) };
 
     fn head(first: &str, fields: &[(&str, &str)]) -> Head {
-        let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let by = [("x-forwarded-proto", "http")];
+        let fields = fields.iter().chain(&by).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Head { first: first.to_owned(), fields }
     }
 
     fn ask(number: u32, how: How, upload: Option<Upload>) -> Ask {
-        Ask { number, what: What::Behind { how, size: 5, head: false, upload }, old: false, leaves: None }
+        Ask {
+            number,
+            what: What::Behind { how, size: 5, head: false, upload },
+            old: false,
+            leaves: None,
+            secure: false,
+            breach: None,
+        }
     }
 
     fn posted() -> Ask {

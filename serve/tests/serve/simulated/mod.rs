@@ -4,10 +4,12 @@
 //! `cargo xtask sim` does so for many.
 
 mod behind;
+mod breach;
 mod client;
 mod directed;
 mod house;
 mod ledger;
+mod line;
 mod moving;
 mod reloading;
 mod scene;

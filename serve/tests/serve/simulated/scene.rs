@@ -6,6 +6,9 @@ use anygate_shard::sim::Faults;
 use super::ledger::May;
 use super::wire::mix;
 
+/// The address where TLS is spoken.
+pub(super) const TLS_DOOR: usize = 2;
+
 /// Numbers from a seed.
 pub(super) struct Dice(u64);
 
@@ -92,6 +95,38 @@ pub(super) struct Upload {
     pub(super) expects: bool,
 }
 
+/// How a client breaks TLS in place of asking rightly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Breach {
+    /// It asks without TLS.
+    Plain,
+    /// It says one of the things that are no hello.
+    Noise(usize),
+    /// It says so much of a hello, and no more.
+    Stall(usize),
+    /// After the handshake it sends a record that is none.
+    Record,
+    /// In the middle of a body it says that it is over.
+    Alarm,
+    /// In the middle of a body its stream ends, and it does not say so.
+    Cut,
+}
+
+/// How a client speaks TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Secure {
+    /// TLS 1.2.
+    pub(super) old: bool,
+    /// The most of a message or a content that it puts into one record.
+    pub(super) fragment: Option<usize>,
+    /// It goes on with the sessions it had.
+    pub(super) resumes: bool,
+    /// It says which protocol it wants.
+    pub(super) names_protocol: bool,
+    /// It takes other keys in the middle of what it sends.
+    pub(super) refreshes: bool,
+}
+
 /// What a client asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum What {
@@ -129,6 +164,10 @@ pub(super) struct Ask {
     pub(super) old: bool,
     /// The client leaves after so many bytes of the answer.
     pub(super) leaves: Option<usize>,
+    /// Over TLS.
+    pub(super) secure: bool,
+    /// What the client does instead.
+    pub(super) breach: Option<Breach>,
 }
 
 impl Ask {
@@ -151,6 +190,7 @@ impl Ask {
         let waits = |upload: &Upload| upload.expects;
         self.old
             || self.leaves.is_some()
+            || self.breach.is_some()
             || match &self.what {
                 What::Tunnel { .. } | What::Bad(_) => true,
                 What::Echo(upload) => waits(upload),
@@ -174,6 +214,8 @@ pub(super) struct Client {
     pub(super) half_closes: bool,
     /// Which of the addresses it knocks at.
     pub(super) door: usize,
+    /// How it speaks TLS, if it does.
+    pub(super) secure: Option<Secure>,
 }
 
 /// What happens to the house.
@@ -187,6 +229,8 @@ pub(super) enum Event {
     Words,
     /// The servers behind are others.
     Upstream,
+    /// The house shows another certificate.
+    Certificate,
     /// A configuration that is refused.
     Nonsense,
     /// The servers behind go, and come back at the second time.
@@ -226,7 +270,7 @@ impl Scene {
             lose: self.lossy && (self.harsh || breaks),
             half_close: self.faults.half_close > 0,
             extra: self.clients.iter().any(|client| client.asks.iter().any(extra)),
-            second_door: self.clients.iter().any(|client| client.door > 0),
+            second_door: self.clients.iter().any(|client| client.door == 1),
             cap: (!happens(|event| *event == Event::Words)).then_some(self.cap),
         }
     }
@@ -236,7 +280,7 @@ impl Scene {
         let mut dice = Dice::new(seed, u64::from(lossy));
         let count = 3 + dice.below(6);
         let mut number = 0;
-        let clients: Vec<Client> = (0..count).map(|_| client(&mut dice, lossy, &mut number)).collect();
+        let mut clients: Vec<Client> = (0..count).map(|_| client(&mut dice, lossy, &mut number)).collect();
         let total = number as usize;
         let mut events = Vec::new();
         let kinds: &[Event] = if lossy {
@@ -269,6 +313,7 @@ impl Scene {
                 _ => events.push((at, event)),
             }
         }
+        secure(&mut Dice::new(seed, 2 + u64::from(lossy)), &mut clients, &mut number, &mut events);
         events.sort_by_key(|(at, _)| *at);
         let harsh = lossy && !seed.is_multiple_of(3);
         Scene {
@@ -292,7 +337,8 @@ fn client(dice: &mut Dice, lossy: bool, number: &mut u32) -> Client {
         *number += 1;
         let what = what(dice, lossy);
         let leaves = (leaver && dice.one_in(3)).then(|| dice.below(3000));
-        Ask { number: *number, what, old: dice.one_in(12) && may_be_old(&what), leaves }
+        let old = dice.one_in(12) && may_be_old(&what);
+        Ask { number: *number, what, old, leaves, secure: false, breach: None }
     });
     let asks: Vec<Ask> = asks.collect();
     Client {
@@ -302,7 +348,53 @@ fn client(dice: &mut Dice, lossy: bool, number: &mut u32) -> Client {
         pause_ms: dice.one_in(6).then(|| 1 + dice.below(40) as u64),
         half_closes: dice.one_in(5),
         door: if lossy { dice.below(2) } else { 0 },
+        secure: None,
     }
+}
+
+/// Half of the clients come by TLS, and some of them break it now and then.
+fn secure(dice: &mut Dice, clients: &mut [Client], number: &mut u32, events: &mut Vec<(usize, Event)>) {
+    for client in clients {
+        if dice.one_in(2) {
+            continue;
+        }
+        client.door = TLS_DOOR;
+        client.secure = Some(Secure {
+            old: dice.one_in(3),
+            fragment: dice.one_in(3).then(|| 32 + dice.below(600)),
+            resumes: !dice.one_in(4),
+            names_protocol: !dice.one_in(4),
+            refreshes: dice.one_in(4),
+        });
+        client.asks.iter_mut().for_each(|ask| ask.secure = true);
+        for _ in 0..dice.below(3) {
+            *number += 1;
+            let ask = breaking(dice, *number);
+            client.asks.insert(dice.below(client.asks.len() + 1), ask);
+        }
+    }
+    if dice.one_in(3) {
+        events.push((dice.below(*number as usize), Event::Certificate));
+    }
+}
+
+fn breaking(dice: &mut Dice, number: u32) -> Ask {
+    let breach = match dice.below(6) {
+        0 => Breach::Plain,
+        1 => Breach::Noise(dice.below(1 << 16)),
+        2 => Breach::Stall(dice.below(200)),
+        3 => Breach::Record,
+        4 => Breach::Alarm,
+        _ => Breach::Cut,
+    };
+    let what = match breach {
+        Breach::Alarm | Breach::Cut => {
+            let upload = Upload { size: 2 + dice.size(), chunked: dice.one_in(2), expects: false };
+            What::Behind { how: How::Length, size: dice.size(), head: false, upload: Some(upload) }
+        }
+        _ => What::Fixed,
+    };
+    Ask { number, what, old: false, leaves: None, secure: true, breach: Some(breach) }
 }
 
 fn may_be_old(what: &What) -> bool {

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use anygate_shard::{Class, Shard, SocketId};
+use super::line::Line;
 
 /// A word well mixed from a word.
 pub(super) fn mix(word: u64) -> u64 {
@@ -96,26 +96,25 @@ impl Framing {
 
 /// Bytes that came on a connection and were not used yet.
 pub(super) struct Inbox {
-    pub(super) shard: Shard,
-    pub(super) socket: SocketId,
-    pub(super) bytes: Vec<u8>,
+    pub(super) line: Line,
+    bytes: Vec<u8>,
     used: usize,
 }
 
 impl Inbox {
-    pub(super) fn new(shard: &Shard, socket: SocketId) -> Inbox {
-        Inbox { shard: shard.clone(), socket, bytes: Vec::new(), used: 0 }
+    pub(super) fn new(line: Line) -> Inbox {
+        Inbox { line, bytes: Vec::new(), used: 0 }
     }
 
     /// Reads once; false at the stream's end.
     pub(super) async fn more(&mut self) -> io::Result<bool> {
-        let lease = self.shard.recv(self.socket, Class::Head).await?;
+        let came = self.line.recv().await?;
         if self.used > 0 {
             self.bytes.drain(..self.used);
             self.used = 0;
         }
-        self.bytes.extend_from_slice(lease.filled());
-        Ok(!lease.is_empty())
+        self.bytes.extend_from_slice(&came);
+        Ok(!came.is_empty())
     }
 
     async fn need(&mut self) -> io::Result<()> {
