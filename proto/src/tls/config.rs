@@ -23,7 +23,7 @@ const TICKETS: usize = 1;
 const EARLY_DATA_MOST: u32 = 16 << 10;
 
 /// Whose certificates clients show.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum ClientAuth {
     /// They are not asked.
     #[default]
@@ -54,6 +54,15 @@ pub enum ConfigError {
     /// The library refuses it.
     Engine(Box<str>),
 }
+
+/// The same certificates, in whatever order, are the same.
+impl PartialEq for Authorities {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+}
+
+impl Eq for Authorities {}
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

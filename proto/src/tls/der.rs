@@ -2,6 +2,8 @@
 
 /// Tag of an INTEGER.
 pub(super) const INTEGER: u8 = 0x02;
+/// Tag of a BIT STRING.
+pub(super) const BIT_STRING: u8 = 0x03;
 /// Tag of an OCTET STRING.
 pub(super) const OCTET_STRING: u8 = 0x04;
 /// Tag of an OBJECT IDENTIFIER.
@@ -50,6 +52,13 @@ impl<'b> Elements<'b> {
         Some(content)
     }
 
+    /// The next element where it has this tag, with the tag and the length in front of its content.
+    pub(super) fn whole(&mut self, tag: u8) -> Option<&'b [u8]> {
+        let all = self.0;
+        self.take(tag)?;
+        Some(&all[..all.len() - self.0.len()])
+    }
+
     /// The elements inside the next one, where it has this tag.
     pub(super) fn enter(&mut self, tag: u8) -> Option<Self> {
         self.take(tag).map(Elements)
@@ -80,7 +89,8 @@ mod tests {
             let content = vec![7; length];
             let written = element(OCTET_STRING, &[&content[..length / 2], &content[length / 2..]]);
             let mut elements = Elements(&written);
-            assert_eq!(elements.take(INTEGER), None);
+            assert_eq!((elements.take(INTEGER), elements.whole(INTEGER)), (None, None));
+            assert_eq!(Elements(&written).whole(OCTET_STRING), Some(&written[..]));
             assert_eq!(elements.take(OCTET_STRING), Some(&content[..]), "{length}");
             assert_eq!(elements.next(), None);
             assert!((0..written.len()).all(|cut| Elements(&written[..cut]).next().is_none()), "{length}");

@@ -12,6 +12,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
 use super::certificate::Facts;
+use super::expiry::Expiry;
 use super::names;
 use super::ocsp::{self, Moment, OcspFault, Staple};
 
@@ -113,6 +114,8 @@ impl std::error::Error for IdentityError {}
 pub enum Warning {
     /// It is no longer valid, since this second.
     Expired(u64),
+    /// It should have been renewed by now: it expires at this second, see [`Expiry::Soon`].
+    ExpiresSoon(u64),
     /// It is not valid yet, until this second.
     NotYetValid(u64),
     /// The certificate of an issuer, at this place from 1 on, is no longer valid, since this second.
@@ -143,6 +146,7 @@ impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Expired(at) => write!(f, "the certificate expired at {}: clients refuse it", Moment(*at)),
+            Self::ExpiresSoon(at) => write!(f, "the certificate expires at {}: renew it", Moment(*at)),
             Self::NotYetValid(at) => write!(f, "the certificate is valid only from {} on", Moment(*at)),
             Self::IssuerExpired(place, at) => write!(f, "certificate {place} of the chain expired at {}", Moment(*at)),
             Self::CommonNameOnly(name) => {
@@ -299,6 +303,12 @@ impl Identity {
         self
     }
 
+    /// Whether the other is the same certificate with the same issuers, for the same names; what is stapled may differ.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.key.cert == other.key.cert && self.names == other.names
+    }
+
     /// The certificates with the key, and what is stapled.
     #[must_use]
     pub fn key(&self) -> &Arc<CertifiedKey> {
@@ -434,8 +444,10 @@ fn contents(bytes: &[u8]) -> Box<str> {
 }
 
 fn check_times(facts: &Facts, chain: &[X509Certificate<'_>], now: u64, warnings: &mut Vec<Warning>) {
-    if facts.not_after < now {
-        warnings.push(Warning::Expired(facts.not_after));
+    match facts.expiry(now) {
+        Expiry::Far => {}
+        Expiry::Soon => warnings.push(Warning::ExpiresSoon(facts.not_after)),
+        Expiry::Over => warnings.push(Warning::Expired(facts.not_after)),
     }
     if facts.not_before > now {
         warnings.push(Warning::NotYetValid(facts.not_before));

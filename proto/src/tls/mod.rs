@@ -14,6 +14,7 @@
 //! ```
 
 mod der;
+mod expiry;
 mod fault;
 
 pub mod certificate;
@@ -33,6 +34,7 @@ pub use certificate::Facts;
 pub use challenge::Challenges;
 pub use client_cert::ClientCert;
 pub use config::{Authorities, ClientAuth, ConfigError, Settings};
+pub use expiry::Expiry;
 pub use fault::Fault;
 pub use hello::Hello;
 pub use identity::{Identity, IdentityError, Warning};

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::SignatureScheme;
@@ -107,6 +108,16 @@ impl Names {
         self.places(name).is_some()
     }
 
+    /// True when a certificate that a client gets who asks for `name`, or for none, is for `host` too: then a request for
+    /// that host may come in the same session (RFC 9110 §7.4).
+    #[must_use]
+    pub fn covers(&self, name: Option<&str>, host: &str) -> bool {
+        let Some(host) = normal(host) else { return false };
+        let places = name.and_then(|name| self.places(name)).unwrap_or(&[0]);
+        let names = places.iter().filter_map(|at| self.identities.get(*at)).flat_map(|identity| identity.names());
+        names.into_iter().any(|own| *own == host || is_below(&host, own))
+    }
+
     /// The certificates, the default first.
     #[must_use]
     pub fn identities(&self) -> &[Arc<Identity>] {
@@ -128,6 +139,23 @@ impl Names {
         }
         shadowed.sort();
         shadowed
+    }
+
+    /// Certificates that no client gets: another of the same kind stands before them for each of their names, and they are
+    /// not the default. The place of one that is used instead, and their own, as in [`Names::identities`].
+    #[must_use]
+    pub fn never_chosen(&self) -> Vec<(usize, usize)> {
+        let shadowed = self.shadowed();
+        let mut never = Vec::new();
+        for (at, identity) in self.identities.iter().enumerate().skip(1) {
+            let mut instead = shadowed.iter().filter(|(_, _, unused)| *unused == at).map(|(_, used, _)| *used);
+            if let Some(first) = instead.next()
+                && instead.count() + 1 == identity.names().len()
+            {
+                never.push((first, at));
+            }
+        }
+        never
     }
 }
 
@@ -165,20 +193,31 @@ pub(super) fn is_below(name: &str, pattern: &str) -> bool {
 /// The names that are served now: those of a listener's configuration, which can be replaced while it serves.
 pub struct Resolver {
     names: RwLock<Arc<Names>>,
+    /// Whether there is more than one certificate among them.
+    several: AtomicBool,
 }
 
 impl Resolver {
     /// A resolver of these names.
     #[must_use]
     pub fn new(names: Arc<Names>) -> Arc<Self> {
-        Arc::new(Self { names: RwLock::new(names) })
+        let several = AtomicBool::new(names.identities.len() > 1);
+        Arc::new(Self { names: RwLock::new(names), several })
     }
 
     /// Handshakes that begin from now on are for these names.
     pub fn replace(&self, names: Arc<Names>) {
+        self.several.store(names.identities.len() > 1, Ordering::Relaxed);
         let before = std::mem::replace(&mut *self.names.write().unwrap_or_else(PoisonError::into_inner), names);
         // What is to be freed is freed without the lock.
         drop(before);
+    }
+
+    /// True where there is more than one certificate. Takes no lock.
+    #[inline]
+    #[must_use]
+    pub fn has_several(&self) -> bool {
+        self.several.load(Ordering::Relaxed)
     }
 
     /// The names that are served now.

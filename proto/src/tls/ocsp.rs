@@ -9,6 +9,10 @@ use x509_parser::time::ASN1Time;
 
 use super::der::{self, Elements};
 
+mod signed;
+
+use self::signed::Signed;
+
 /// `id-pkix-ocsp-basic` (RFC 6960 §4.2.1).
 const BASIC: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 0x30, 1, 1];
 const SHA1: &[u8] = &[0x2b, 0x0e, 3, 2, 0x1a];
@@ -46,6 +50,8 @@ pub enum OcspFault {
     Revoked,
     /// The responder does not know the certificate.
     Unknown,
+    /// Its signature is neither the issuer's nor that of somebody whom the issuer named for this (RFC 6960 §4.2.2.2).
+    Unsigned,
     /// It is from the future: valid from this second on.
     NotYet(u64),
     /// It was good until this second.
@@ -60,6 +66,7 @@ impl fmt::Display for OcspFault {
             Self::OtherCertificate => f.write_str("it is about another certificate"),
             Self::Revoked => f.write_str("it says that the certificate is revoked"),
             Self::Unknown => f.write_str("the responder does not know the certificate"),
+            Self::Unsigned => f.write_str("its signature is not that of the certificate's issuer"),
             Self::NotYet(from) => write!(f, "it counts only from {} on", Moment(*from)),
             Self::Outdated(until) => write!(f, "it was good until {}", Moment(*until)),
         }
@@ -77,15 +84,16 @@ impl fmt::Display for Moment {
     }
 }
 
-/// Reads a response (RFC 6960 §4.2.1) to a question about `leaf`, DER; with `issuer`, DER, its hashes are looked at too.
-/// Its signature is not verified: clients do that. `now` is in seconds since 1970.
+/// Reads a response (RFC 6960 §4.2.1) to a question about `leaf`, DER; with `issuer`, DER, its hashes are looked at too, and
+/// the signature is verified. `now` is in seconds since 1970.
 ///
 /// # Errors
 /// Why it cannot be stapled.
 pub fn read(response: &[u8], leaf: &[u8], issuer: Option<&[u8]>, now: u64) -> Result<Staple, OcspFault> {
     let (_, leaf) = X509Certificate::from_der(leaf).map_err(|_| OcspFault::OtherCertificate)?;
     let issuer = issuer.and_then(|issuer| X509Certificate::from_der(issuer).ok()).map(|(_, issuer)| issuer);
-    let mut answers = answers(response)?;
+    let signed = signed(response)?;
+    let mut answers = answers(&signed).ok_or(OcspFault::Malformed)?;
     let answer = loop {
         if answers.0.is_empty() {
             return Err(OcspFault::OtherCertificate);
@@ -96,11 +104,15 @@ pub fn read(response: &[u8], leaf: &[u8], issuer: Option<&[u8]>, now: u64) -> Re
             break answer;
         }
     };
-    judge(answer, now)
+    let staple = judge(answer, now)?;
+    match issuer {
+        Some(issuer) if !signed.is_by(&issuer, now) => Err(OcspFault::Unsigned),
+        _ => Ok(staple),
+    }
 }
 
-/// The single answers in a response.
-fn answers(response: &[u8]) -> Result<Elements<'_>, OcspFault> {
+/// What a response is about, as it was signed.
+fn signed(response: &[u8]) -> Result<Signed<'_>, OcspFault> {
     let mut whole = Elements(response).enter(der::SEQUENCE).ok_or(OcspFault::Malformed)?;
     match whole.take(der::ENUMERATED) {
         Some([0]) => {}
@@ -111,21 +123,24 @@ fn answers(response: &[u8]) -> Result<Elements<'_>, OcspFault> {
         Some([6]) => return Err(OcspFault::NotSuccessful("unauthorized")),
         _ => return Err(OcspFault::Malformed),
     }
-    let inside = |whole: &mut Elements<'_>| -> Option<()> { (whole.take(der::OBJECT)? == BASIC).then_some(()) };
     let basic = (|| {
         let mut bytes = whole.enter(der::context(0))?.enter(der::SEQUENCE)?;
-        inside(&mut bytes)?;
-        let mut basic = bytes.enter(der::OCTET_STRING)?.enter(der::SEQUENCE)?;
-        let mut data = basic.enter(der::SEQUENCE)?;
-        data.take(der::context(0));
-        match data.next()? {
-            (tag, _) if tag == der::context(1) || tag == der::context(2) => {}
-            _ => return None,
-        }
-        data.take(der::GENERALIZED_TIME)?;
-        data.enter(der::SEQUENCE)
+        let is_basic = bytes.take(der::OBJECT)? == BASIC;
+        is_basic.then(|| Signed::read(bytes.take(der::OCTET_STRING)?)).flatten()
     })();
     basic.ok_or(OcspFault::Malformed)
+}
+
+/// The single answers in what was signed.
+fn answers<'r>(signed: &Signed<'r>) -> Option<Elements<'r>> {
+    let mut data = Elements(signed.content).enter(der::SEQUENCE)?;
+    data.take(der::context(0));
+    match data.next()? {
+        (tag, _) if tag == der::context(1) || tag == der::context(2) => {}
+        _ => return None,
+    }
+    data.take(der::GENERALIZED_TIME)?;
+    data.enter(der::SEQUENCE)
 }
 
 /// Whether a CertID (RFC 6960 §4.1.1) is the certificate's. None where it is not in order.
