@@ -96,6 +96,15 @@ fn of_two_of_a_kind_the_one_that_is_valid_for_longer_is_used_and_the_other_told(
     assert_eq!(names.shadowed(), [("*.twice.test".into(), 1, 0), ("twice.test".into(), 1, 0)]);
 }
 
+#[test]
+fn a_certificate_whose_names_all_belong_to_another_is_never_chosen_unless_it_is_the_default() {
+    let of = |all: &[&[&str]]| Names::new(named(all), false).never_chosen();
+    assert_eq!(of(&[&["a.test"], &["b.test", "c.test"], &["c.test", "b.test"], &["b.test", "d.test"]]), [(1, 2)]);
+    assert_eq!(of(&[&["a.test"], &["a.test"], &["a.test"]]), [(0, 1), (1, 2)]);
+    assert_eq!(of(&[&["x.test"], &["*.a.test"], &["w.a.test"]]), []);
+    assert_eq!(of(&[&["x.test"], &[]]), []);
+}
+
 /// What the documentation says, word by word.
 fn naive(all: &[Vec<String>], name: &str) -> usize {
     let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();

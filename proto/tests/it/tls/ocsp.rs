@@ -3,7 +3,9 @@
 use anygate_proto::tls::ocsp::{self, OcspFault};
 use anygate_proto::tls::{Identity, Warning};
 
-use super::{AUTHORITY, DAY};
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyPair, SigningKey};
+
+use super::{AUTHORITY, Authority, DAY, NOW};
 
 /// When the responses were made.
 const MADE: u64 = 1_795_264_330;
@@ -70,6 +72,74 @@ fn a_response_can_be_stapled_later_and_taken_away_again() {
     assert!(!stapled.warnings().contains(&Warning::MustStaple) && stapled.key().ocsp.is_some());
     let outdated = stapled.unstapled(Some(OcspFault::Outdated(MADE)));
     assert!(outdated.warnings().contains(&Warning::MustStaple) && outdated.key().ocsp.is_none());
+}
+
+/// An element of DER.
+fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let content = parts.concat();
+    let length = match content.len() {
+        short @ 0..=0x7f => vec![short as u8],
+        middle @ 0x80..=0xff => vec![0x81, middle as u8],
+        long => vec![0x82, (long >> 8) as u8, long as u8],
+    };
+    [&[tag][..], &length, &content].concat()
+}
+
+/// Says of the certificate that a request is about that it is good, signed by this key and vouched for by `certificates`.
+fn vouch(request: &[u8], key: &KeyPair, certificates: &[&[u8]]) -> Vec<u8> {
+    // The lengths of OCSPRequest, TBSRequest, requestList and Request are below 128: CertID is behind two bytes of each.
+    let time = element(0x18, &[b"20261121120000Z"]);
+    let answer =
+        element(0x30, &[&request[8..], &[0x80, 0], &time, &element(0xa0, &[&element(0x18, &[b"20261128120000Z"])])]);
+    let data = element(0x30, &[&element(0xa2, &[&element(4, &[b"key"])]), &time, &element(0x30, &[&answer])]);
+    let algorithm = [0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
+    let signature = element(3, &[&[0], &key.sign(&data).unwrap()]);
+    let list = element(0xa0, &[&element(0x30, certificates)]);
+    let list = if certificates.is_empty() { &[][..] } else { &list[..] };
+    let basic = element(0x30, &[&data, &algorithm, &signature, list]);
+    let kind = element(6, &[&[0x2b, 6, 1, 5, 5, 7, 0x30, 1, 1]]);
+    element(0x30, &[&[10, 1, 0], &element(0xa0, &[&element(0x30, &[&kind, &element(4, &[&basic])])])])
+}
+
+#[test]
+fn a_response_counts_when_the_issuer_signed_it_or_who_the_issuer_named_for_it() {
+    let (authority, stranger) = (Authority::new("Issuer"), Authority::new("Issuer"));
+    let key = KeyPair::generate().unwrap();
+    let chain = authority.issue(&["a.test"], &key) + &authority.pem();
+    let identity = Identity::load(chain.as_bytes(), key.serialize_pem().as_bytes(), None, NOW).unwrap();
+    let request = identity.ocsp_request().unwrap();
+    let named = |by: &Authority, edit: fn(&mut CertificateParams)| {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new([]).unwrap();
+        edit(&mut params);
+        (params.signed_by(&key, &by.0).unwrap().der().to_vec(), key)
+    };
+    let is_for_it =
+        |params: &mut CertificateParams| params.insert_extended_key_usage(ExtendedKeyUsagePurpose::OcspSigning);
+    let (delegate, its_key) = named(&authority, is_for_it);
+    let (pretender, pretended) = named(&stranger, is_for_it);
+    let (server, servers) = named(&authority, |_| ());
+    let (old, olds) = named(&authority, |params| {
+        params.insert_extended_key_usage(ExtendedKeyUsagePurpose::OcspSigning);
+        params.not_after = rcgen::date_time_ymd(2026, 11, 20);
+    });
+    let read = |response: &[u8]| identity.stapled(response, NOW).map(|_| ());
+    assert_eq!(read(&vouch(&request, authority.0.key(), &[])), Ok(()));
+    assert_eq!(read(&vouch(&request, &its_key, &[&server, &delegate])), Ok(()));
+    for (what, key, certificates) in [
+        ("nobody vouches for it", &its_key, &[][..]),
+        ("another issuer of the same name", stranger.0.key(), &[]),
+        ("another issuer's delegate", &pretended, &[&pretender[..]]),
+        ("a certificate that is not for this", &servers, &[&server]),
+        ("a delegate of yesterday", &olds, &[&old]),
+        ("a delegate's certificate, and another's signature", &pretended, &[&delegate]),
+    ] {
+        assert_eq!(read(&vouch(&request, key, certificates)), Err(OcspFault::Unsigned), "{what}");
+    }
+    let mut touched = vouch(&request, authority.0.key(), &[]);
+    let last = touched.len() - 1;
+    touched[last] ^= 1;
+    assert_eq!(read(&touched), Err(OcspFault::Unsigned));
 }
 
 #[test]
