@@ -45,6 +45,8 @@ pub const RETRIES: u32 = 10;
 pub const KEEP_ALIVE: usize = 1_000_000;
 /// Most `tls.session_cache` may be.
 pub const TLS_SESSIONS: usize = 1_000_000;
+/// Most addresses whose handshakes a shard counts at once, for `tls.max_handshakes_per_ip`.
+pub const HANDSHAKE_ADDRESSES: usize = 65_536;
 /// Most `tls.hsts.max_age` may be.
 pub const HSTS_MAX_AGE: Duration = Duration::from_secs(3650 * 24 * 3600);
 /// Longest timeout of any kind.

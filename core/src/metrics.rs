@@ -144,6 +144,12 @@ cells! {
     tls_unknown_names,
     /// TLS clients without a certificate where one is required, or with one that is not good.
     tls_client_certificates_refused,
+    /// TLS clients that began more handshakes from one address than they may.
+    handshakes_refused,
+    /// Requests without the client certificate that their rule demands.
+    client_certificates_missing,
+    /// Requests for another host than the one whose TLS session they came in.
+    misdirected,
     /// TLS clients that ended the connection with an alert.
     tls_refused_by_client,
     /// TLS connections that ended by a breach of the protocol.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anygate_core::config::{Config, RouteEntry};
+use anygate_core::config::{ClientAuth, Config, RouteEntry};
 use anygate_core::{Diagnostic, limits, nearest};
 use anygate_route::{self as route, Methods, Rule, StaticTarget, Table};
 
@@ -13,6 +13,7 @@ use crate::action::fixed::Fixed;
 use crate::action::proxy::Proxy;
 use crate::action::redirect::Redirect;
 use crate::filter::{Filter, Headers};
+use crate::hsts::Hsts;
 use crate::pages::Pages;
 use crate::plan::{ClientSettings, Plan, Route};
 
@@ -77,10 +78,7 @@ pub fn compile(config: &Config, env: &CompileEnv) -> Compiled {
         table,
         routes,
         pages: Pages::compile(&config.server.name),
-        client: ClientSettings {
-            handshake_timeout: config.tls.handshake_timeout,
-            ..ClientSettings::new(&config.server, env.shards, env.descriptors, proxies)
-        },
+        client: ClientSettings::new(config, env.shards, env.descriptors, proxies),
         fronts,
     });
     let complete = |plan: &Plan| plan.routes.len() == config.routes.len();
@@ -101,21 +99,38 @@ fn compile_route(
     hidden: &[PathBuf],
     findings: &mut Vec<Diagnostic>,
 ) -> Option<Route> {
-    let headers = compile_headers(entry, findings);
+    let headers = compile_headers(config, entry, findings);
     let action = compile_action(config, entry, rule, hidden, headers.as_ref(), findings);
     let (headers, action) = (headers?, action?);
     let fixed = matches!(action, Action::Fixed(_));
-    let filters = if fixed || headers.iter().next().is_none() { Vec::new() } else { vec![Filter::Headers(headers)] };
+    let mut filters = Vec::new();
+    if config.client_auth_for(entry) == ClientAuth::Required {
+        filters.push(Filter::ClientCertificate);
+    }
+    if !fixed && headers.iter().next().is_some() {
+        filters.push(Filter::Headers(headers));
+    }
     Some(Route { action, filters, max_body: config.max_body_size_for(entry) })
 }
 
-fn compile_headers(entry: &RouteEntry, findings: &mut Vec<Diagnostic>) -> Option<Headers> {
+fn compile_headers(config: &Config, entry: &RouteEntry, findings: &mut Vec<Diagnostic>) -> Option<Headers> {
     let list = &entry.settings.headers;
     if let Some((name, _)) = list.iter().find(|(name, _)| name.text.eq_ignore_ascii_case("server")) {
         findings.push(
             Diagnostic::error("`Server` cannot be set by a rule")
                 .at(name.span, "is the same for every answer")
                 .help("set `server.name`"),
+        );
+        return None;
+    }
+    if let Some((name, _)) = list.iter().find(|(name, _)| name.text.eq_ignore_ascii_case(Hsts::NAME))
+        && config.tls.hsts.is_some()
+    {
+        // One field alone counts (RFC 6797 §8.1).
+        findings.push(
+            Diagnostic::error(format!("`{}` is set by `tls.hsts` already", Hsts::NAME))
+                .at(name.span, "a second one")
+                .help("remove one of them; `tls.hsts` is for every answer over TLS"),
         );
         return None;
     }

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use anygate_proto::head::Head;
-use anygate_proto::tls::records::Agreed;
 use anygate_route::Scratch;
 use anygate_shard::Bytes;
 use anygate_shard::net::Address;
@@ -13,6 +12,7 @@ use crate::action::proxy::Begun;
 use crate::body::Body;
 use crate::connection::Informer;
 use crate::server::{Live, Server};
+use crate::tls::TlsInfo;
 
 /// One request, its body, and what is known about it.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub struct Exchange {
     pub matched: Scratch,
     /// Who asks.
     pub peer: Peer,
+    /// The number of the listener it came by.
+    pub listener: u32,
     /// What TLS knows of the client; none on a plain connection.
     pub tls: Option<Rc<TlsInfo>>,
     /// Upstream tries so far.
@@ -48,15 +50,6 @@ pub struct Peer {
     pub raw: Address,
     /// The client's address as far as `trust` lets it be believed; none on a unix socket.
     pub effective: Option<IpAddr>,
-}
-
-/// What TLS knows of a client.
-#[derive(Debug)]
-pub struct TlsInfo {
-    /// What was agreed on in the handshake.
-    pub agreed: Agreed,
-    /// True when the request came as 0-RTT data (RFC 8470).
-    pub early_data: bool,
 }
 
 impl Exchange {

@@ -11,6 +11,7 @@ pub mod door;
 pub mod error;
 pub mod exchange;
 pub mod filter;
+pub mod hsts;
 mod id;
 pub mod observe;
 pub mod pages;

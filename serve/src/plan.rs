@@ -4,16 +4,18 @@
 
 use std::time::Duration;
 
-use anygate_core::config::{ListenAddr, Server as ServerConfig};
+use anygate_core::config::{Config, ListenAddr};
 use anygate_proto::h1::Limits;
 use anygate_route::Table;
 use ipnet::IpNet;
 
 use crate::action::Action;
 use crate::filter::Filter;
+use crate::hsts::Hsts;
 use crate::pages::Pages;
 use crate::tls::Front;
 use crate::upstream::endpoint::{self, Name};
+use crate::wire::Wire;
 
 /// One shard's copy of everything that depends on the configuration.
 #[derive(Debug, Clone)]
@@ -54,6 +56,10 @@ pub struct ClientSettings {
     pub header_timeout: Duration,
     /// To the end of a TLS handshake.
     pub handshake_timeout: Duration,
+    /// Handshakes that one address may begin in a second on this shard.
+    pub max_handshakes_per_ip: Option<u32>,
+    /// A field of every answer over TLS.
+    pub hsts: Option<Hsts>,
     /// Between requests.
     pub idle_timeout: Duration,
     /// Between reads of a body.
@@ -97,10 +103,21 @@ impl Plan {
 }
 
 impl ClientSettings {
+    /// The field that answers by this wire have besides their own.
+    #[inline]
+    #[must_use]
+    pub fn hsts(&self, wire: &Wire) -> Option<&Hsts> {
+        match wire {
+            Wire::Plain(_) => None,
+            Wire::Tls(_) => self.hsts.as_ref(),
+        }
+    }
+
     /// The settings of one of `shards` shards, which may hold `descriptors` of the process's descriptors in all. With
     /// `proxies`, an exchange takes two of them: one for the client, one for the server behind.
     #[must_use]
-    pub fn new(server: &ServerConfig, shards: usize, descriptors: usize, proxies: bool) -> Self {
+    pub fn new(config: &Config, shards: usize, descriptors: usize, proxies: bool) -> Self {
+        let Config { server, tls, .. } = config;
         let divided = |total: usize| (total / shards.max(1)).max(1);
         let each = if proxies { 2 } else { 1 };
         // An eighth stays for servers behind, pipes and files, and for the clients who are let in already.
@@ -113,7 +130,9 @@ impl ClientSettings {
             },
             name: server.name.as_str().into(),
             header_timeout: server.header_timeout,
-            handshake_timeout: Duration::from_secs(10),
+            handshake_timeout: tls.handshake_timeout,
+            max_handshakes_per_ip: tls.max_handshakes_per_ip.map(|all| (all / shards.max(1) as u32).max(1)),
+            hsts: tls.hsts.as_ref().map(Hsts::new),
             idle_timeout: server.idle_timeout,
             read_timeout: server.read_timeout,
             write_timeout: server.write_timeout,
@@ -142,10 +161,10 @@ mod tests {
         let loaded = load_text("test.yml", "routes: {/: OK}\n", &Env::new(), &[]);
         let config = loaded.config.expect("a good configuration");
         for (proxies, clients) in [(false, 500), (true, 250)] {
-            let settings = ClientSettings::new(&config.server, 2, 1000, proxies);
+            let settings = ClientSettings::new(&config, 2, 1000, proxies);
             assert_eq!((settings.max_connections, settings.max_sockets), (clients, 437));
         }
-        let least = ClientSettings::new(&config.server, 64, 10, true);
+        let least = ClientSettings::new(&config, 64, 10, true);
         assert_eq!((least.max_connections, least.max_sockets), (1, 1), "a shard always serves somebody");
     }
 }

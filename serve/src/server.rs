@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anygate_core::limits::{ACCEPT_PAUSE, LISTENERS};
+use anygate_core::limits::ACCEPT_PAUSE;
 use anygate_core::metrics::ShardCells;
 use anygate_proto::date;
 use anygate_proto::head::Fields;
@@ -22,7 +22,7 @@ use crate::control::Report;
 use crate::observe::limit::{Limit, SHARD_QUIET, Told};
 use crate::peers::Neighbours;
 use crate::plan::Plan;
-use crate::tls::{Front, Session, Sessions};
+use crate::tls::{Front, Fronts, HandshakeRate, Session, Sessions};
 use crate::upstream::{Idle, Pools, Upstreams};
 use crate::wire::Wire;
 
@@ -73,10 +73,14 @@ pub struct Server {
     pub control: Sender<Report>,
     /// How many connections each address has.
     pub per_address: PerAddress,
+    /// How many handshakes each address began.
+    pub handshakes: HandshakeRate,
     /// What TLS sessions share.
     pub(crate) sessions: Rc<Sessions>,
-    /// What stands before the requests of each listener, by its number.
-    fronts: RefCell<Vec<(u32, Front)>>,
+    /// What stands before the requests of each listener.
+    pub(crate) fronts: Fronts,
+    /// True while some or all requests must not be answered by the short way: it drains, or a listener redirects.
+    detours: Cell<bool>,
     /// The other shards, where there are any.
     pub(crate) neighbours: Option<Neighbours>,
     pub(crate) rows: RefCell<Slab<Row>>,
@@ -137,7 +141,9 @@ impl Server {
             files: Cache::new(),
             upstreams,
             sessions: Sessions::new(parts.shard.clone(), Arc::clone(&parts.cells)),
-            fronts: RefCell::default(),
+            handshakes: HandshakeRate::default(),
+            fronts: Fronts::default(),
+            detours: Cell::new(false),
             shard: parts.shard,
             cells: parts.cells,
             id: parts.id,
@@ -213,22 +219,26 @@ impl Server {
         self.handshake_lane.get()
     }
 
-    /// Connections of listener `number` begin so from now on. What is said of a listener that is gone stays for a while: one of
-    /// its clients may be on its way from another shard. A reload says it anew of those that are there.
+    /// Connections of listener `number` begin so from now on.
     pub(crate) fn set_front(&self, number: u32, front: Front) {
-        let mut fronts = self.fronts.borrow_mut();
-        fronts.retain(|(other, _)| *other != number);
-        if fronts.len() > 2 * LISTENERS {
-            fronts.remove(0);
-        }
-        fronts.push((number, front));
+        self.fronts.set(number, front);
+        self.look_for_detours();
+    }
+
+    fn look_for_detours(&self) {
+        self.detours.set(self.fronts.redirect_some() || self.draining.get());
+    }
+
+    /// True while requests of clients of listener `number` must not be answered by the short way.
+    #[inline]
+    pub(crate) fn detours(&self, number: u32) -> bool {
+        self.detours.get() && (self.draining.get() || self.fronts.redirect(number).is_some())
     }
 
     /// What carries the bytes of a client that came by listener `number`.
     pub(crate) fn wire(&self, socket: SocketId, number: u32) -> Wire {
-        let fronts = self.fronts.borrow();
-        match fronts.iter().find(|(other, _)| *other == number).and_then(|(_, front)| front.tls.as_ref()) {
-            Some(config) => Wire::Tls(Session::new(&self.sessions, socket, config)),
+        match self.fronts.tls(number) {
+            Some(config) => Wire::Tls(Session::new(&self.sessions, socket, &config)),
             None => Wire::Plain(socket),
         }
     }
@@ -412,6 +422,7 @@ impl Server {
     /// Starts draining: who rests from now on rests briefly. Listeners and those who rest already are the caller's.
     pub(crate) fn begin_drain(&self) {
         self.draining.set(true);
+        self.look_for_detours();
         self.neighbours.iter().for_each(|neighbours| neighbours.balance.nobody_leaves());
         self.idle_lane.set(self.shard.lane(GRACE.min(self.live.borrow().plan.client.idle_timeout)));
     }

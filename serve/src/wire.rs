@@ -8,8 +8,7 @@ use anygate_proto::head::Scheme;
 use anygate_proto::tls::Fault;
 use anygate_shard::{Bytes, Class, Close, Lease, Shard, SocketId, Wake};
 
-use crate::exchange::TlsInfo;
-use crate::tls::Session;
+use crate::tls::{Session, TlsInfo};
 
 /// A connection's transport. Protocol code sees only this, never a socket.
 #[derive(Debug)]

@@ -4,6 +4,8 @@
 mod backend;
 #[path = "serve/harness.rs"]
 mod harness;
+#[path = "serve/papers.rs"]
+mod papers;
 #[path = "serve/pipe.rs"]
 mod pipe;
 
@@ -13,6 +15,8 @@ mod answers;
 mod balance;
 #[path = "serve/cases/mod.rs"]
 mod cases;
+#[path = "serve/client_certificates.rs"]
+mod client_certificates;
 #[path = "serve/connections.rs"]
 mod connections;
 #[path = "serve/costs.rs"]
@@ -27,6 +31,10 @@ mod greedy;
 mod greedy_answers;
 #[path = "serve/greedy_crowd.rs"]
 mod greedy_crowd;
+#[path = "serve/handshakes.rs"]
+mod handshakes;
+#[path = "serve/hsts.rs"]
+mod hsts;
 #[path = "serve/kept.rs"]
 mod kept;
 #[path = "serve/leaks.rs"]
@@ -37,6 +45,8 @@ mod panics;
 mod panics_simulated;
 #[path = "serve/proxy.rs"]
 mod proxy;
+#[path = "serve/redirects.rs"]
+mod redirects;
 #[path = "serve/reviewed.rs"]
 mod reviewed;
 #[path = "serve/simulated/mod.rs"]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anygate_core::Diagnostic;
 use anygate_core::config::{
-    Certificate, ClientAuth, Config, ListenAddr, ListenerTls, LocatedName, LocatedPath, RouteEntry, TlsProfile,
+    Certificate, ClientAuth, Config, ListenAddr, ListenerTls, LocatedName, LocatedPath, TlsProfile,
 };
 use anygate_core::diagnostic::Span;
 use anygate_proto::tls::{self, Authorities, Identity, Names, Profile, Resolver, Settings};
@@ -29,7 +29,7 @@ pub(super) fn fronts(config: &Config, findings: &mut Vec<Diagnostic>) -> Vec<(Li
     let mut fronts = Vec::new();
     for listen in &config.server.listen {
         let front = match config.tls_for(listen) {
-            None => Front::default(),
+            None => Front { redirect: listen.redirect, ..Front::default() },
             Some(wanted) => {
                 let resolver = resolver.get_or_insert_with(|| {
                     let identities = identities(config, now, findings);
@@ -46,7 +46,7 @@ pub(super) fn fronts(config: &Config, findings: &mut Vec<Diagnostic>) -> Vec<(Li
                     config
                 });
                 let Some(tls) = tls else { continue };
-                Front { tls: Some(tls) }
+                Front { tls: Some(tls), names: Some(Arc::clone(resolver)), ..Front::default() }
             }
         };
         fronts.push((listen.addr.clone(), front));
@@ -67,27 +67,8 @@ pub(super) fn never_served(config: &Config) -> Vec<PathBuf> {
 
 /// Refuses what is understood and not served in this version.
 fn not_yet(config: &Config, findings: &mut Vec<Diagnostic>) {
-    let mut refuse = |what: &str, span: Option<Span>| {
-        findings.push(located(format!("{what} is not served by this version"), span));
-    };
-    for listen in config.server.listen.iter().filter(|listen| listen.redirect.is_some()) {
-        refuse("`redirect`", listen.span);
-    }
-    if config.tls.hsts.is_some() {
-        refuse("`tls.hsts`", None);
-    }
-    if config.tls.max_handshakes_per_ip.is_some() {
-        refuse("`tls.max_handshakes_per_ip`", None);
-    }
     if config.tls.self_signed {
-        refuse("a certificate that the server makes itself", None);
-    }
-    let demands = |entry: &&RouteEntry| config.client_auth_for(entry) != ClientAuth::None;
-    if let Some(entry) = config.routes.iter().find(demands) {
-        refuse("`client_auth` of a rule", Some(entry.head.span));
-    }
-    if let Some(entry) = config.routes.iter().find(|entry| config.proxy_for(entry).client_cert) {
-        refuse("`proxy.client_cert`", Some(entry.head.span));
+        findings.push(Diagnostic::error("a certificate that the server makes itself is not served by this version"));
     }
 }
 

@@ -128,6 +128,15 @@ pub(crate) fn welcome(server: &Rc<Server>, socket: SocketId, peer: Address, list
     let live = server.live();
     let client = &live.plan.client;
     let peer = canonical(peer);
+    if let Some((most, at)) = client.max_handshakes_per_ip.zip(peer.ip())
+        && server.fronts.speaks_tls(listener)
+        && !server.handshakes.admit(at.ip(), most, server.shard.now())
+    {
+        server.reached(Limit::HandshakeRate, Some(&peer));
+        server.publish_load();
+        // Nothing was read of it, and nothing is said: a flood costs no more than this.
+        return server.shard.close(socket, Close::Plain);
+    }
     let (let_in, counted) = match (client.max_connections_per_ip, peer.ip()) {
         (Some(max), Some(at)) => (server.per_address.enter(at.ip(), max), true),
         _ => (true, false),

@@ -21,7 +21,7 @@ use crate::connection::inform::Informer;
 use crate::connection::outlet::Outlet;
 use crate::connection::reader::{Pace, Reader};
 use crate::connection::row::ClientRow;
-use crate::connection::{accept, drain, short};
+use crate::connection::{accept, before, drain, short};
 use crate::error::{Error, Side};
 use crate::exchange::{Exchange, Peer};
 use crate::observe::limit::Limit;
@@ -29,6 +29,7 @@ use crate::pipeline;
 use crate::response::Outcome;
 use crate::server::{Live, Row, Server};
 use crate::testing::{self, Spot};
+use crate::tls::TlsInfo;
 use crate::upstream::tunnel;
 use crate::wire::Wire;
 
@@ -275,7 +276,13 @@ impl Conversation {
         let head = request.into_head(bytes, fields);
         let mut matched = Scratch::new();
         let view = head.view();
-        let found = if request.form == TargetForm::Asterisk {
+        let tls = self.reader.borrow().wire().tls();
+        // What is on its way to a server was looked at before it left.
+        let before = match begun {
+            Some(_) => None,
+            None => before::answer(self.server(), self.seat.listener, tls.as_deref(), view),
+        };
+        let found = if before.is_some() || request.form == TargetForm::Asterisk {
             Found::NotFound
         } else {
             let lookup = Lookup { method: view.method(), host: view.authority(), path: view.path() };
@@ -290,19 +297,20 @@ impl Conversation {
         let too_large = matches!((request.body, max_body), (BodyLength::Length(len), Some(max)) if len > max);
         self.reader.borrow_mut().begin_body(request.body, pace, request.expect_continue);
         let asked = Asked::of(&request);
-        let outcome = match found {
+        let outcome = match (before, found) {
             _ if too_large => {
                 self.reached(Limit::Body);
                 refusal(413).into()
             }
-            Found::Rule(rule) => {
-                let mut exchange = self.exchange(Rc::clone(&live), rule, head, matched);
+            (Some(answer), _) => answer.into(),
+            (None, Found::Rule(rule)) => {
+                let mut exchange = self.exchange(Rc::clone(&live), rule, head, matched, tls);
                 exchange.begun = begun;
                 let outcome = pipeline::run(&mut exchange).await;
                 drop(exchange);
                 outcome
             }
-            found => unmatched(&live, found, &head, &matched).into(),
+            (None, found) => unmatched(&live, found, &head, &matched).into(),
         };
         testing::reached(self.server(), Spot::Answer);
         let then = match outcome {
@@ -329,7 +337,14 @@ impl Conversation {
         if whole { bytes } else { Bytes::from(bytes.to_vec()) }
     }
 
-    fn exchange(&self, live: Rc<Live>, rule: u32, head: Head<Bytes>, matched: Scratch) -> Exchange {
+    fn exchange(
+        &self,
+        live: Rc<Live>,
+        rule: u32,
+        head: Head<Bytes>,
+        matched: Scratch,
+        tls: Option<Rc<TlsInfo>>,
+    ) -> Exchange {
         let server = Rc::clone(self.server());
         let raw = self.seat.peer.clone();
         let effective = raw.ip().map(|at| forwarded::client_address(at.ip(), head.view(), &live.plan.client.trust));
@@ -343,7 +358,8 @@ impl Conversation {
             body,
             matched,
             peer: Peer { raw, effective },
-            tls: self.reader.borrow().wire().tls(),
+            listener: self.seat.listener,
+            tls,
             attempts: 0,
             begun: None,
             informer,

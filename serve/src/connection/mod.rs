@@ -4,6 +4,7 @@
 //! a task (`converse`) that ends when the connection comes to rest again.
 
 pub mod accept;
+mod before;
 mod converse;
 mod drain;
 pub mod inform;

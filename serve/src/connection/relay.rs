@@ -78,8 +78,9 @@ impl Relay {
 
     fn answer(&mut self, server: &Server) -> Option<Answer> {
         let Action::Proxy(proxy) = &self.live.plan.routes[self.rule as usize].action else { return None };
+        let hsts = self.live.plan.client.hsts(&self.client.wire);
         let mut bench = server.bench.borrow_mut();
-        if server.draining() { None } else { proxy.answer(server, &mut self.begun, self.to, &mut bench.fields) }
+        if server.draining() { None } else { proxy.answer(server, &mut self.begun, self.to, hsts, &mut bench.fields) }
     }
 }
 

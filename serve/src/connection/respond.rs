@@ -15,6 +15,7 @@ use crate::connection::converse::{Asked, Conversation, Then};
 use crate::connection::drain;
 use crate::connection::outlet::Framing;
 use crate::error::{Error, Kind, Phase, Side};
+use crate::hsts::Hsts;
 use crate::observe::limit::Limit;
 use crate::response::{Edit, FieldSource, Response};
 use crate::server::{Live, Server};
@@ -99,7 +100,9 @@ impl Conversation {
     /// Sends the page of a status, or its head alone; the connection ends afterwards.
     pub(super) async fn refuse(&mut self, live: &Rc<Live>, status: u16, head_only: bool) {
         let server = Rc::clone(self.server());
-        self.outlet.queue(page(&server, live, status, head_only));
+        let hsts = live.plan.client.hsts(self.reader.borrow().wire());
+        let page = page(&server, live, hsts, status, head_only);
+        self.outlet.queue(page);
         if let Err(error) = self.outlet.sent(0).await {
             self.count(error);
         }
@@ -124,11 +127,14 @@ impl Conversation {
     ) -> Result<Vec<u8>, Error> {
         let date = self.server().date();
         let mut out = Vec::with_capacity(512);
+        let hsts = live.plan.client.hsts(self.reader.borrow().wire()).map(|hsts| (Hsts::NAME, hsts.value()));
         let split = |_| Error::new(Kind::Malformed { status: 502 }, Side::Upstream, Phase::AfterHead);
         match &response.fields {
             FieldSource::Upstream(head) => {
-                let drop: Vec<&str> = response.edits.iter().filter_map(Edit::drops).collect();
-                let add: Vec<(&str, &[u8])> = response.edits.iter().filter_map(Edit::adds).collect();
+                let mut drop: Vec<&str> = response.edits.iter().filter_map(Edit::drops).collect();
+                let mut add: Vec<(&str, &[u8])> = response.edits.iter().filter_map(Edit::adds).collect();
+                drop.extend(hsts.map(|(name, _)| name));
+                add.extend(hsts);
                 let server = self.server();
                 let back = ForwardBack {
                     version: asked.version,
@@ -149,6 +155,7 @@ impl Conversation {
                 let mut fields: SmallVec<[(&str, &[u8]); 12]> =
                     own_fields(lines).filter(|(name, _)| !dropped(name)).collect();
                 fields.extend(response.edits.iter().filter_map(Edit::adds));
+                fields.extend(hsts);
                 let answer = Answer {
                     status: response.status,
                     server: &live.plan.client.name,
@@ -207,16 +214,19 @@ fn sends_body(asked: &Asked, status: u16) -> bool {
 }
 
 /// The page of a status on a connection that ends, or its head alone.
-fn page(server: &Server, live: &Live, status: u16, head_only: bool) -> Bytes {
+fn page(server: &Server, live: &Live, hsts: Option<&Hsts>, status: u16, head_only: bool) -> Bytes {
     let image = live.plan.pages.get(status);
     let mut out = Vec::new();
     image.write(head_only, Persistence::Close, &server.date(), &mut out);
+    if let Some(hsts) = hsts {
+        hsts.insert(&mut out, image.date_offset());
+    }
     server.cells.response(image.status());
     server.cells.bytes_out.add(out.len() as u64);
     Bytes::from(out)
 }
 
-/// Answers a connection that is not let in.
+/// Answers a connection that is not let in, in plain text.
 pub(super) fn refuse(server: &Server, live: &Live, socket: SocketId, status: u16) {
-    server.shard.queue(socket, page(server, live, status, false));
+    server.shard.queue(socket, page(server, live, None, status, false));
 }

@@ -21,9 +21,11 @@ use crate::connection::moving::{self, Went};
 use crate::connection::relay::Relay;
 use crate::connection::row::ClientRow;
 use crate::connection::{accept, converse, relay};
+use crate::hsts::Hsts;
 use crate::observe::limit::Limit;
 use crate::server::{Bench, Live, Row, Server};
 use crate::testing::{self, Spot};
+use crate::tls::TlsInfo;
 
 /// Something happened on a resting client's socket.
 pub(crate) fn arrive(server: &Rc<Server>, row: u32) {
@@ -197,7 +199,9 @@ fn answer(server: &Rc<Server>, row: u32, client: &mut ClientRow, mut lease: Leas
     let mut bench = server.bench.borrow_mut();
     let mut out = None;
     let mut used = 0;
-    let short = !server.draining();
+    let short = !server.detours(client.listener);
+    let hsts = live.plan.client.hsts(&client.wire);
+    let session = client.wire.tls().filter(|_| server.fronts.compare_hosts(client.listener));
     let date = server.date();
     let mut last = false;
     let mut sent = None;
@@ -206,7 +210,7 @@ fn answer(server: &Rc<Server>, row: u32, client: &mut ClientRow, mut lease: Leas
             break;
         }
         let bytes = &lease.filled()[used..];
-        let (ready, head_len) = match lookup(server, &live, bytes, &mut bench) {
+        let (ready, head_len) = match lookup(server, &live, session.as_deref(), bytes, &mut bench) {
             Some(Served::Ready(ready, head_len)) => (ready, head_len),
             Some(Served::Proxy(rule, request)) => {
                 sent = forward(server, row, client, &live, (rule, &request), bytes, &mut bench);
@@ -214,7 +218,7 @@ fn answer(server: &Rc<Server>, row: u32, client: &mut ClientRow, mut lease: Leas
             }
             None => break,
         };
-        if !copy(server, client, &ready, &date, &mut out) {
+        if !copy(server, client, &ready, &date, hsts, &mut out) {
             break;
         }
         used += head_len;
@@ -256,13 +260,14 @@ fn forward(
     if !alone || !request.keep_alive {
         return None;
     }
+    let tls = client.wire.tls();
     let asking = Asking {
         view: request.view(bytes, &bench.fields),
         live,
         rule,
         matched: &bench.scratch,
         peer: &client.peer,
-        scheme: client.wire.scheme(),
+        tls: tls.as_deref(),
     };
     let begun = proxy.begin(server, &asking, &mut bench.target, Wake::row(row))?;
     Some((rule, For { version: request.version, is_head: request.is_head }, begun))
@@ -313,9 +318,16 @@ impl Ready<'_> {
     }
 }
 
-/// The answer to the request at the start of `bytes`, if it is ready.
+/// The answer to the request at the start of `bytes`, if it is ready. Where it matters what the client's session was begun
+/// for, `session` says.
 #[inline]
-fn lookup<'l>(server: &Server, live: &'l Live, bytes: &[u8], bench: &mut Bench) -> Option<Served<'l>> {
+fn lookup<'l>(
+    server: &Server,
+    live: &'l Live,
+    session: Option<&TlsInfo>,
+    bytes: &[u8],
+    bench: &mut Bench,
+) -> Option<Served<'l>> {
     let Ok(Parsed::Complete(request)) = parse_request(bytes, &live.plan.client.limits, &mut bench.fields) else {
         return None;
     };
@@ -326,6 +338,9 @@ fn lookup<'l>(server: &Server, live: &'l Live, bytes: &[u8], bench: &mut Bench) 
         return None;
     }
     let view = request.view(bytes, &bench.fields);
+    if session.is_some_and(|session| !session.is_for(view.host())) {
+        return None;
+    }
     let lookup = Lookup { method: view.method(), host: view.authority(), path: view.path() };
     let Found::Rule(rule) = live.plan.table.find(&lookup, &mut bench.scratch) else { return None };
     let route = &live.plan.routes[rule as usize];
@@ -346,9 +361,17 @@ fn lookup<'l>(server: &Server, live: &'l Live, bytes: &[u8], bench: &mut Bench) 
 
 /// Copies an answer into the output lease and puts the date in; false when there is no room for more.
 #[inline]
-fn copy(server: &Server, client: &ClientRow, ready: &Ready<'_>, date: &[u8], out: &mut Option<Lease>) -> bool {
+fn copy(
+    server: &Server,
+    client: &ClientRow,
+    ready: &Ready<'_>,
+    date: &[u8],
+    hsts: Option<&Hsts>,
+    out: &mut Option<Lease>,
+) -> bool {
     let bytes = ready.bytes();
-    if out.as_ref().is_some_and(|lease| lease.spare() < bytes.len()) {
+    let length = bytes.len() + hsts.map_or(0, |hsts| hsts.line().len());
+    if out.as_ref().is_some_and(|lease| lease.spare() < length) {
         if let Some(full) = out.take() {
             server.cells.bytes_out.add(full.len() as u64);
             client.wire.queue(&server.shard, full.freeze());
@@ -360,18 +383,21 @@ fn copy(server: &Server, client: &ClientRow, ready: &Ready<'_>, date: &[u8], out
     let lease = match out {
         Some(lease) => lease,
         None => {
-            let class = if bytes.len() <= 4096 { Class::Head } else { Class::Bulk };
+            let class = if length <= 4096 { Class::Head } else { Class::Bulk };
             match server.shard.try_lease(class) {
                 Some(lease) => out.insert(lease),
                 None => return false,
             }
         }
     };
-    if lease.spare() < bytes.len() {
+    if lease.spare() < length {
         return false;
     }
     let at = lease.len() + ready.date_offset();
-    lease.extend_from_slice(bytes);
+    match hsts {
+        None => _ = lease.extend_from_slice(bytes),
+        Some(hsts) => hsts.copy(bytes, ready.date_offset(), lease),
+    }
     lease.filled_mut()[at..at + date.len()].copy_from_slice(date);
     true
 }

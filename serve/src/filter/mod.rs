@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::response::{Outcome, Response};
 
+mod client_certificate;
 mod headers;
 
 pub use headers::Headers;
@@ -15,6 +16,8 @@ pub use headers::Headers;
 /// A compiled filter, matched in place.
 #[derive(Debug, Clone)]
 pub enum Filter {
+    /// Refuses who shows no certificate: a rule's `client_auth`.
+    ClientCertificate,
     /// Sets response fields: a rule's `headers`.
     Headers(Headers),
 }
@@ -25,8 +28,9 @@ impl Filter {
     /// # Errors
     /// The exchange fails with this error's status.
     pub fn pre(&self, exchange: &mut Exchange, cx: &mut Context<'_>) -> Poll<Result<Option<Outcome>, Error>> {
-        let _ = (exchange, cx);
+        let _ = cx;
         match self {
+            Self::ClientCertificate => Poll::Ready(Ok(client_certificate::refusal(exchange).map(Into::into))),
             Self::Headers(_) => Poll::Ready(Ok(None)),
         }
     }
@@ -43,6 +47,7 @@ impl Filter {
     ) -> Poll<Result<(), Error>> {
         let _ = (exchange, cx);
         match self {
+            Self::ClientCertificate => {}
             Self::Headers(headers) => headers.post(response),
         }
         Poll::Ready(Ok(()))
@@ -52,6 +57,7 @@ impl Filter {
     #[must_use]
     pub fn compiles_into_fixed(&self) -> Option<&Headers> {
         match self {
+            Self::ClientCertificate => None,
             Self::Headers(headers) => Some(headers),
         }
     }
@@ -60,6 +66,7 @@ impl Filter {
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
+            Self::ClientCertificate => "client_auth",
             Self::Headers(_) => "headers",
         }
     }

@@ -42,6 +42,8 @@ pub enum Limit {
     PerAddress,
     /// The time to the end of a TLS handshake.
     Handshake,
+    /// The TLS handshakes of one address in a second.
+    HandshakeRate,
 }
 
 /// What is known of a limit.
@@ -70,7 +72,7 @@ macro_rules! facts {
 
 impl Limit {
     /// Every limit.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Head,
         Self::Idle,
         Self::Read,
@@ -84,6 +86,7 @@ impl Limit {
         Self::Connections,
         Self::PerAddress,
         Self::Handshake,
+        Self::HandshakeRate,
     ];
 
     const fn facts(self) -> Facts {
@@ -111,6 +114,9 @@ impl Limit {
             Self::Handshake => {
                 facts!(["handshake_timeout"], timeouts_handshake, Info, "a client took too long for a TLS handshake")
             }
+            Self::HandshakeRate => {
+                facts!(["max_handshakes_per_ip"], handshakes_refused, Warn, "an address began too many TLS handshakes")
+            }
         }
     }
 
@@ -118,7 +124,7 @@ impl Limit {
     #[must_use]
     pub const fn section(self) -> &'static str {
         match self {
-            Self::Handshake => "tls",
+            Self::Handshake | Self::HandshakeRate => "tls",
             _ => "server",
         }
     }

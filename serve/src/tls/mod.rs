@@ -1,11 +1,17 @@
 //! TLS towards clients: sessions over sockets of this shard, and what they share.
 
 mod front;
+mod fronts;
+mod info;
 pub(crate) mod keys;
+mod rate;
 mod session;
 mod sessions;
 
-pub use front::Front;
+pub use front::{Front, Shown};
+pub use fronts::Fronts;
+pub use info::TlsInfo;
+pub use rate::HandshakeRate;
 pub use session::Session;
 pub use sessions::Sessions;
 

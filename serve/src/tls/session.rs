@@ -16,8 +16,7 @@ use anygate_proto::tls::{Fault, Hello, hello};
 use anygate_shard::{Bytes, Class, Close, Lease, Shard, SocketId, Tick, Wake};
 use rustls::ServerConfig;
 
-use super::{Sessions, counter};
-use crate::exchange::TlsInfo;
+use super::{Sessions, TlsInfo, counter};
 
 /// Content of a record while the client cannot be taking much at a time yet: it can use a record only when it has all of it.
 const FIRST_RECORDS: usize = 4 << 10;
@@ -207,7 +206,7 @@ impl Session {
                 let cells = &self.sessions.cells;
                 let counter = if agreed.resumed { &cells.tls_resumed } else { &cells.tls_handshakes };
                 counter.add(1);
-                inner.info = Some(Rc::new(TlsInfo { agreed, early_data: false }));
+                inner.info = Some(Rc::new(TlsInfo::new(agreed)));
             }
             Ok(_) => {}
             Err(fault) => self.break_off(inner, fault),

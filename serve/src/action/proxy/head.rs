@@ -3,17 +3,23 @@
 use anygate_core::config::HostHeader;
 use anygate_proto::forwarded::is_trusted;
 use anygate_proto::h1::forward::{Edits, ForwardTo, HostRule, forward_request};
+use anygate_proto::tls::client_cert::{CLIENT_CERT, CLIENT_CERT_CHAIN};
 use anygate_proto::websocket::{self, Handshake};
 use anygate_proto::{Known, RequestView, ResponseView, Scheme};
 use anygate_route::Scratch;
 use anygate_shard::net::Address;
 use anygate_shard::{Bytes, Class};
+use smallvec::SmallVec;
 
 use super::Proxy;
 use crate::connection::outgoing::Outgoing;
 use crate::error::{Error, Kind, Phase, Side};
 use crate::exchange::Exchange;
 use crate::server::{Live, Server};
+use crate::tls::TlsInfo;
+
+/// What a server behind believes of a client's certificate: never the client's own words (RFC 9440 §2.4).
+const SAID_OF_CLIENTS: [&str; 2] = [CLIENT_CERT, CLIENT_CERT_CHAIN];
 
 /// Longest protocol name an `Upgrade` may ask for.
 const MAX_PROTOCOL: usize = 64;
@@ -26,7 +32,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) matched: &'a Scratch,
     /// The other end of the client's socket.
     pub(crate) peer: &'a Address,
-    pub(crate) scheme: Scheme,
+    /// What TLS knows of the client; none on a plain connection.
+    pub(crate) tls: Option<&'a TlsInfo>,
 }
 
 impl<'a> Asking<'a> {
@@ -37,7 +44,7 @@ impl<'a> Asking<'a> {
             rule: exchange.rule as u32,
             matched: &exchange.matched,
             peer: &exchange.peer.raw,
-            scheme: if exchange.tls.is_some() { Scheme::Https } else { Scheme::Http },
+            tls: exchange.tls.as_deref(),
         }
     }
 }
@@ -58,6 +65,13 @@ impl Proxy {
         self.path.render(&plan.table.captures(asking.rule, view.path(), asking.matched), view.query(), target);
         let own = self.hosts[at].as_bytes();
         let client = asking.peer.ip().map(|address| address.ip());
+        let mut add: SmallVec<[(&str, &[u8]); 2]> = SmallVec::new();
+        if self.settings.client_cert
+            && let Some(client) = asking.tls.and_then(TlsInfo::client_cert)
+        {
+            add.push((CLIENT_CERT, client.own.as_bytes()));
+            add.extend(client.chain.as_ref().map(|chain| (CLIENT_CERT_CHAIN, chain.as_bytes())));
+        }
         let to = ForwardTo {
             target,
             host: match &self.settings.host {
@@ -67,7 +81,7 @@ impl Proxy {
             },
             client,
             trusted: client.is_some_and(|client| is_trusted(client, &plan.client.trust)),
-            scheme: asking.scheme,
+            scheme: if asking.tls.is_some() { Scheme::Https } else { Scheme::Http },
             port: None,
             x_forwarded: self.settings.x_forwarded,
             forwarded: self.settings.forwarded,
@@ -75,7 +89,7 @@ impl Proxy {
             upgrade,
             body: view.request.body,
             expect: false,
-            edits: Edits::default(),
+            edits: Edits { drop: if self.settings.client_cert { &SAID_OF_CLIENTS } else { &[] }, add: &add },
         };
         let mut out = Outgoing::new(view.bytes, server.shard.try_lease(Class::Head));
         forward_request(view, &to, &mut out).map_err(|reject| {

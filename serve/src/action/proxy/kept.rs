@@ -13,6 +13,7 @@ use anygate_shard::{Bytes, Class, Wake};
 use super::waiting::LIMITS;
 use super::{Asking, Proxy};
 use crate::connection::outgoing::Outgoing;
+use crate::hsts::Hsts;
 use crate::server::Server;
 use crate::upstream::Checkout;
 
@@ -75,7 +76,14 @@ impl Proxy {
 
     /// The answer to what was begun, if all of it lies there and the connection may be kept, which then goes back to its
     /// pool. Else nothing is used of what came.
-    pub(crate) fn answer(&self, server: &Server, begun: &mut Begun, to: For, fields: &mut Fields) -> Option<Answer> {
+    pub(crate) fn answer(
+        &self,
+        server: &Server,
+        begun: &mut Begun,
+        to: For,
+        hsts: Option<&Hsts>,
+        fields: &mut Fields,
+    ) -> Option<Answer> {
         let asked = if to.is_head { Asked::Head } else { Asked::Other };
         let mut reader = begun.upstream.reader()?.borrow_mut();
         let held = reader.held();
@@ -84,6 +92,7 @@ impl Proxy {
         if response.status < 200 || !response.keep_alive || held.len() - head_len != length {
             return None;
         }
+        let hsts = hsts.map(|hsts| [(Hsts::NAME, hsts.value())]);
         let back = ForwardBack {
             version: to.version,
             body: response.body,
@@ -91,7 +100,7 @@ impl Proxy {
             via: self.settings.via.then_some(&*server.id),
             date: &server.date(),
             upgrade: false,
-            edits: Edits::default(),
+            edits: hsts.as_ref().map_or(Edits::default(), |hsts| Edits { drop: &[Hsts::NAME], add: hsts }),
         };
         let mut out = Outgoing::new(held, server.shard.try_lease(Class::Head));
         forward_response(response.view(held, fields), &back, &mut out).ok()?;

@@ -1,0 +1,92 @@
+//! What is known of a client from its handshake.
+
+use std::cell::OnceCell;
+
+use anygate_proto::tls::records::Agreed;
+use anygate_proto::tls::{ClientCert, Facts};
+
+/// What TLS knows of a client. What is made of its certificate is made when it is first asked for, once a session.
+#[derive(Debug)]
+pub struct TlsInfo {
+    /// What was agreed on in the handshake.
+    pub agreed: Agreed,
+    /// True when the request came as 0-RTT data (RFC 8470).
+    pub early_data: bool,
+    facts: OnceCell<Option<Box<Facts>>>,
+    fields: OnceCell<Option<Box<ClientCert>>>,
+}
+
+impl TlsInfo {
+    /// After a handshake.
+    #[must_use]
+    pub fn new(agreed: Agreed) -> Self {
+        Self { agreed, early_data: false, facts: OnceCell::new(), fields: OnceCell::new() }
+    }
+
+    /// True where the client showed a certificate, which was verified.
+    #[must_use]
+    pub fn has_certificate(&self) -> bool {
+        !self.agreed.client_chain.is_empty()
+    }
+
+    /// What the client's certificate says: its subject, alternative names, serial number, SHA-256 fingerprint. None where
+    /// it showed none.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&Facts> {
+        let read = || self.agreed.client_chain.first().and_then(|own| Facts::read(own)).map(Box::new);
+        self.facts.get_or_init(read).as_deref()
+    }
+
+    /// The client's certificate as a server behind is told of it (RFC 9440). None where it showed none.
+    #[must_use]
+    pub fn client_cert(&self) -> Option<&ClientCert> {
+        self.fields.get_or_init(|| ClientCert::of(&self.agreed.client_chain).map(Box::new)).as_deref()
+    }
+
+    /// True where `host`, without a port, is what the client asked for in its handshake; and where it asked for no name, or
+    /// names no host.
+    #[inline]
+    #[must_use]
+    pub fn is_for(&self, host: &[u8]) -> bool {
+        match &self.agreed.server_name {
+            Some(name) => {
+                host.strip_suffix(b".").unwrap_or(host).eq_ignore_ascii_case(name.as_bytes()) || host.is_empty()
+            }
+            None => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked_for(name: Option<&str>) -> TlsInfo {
+        TlsInfo::new(Agreed {
+            is_tls13: true,
+            server_name: name.map(Into::into),
+            protocol: None,
+            client_chain: Box::default(),
+            resumed: false,
+            suite: "",
+        })
+    }
+
+    #[test]
+    fn a_session_is_for_the_name_that_was_asked_for_however_it_is_written() {
+        let info = asked_for(Some("a.example"));
+        for host in ["a.example", "A.Example", "a.example.", ""] {
+            assert!(info.is_for(host.as_bytes()), "{host}");
+        }
+        for host in ["b.example", "a.example.b", "a", "."] {
+            assert!(!info.is_for(host.as_bytes()), "{host}");
+        }
+        assert!(asked_for(None).is_for(b"b.example"));
+    }
+
+    #[test]
+    fn a_client_without_a_certificate_has_nothing_said_of_one() {
+        let info = asked_for(None);
+        assert!(!info.has_certificate() && info.certificate().is_none() && info.client_cert().is_none());
+    }
+}
