@@ -4,12 +4,14 @@
 //! instruction. Readers (control, metrics) take a [`Snapshot`]; its fields are each exact, but not of one instant.
 
 mod counter;
+mod gauge;
 #[cfg(test)]
 mod model;
 
 use std::ops::AddAssign;
 
 pub use counter::Counter;
+pub use gauge::Gauge;
 
 mod atomic {
     pub(super) use std::sync::atomic::{AtomicU64, Ordering};

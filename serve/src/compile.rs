@@ -16,7 +16,9 @@ use crate::filter::{Filter, Headers};
 use crate::hsts::Hsts;
 use crate::pages::Pages;
 use crate::plan::{ClientSettings, Plan, Route};
+use crate::tls::Credentials;
 
+pub(crate) mod acme;
 mod expect;
 mod listen;
 pub mod rules;
@@ -43,6 +45,8 @@ pub struct CompileEnv {
 pub struct Compiled {
     /// What is to be served, to be cloned for each shard; `None` when there is an error.
     pub plan: Option<Plan>,
+    /// The certificates that its TLS listeners show, to be looked after while it serves.
+    pub credentials: Credentials,
     /// The routing table of a plan that is refused, where the rules by themselves are right. Never to be served.
     pub draft: Option<Table>,
     /// Errors and warnings: of each rule, of the rules together, of actions, of expectations.
@@ -65,7 +69,7 @@ pub fn compile(config: &Config, env: &CompileEnv) -> Compiled {
         findings.push(Diagnostic::warning("there are no rules: every request gets 404").help(NO_RULES));
     }
     listen::check(&config.server.listen, &mut findings);
-    let fronts = tls::fronts(config, &mut findings);
+    let (fronts, credentials) = tls::fronts(config, &mut findings);
     let rules::Parsed { rules, table } = rules::parse(config, &mut findings);
     let mut routes = Vec::with_capacity(rules.len());
     let hidden = tls::never_served(config);
@@ -82,13 +86,15 @@ pub fn compile(config: &Config, env: &CompileEnv) -> Compiled {
         fronts,
     });
     let complete = |plan: &Plan| plan.routes.len() == config.routes.len();
-    let Some(plan) = plan else { return Compiled { plan: None, draft: None, diagnostics: bounded(findings) } };
+    let Some(plan) = plan else {
+        return Compiled { plan: None, credentials, draft: None, diagnostics: bounded(findings) };
+    };
     if complete(&plan) {
         expect::check(config, &plan, &mut findings);
     }
     let refused = !complete(&plan) || findings.iter().any(Diagnostic::is_error);
     let (plan, draft) = if refused { (None, Some(plan.table)) } else { (Some(plan), None) };
-    Compiled { plan, draft, diagnostics: bounded(findings) }
+    Compiled { plan, credentials, draft, diagnostics: bounded(findings) }
 }
 
 /// One rule's action and filters; `None` when something is wrong with them.

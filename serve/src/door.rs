@@ -38,6 +38,23 @@ impl Door {
         rows.iter().filter(|(_, row)| wanted(row)).map(|(key, _)| key as u32).collect()
     }
 
+    /// A listener has another number; who came by the old one finishes and goes.
+    fn renumber(&self, from: u32, to: u32) {
+        for (_, row) in self.server.rows.borrow_mut().iter_mut() {
+            if let Row::Listener(listener) = row
+                && listener.number == from
+            {
+                listener.number = to;
+            }
+        }
+        self.server.end_those_of(from);
+        // Who is in a handshake has its time for that still.
+        let resting = |row: &Row| matches!(row, Row::Client(c) if c.listener == from && !c.wire.is_handshaking());
+        for row in self.rows(resting) {
+            short::hurry(&self.server, row);
+        }
+    }
+
     fn drain(&self) {
         for row in self.rows(|row| matches!(row, Row::Listener(_))) {
             accept::unlisten(&self.server, row);
@@ -106,6 +123,8 @@ impl Service for Door {
                 }
             },
             Order::Front { number, front } => self.server.set_front(number, front),
+            Order::Renumber { from, to } => self.renumber(from, to),
+            Order::Challenges(open) => self.server.set_challenges(open),
             Order::Unlisten { number } => {
                 for row in self.rows(|row| matches!(row, Row::Listener(l) if l.number == number)) {
                     accept::unlisten(&self.server, row);

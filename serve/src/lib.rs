@@ -4,6 +4,7 @@
 pub mod action;
 mod balance;
 pub mod body;
+pub mod challenges;
 pub mod compile;
 pub mod connection;
 pub mod control;

@@ -5,9 +5,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anygate_core::limits::ACCEPT_PAUSE;
+use anygate_core::limits::{ACCEPT_PAUSE, LISTENERS};
 use anygate_core::metrics::ShardCells;
 use anygate_proto::date;
+use anygate_proto::RequestView;
 use anygate_proto::head::Fields;
 use anygate_route::Scratch;
 use anygate_shard::mailbox::Sender;
@@ -16,12 +17,15 @@ use anygate_shard::{Bytes, Class, LaneId, Shard, SocketId, Tick, Wake};
 use slab::Slab;
 
 use crate::action::files::Cache;
+use crate::body::Body;
+use crate::challenges::Challenges;
 use crate::connection::relay::Relay;
 use crate::connection::row::{ClientRow, ListenerRow, PerAddress};
 use crate::control::Report;
 use crate::observe::limit::{Limit, SHARD_QUIET, Told};
 use crate::peers::Neighbours;
 use crate::plan::Plan;
+use crate::response::Response;
 use crate::tls::{Front, Fronts, HandshakeRate, Session, Sessions};
 use crate::upstream::{Idle, Pools, Upstreams};
 use crate::wire::Wire;
@@ -79,8 +83,13 @@ pub struct Server {
     pub(crate) sessions: Rc<Sessions>,
     /// What stands before the requests of each listener.
     pub(crate) fronts: Fronts,
-    /// True while some or all requests must not be answered by the short way: it drains, or a listener redirects.
+    /// True while some or all requests must not be answered by the short way: it drains, a listener redirects, an
+    /// authority's challenges are open, or some clients are to go.
     detours: Cell<bool>,
+    /// Numbers of listeners whose clients finish what is under way and go.
+    over: RefCell<Vec<u32>>,
+    /// Challenges of an authority that are open; there are none nearly always.
+    challenges: RefCell<Arc<Challenges>>,
     /// The other shards, where there are any.
     pub(crate) neighbours: Option<Neighbours>,
     pub(crate) rows: RefCell<Slab<Row>>,
@@ -144,6 +153,8 @@ impl Server {
             handshakes: HandshakeRate::default(),
             fronts: Fronts::default(),
             detours: Cell::new(false),
+            over: RefCell::default(),
+            challenges: RefCell::default(),
             shard: parts.shard,
             cells: parts.cells,
             id: parts.id,
@@ -214,6 +225,11 @@ impl Server {
         self.idle_lane.get()
     }
 
+    /// The queue of those who are to go, and whose next request may be on its way.
+    pub(crate) fn grace_lane(&self) -> LaneId {
+        self.shard.lane(GRACE.min(self.live.borrow().plan.client.idle_timeout))
+    }
+
     /// The queue of those whose handshake is under way.
     pub(crate) fn handshake_lane(&self) -> LaneId {
         self.handshake_lane.get()
@@ -226,13 +242,54 @@ impl Server {
     }
 
     fn look_for_detours(&self) {
-        self.detours.set(self.fronts.redirect_some() || self.draining.get());
+        let some_go = !self.over.borrow().is_empty();
+        let challenged = !self.challenges.borrow().is_empty();
+        self.detours.set(self.fronts.redirect_some() || some_go || challenged || self.draining.get());
     }
 
-    /// True while requests of clients of listener `number` must not be answered by the short way.
+    /// Clients that came by listener `number` finish what is under way and go.
+    pub(crate) fn end_those_of(&self, number: u32) {
+        let mut over = self.over.borrow_mut();
+        if over.len() > 2 * LISTENERS {
+            over.remove(0);
+        }
+        over.push(number);
+        drop(over);
+        self.look_for_detours();
+    }
+
+    /// True when a client of listener `number` goes when it has finished what is under way: the server drains, or the
+    /// listener's terms are others now.
     #[inline]
-    pub(crate) fn detours(&self, number: u32) -> bool {
-        self.detours.get() && (self.draining.get() || self.fronts.redirect(number).is_some())
+    pub(crate) fn closes(&self, number: u32) -> bool {
+        self.detours.get() && (self.draining.get() || self.over.borrow().contains(&number))
+    }
+
+    /// True while these requests of a client of listener `number` must not be answered by the short way.
+    #[inline]
+    pub(crate) fn detours(&self, number: u32, requests: &[u8]) -> bool {
+        self.closes(number)
+            || (self.detours.get()
+                && (self.fronts.redirect(number).is_some() || self.challenges.borrow().may_be_asked_for(requests)))
+    }
+
+    /// Answers these challenges of an authority, and no others.
+    pub(crate) fn set_challenges(&self, open: Arc<Challenges>) {
+        self.sessions.set_challenge(open.tls().cloned());
+        self.challenges.replace(Arc::clone(&open));
+        self.look_for_detours();
+        open.take();
+    }
+
+    /// What answers a request that asks for the answer to an open challenge (RFC 8555 §8.3), by whatever listener it came:
+    /// an authority follows redirects.
+    pub(crate) fn proof(&self, request: RequestView<'_>) -> Option<Response> {
+        if !self.detours.get() || !matches!(request.method(), b"GET" | b"HEAD") {
+            return None;
+        }
+        let body = Bytes::from(self.challenges.borrow().answer(request.path())?.as_bytes().to_vec());
+        let lines = Bytes::from_static(b"Content-Type: application/octet-stream\r\nCache-Control: no-store\r\n");
+        Some(Response::new(200, lines, Body::Bytes(body)))
     }
 
     /// What carries the bytes of a client that came by listener `number`.
@@ -424,7 +481,7 @@ impl Server {
         self.draining.set(true);
         self.look_for_detours();
         self.neighbours.iter().for_each(|neighbours| neighbours.balance.nobody_leaves());
-        self.idle_lane.set(self.shard.lane(GRACE.min(self.live.borrow().plan.client.idle_timeout)));
+        self.idle_lane.set(self.grace_lane());
     }
 
     /// Tells the control thread, once, that nobody is left; again when another shard handed one over since.

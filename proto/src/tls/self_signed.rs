@@ -4,8 +4,12 @@ use std::fmt;
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose};
 
-/// How long it is valid, in days: longer, and browsers refuse it (CA/Browser Forum, Apple).
+/// The days of a certificate that [`make`] makes: more, and browsers refuse it (CA/Browser Forum, Apple).
 pub const VALID_DAYS: u64 = 397;
+/// Of these, the days that are yet to come in whole.
+pub const DAYS: u64 = VALID_DAYS - 2;
+/// Names and addresses of this machine: what it is for where nothing else is said.
+pub const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
 const DAY: u64 = 86_400;
 
@@ -30,6 +34,14 @@ impl fmt::Debug for Pair {
 /// # Errors
 /// What is wrong: a name that is none, or no random bytes.
 pub fn make(names: &[&str], now: u64) -> Result<Pair, Box<str>> {
+    make_for(names, DAYS, now)
+}
+
+/// The same, valid for so many whole days from `now` on.
+///
+/// # Errors
+/// As [`make`].
+pub fn make_for(names: &[&str], days: u64, now: u64) -> Result<Pair, Box<str>> {
     let told = |error: rcgen::Error| error.to_string().into_boxed_str();
     let names: Vec<String> = names.iter().map(|name| String::from(*name)).collect();
     let first = names.first().cloned().ok_or("a certificate needs a name")?;
@@ -44,7 +56,7 @@ pub fn make(names: &[&str], now: u64) -> Result<Pair, Box<str>> {
     };
     let from = now.saturating_sub(DAY);
     params.not_before = midnight(from);
-    params.not_after = midnight(from.saturating_add(VALID_DAYS * DAY));
+    params.not_after = midnight(from.saturating_add(days.saturating_add(2).saturating_mul(DAY)));
     let key = KeyPair::generate().map_err(told)?;
     let cert = params.self_signed(&key).map_err(told)?;
     Ok(Pair { cert: cert.pem(), key: key.serialize_pem() })

@@ -17,6 +17,9 @@ const HTTPS_PORT: u16 = 443;
 
 /// The answer to a request that came by listener `number`, if the rules are not to be asked.
 pub(super) fn answer(server: &Server, number: u32, tls: Option<&TlsInfo>, view: RequestView<'_>) -> Option<Response> {
+    if let Some(proof) = server.proof(view) {
+        return Some(proof);
+    }
     match tls {
         None => server.fronts.redirect(number).map(|to| redirect(to, view)),
         Some(tls) if server.fronts.is_misdirected(number, tls, view.host()) => {

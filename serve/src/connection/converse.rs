@@ -193,6 +193,11 @@ impl Conversation {
         &self.seat.server
     }
 
+    /// True when this client goes after what is under way.
+    pub(super) fn closes(&self) -> bool {
+        self.server().closes(self.seat.listener)
+    }
+
     /// This client reached a limit.
     pub(super) fn reached(&self, limit: Limit) {
         self.server().reached(limit, Some(&self.seat.peer));

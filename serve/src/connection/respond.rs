@@ -35,7 +35,7 @@ impl Conversation {
         let stay = asked.keep_alive
             && !asked.is_connect
             && !response.close
-            && !self.server().draining()
+            && !self.closes()
             && !used_up
             && drain::is_cheap(&self.reader.borrow());
         let body = framing(asked, &response);

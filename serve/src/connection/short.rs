@@ -21,6 +21,7 @@ use crate::connection::moving::{self, Went};
 use crate::connection::relay::Relay;
 use crate::connection::row::ClientRow;
 use crate::connection::{accept, converse, relay};
+use crate::filter::Filter;
 use crate::hsts::Hsts;
 use crate::observe::limit::Limit;
 use crate::server::{Bench, Live, Row, Server};
@@ -136,14 +137,18 @@ impl Drop for Place<'_> {
 fn rest(server: &Server, row: u32, mut client: ClientRow) {
     let handshaking = client.wire.is_handshaking();
     if let Some(idle) = client.idle {
-        if server.draining() || handshaking {
+        if server.closes(client.listener) || handshaking {
             // Woken for nothing, or for a part of a handshake: that gives it no more time.
             server.swap_row(row, Row::Client(client));
             return;
         }
         server.shard.lane_remove(idle);
     }
-    let lane = if handshaking && !server.draining() { server.handshake_lane() } else { server.idle_lane() };
+    let lane = match handshaking {
+        _ if server.closes(client.listener) => server.grace_lane(),
+        true => server.handshake_lane(),
+        false => server.idle_lane(),
+    };
     client.idle = Some(server.shard.lane_push(lane, row));
     server.swap_row(row, Row::Client(client));
 }
@@ -154,7 +159,7 @@ pub(crate) fn expired(server: &Rc<Server>, row: u32) {
         client.idle = None;
         let place = Place { server, row, client: Some(client) };
         testing::reached(server, Spot::Expired);
-        if let Some(client) = place.client.as_ref().filter(|_| !server.draining()) {
+        if let Some(client) = place.client.as_ref().filter(|client| !server.closes(client.listener)) {
             let limit = if client.wire.is_handshaking() { Limit::Handshake } else { Limit::Idle };
             server.reached(limit, Some(&client.peer));
         }
@@ -162,13 +167,13 @@ pub(crate) fn expired(server: &Rc<Server>, row: u32) {
     }
 }
 
-/// Gives a client that rests only the time its next request may be on its way, when draining.
+/// Gives a client that rests only the time its next request may be on its way.
 pub(crate) fn hurry(server: &Server, row: u32) {
     if let Some(Row::Client(client)) = server.rows.borrow_mut().get_mut(row as usize) {
         if let Some(idle) = client.idle.take() {
             server.shard.lane_remove(idle);
         }
-        client.idle = Some(server.shard.lane_push(server.idle_lane(), row));
+        client.idle = Some(server.shard.lane_push(server.grace_lane(), row));
     }
 }
 
@@ -199,9 +204,11 @@ fn answer(server: &Rc<Server>, row: u32, client: &mut ClientRow, mut lease: Leas
     let mut bench = server.bench.borrow_mut();
     let mut out = None;
     let mut used = 0;
-    let short = !server.detours(client.listener);
+    let short = !server.detours(client.listener, lease.filled());
     let hsts = live.plan.client.hsts(&client.wire);
-    let session = client.wire.tls().filter(|_| server.fronts.compare_hosts(client.listener));
+    let tls = client.wire.tls();
+    let compares = tls.is_some() && server.fronts.compare_hosts(client.listener);
+    let session = tls.as_deref().map(|tls| Session { tls, compares });
     let date = server.date();
     let mut last = false;
     let mut sent = None;
@@ -210,7 +217,7 @@ fn answer(server: &Rc<Server>, row: u32, client: &mut ClientRow, mut lease: Leas
             break;
         }
         let bytes = &lease.filled()[used..];
-        let (ready, head_len) = match lookup(server, &live, session.as_deref(), bytes, &mut bench) {
+        let (ready, head_len) = match lookup(server, &live, session, bytes, &mut bench) {
             Some(Served::Ready(ready, head_len)) => (ready, head_len),
             Some(Served::Proxy(rule, request)) => {
                 sent = forward(server, row, client, &live, (rule, &request), bytes, &mut bench);
@@ -318,13 +325,26 @@ impl Ready<'_> {
     }
 }
 
-/// The answer to the request at the start of `bytes`, if it is ready. Where it matters what the client's session was begun
-/// for, `session` says.
+/// What of a client's session matters to its requests.
+#[derive(Clone, Copy)]
+struct Session<'s> {
+    tls: &'s TlsInfo,
+    /// Whether it is not for every host.
+    compares: bool,
+}
+
+/// Whether filters have nothing to do, as all that they want is a client's certificate, and it was shown to this host.
+fn are_met(filters: &[Filter], session: Option<Session<'_>>, host: &[u8]) -> bool {
+    let meets = |session: Session<'_>| session.tls.has_certificate() && session.tls.is_for(host);
+    matches!(filters, [Filter::ClientCertificate]) && session.is_some_and(meets)
+}
+
+/// The answer to the request at the start of `bytes`, if it is ready.
 #[inline]
 fn lookup<'l>(
     server: &Server,
     live: &'l Live,
-    session: Option<&TlsInfo>,
+    session: Option<Session<'_>>,
     bytes: &[u8],
     bench: &mut Bench,
 ) -> Option<Served<'l>> {
@@ -338,14 +358,14 @@ fn lookup<'l>(
         return None;
     }
     let view = request.view(bytes, &bench.fields);
-    if session.is_some_and(|session| !session.is_for(view.host())) {
+    if session.is_some_and(|session| session.compares && !session.tls.is_for(view.host())) {
         return None;
     }
     let lookup = Lookup { method: view.method(), host: view.authority(), path: view.path() };
     let Found::Rule(rule) = live.plan.table.find(&lookup, &mut bench.scratch) else { return None };
     let route = &live.plan.routes[rule as usize];
     let ready = match &route.action {
-        _ if !route.filters.is_empty() => return None,
+        _ if !route.filters.is_empty() && !are_met(&route.filters, session, view.host()) => return None,
         Action::Fixed(fixed) => {
             Ready::Image(fixed.image(), request.is_head, Persistence::of(request.version, request.keep_alive))
         }

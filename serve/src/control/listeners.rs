@@ -10,6 +10,8 @@ use anygate_core::config::{ListenAddr, Steer};
 use anygate_shard::net::{self, Address, Bind};
 use anygate_shard::{Shard, Tick};
 
+use crate::tls::Terms;
+
 /// Shards have closed a listener this long after they were told to: a busy one is told late.
 const LEAVING: Duration = Duration::from_secs(10);
 
@@ -28,6 +30,8 @@ struct Listener {
     /// Where it really stands: port 0 has become a port.
     address: Address,
     number: u32,
+    /// Under which terms its connections begin; none before the first were agreed.
+    terms: Option<Terms>,
 }
 
 impl Drop for Listener {
@@ -84,6 +88,22 @@ impl Listeners {
         self.open.iter().map(|listener| (listener.number, listener.configured.clone())).collect()
     }
 
+    /// Has every listener's connections begin under these terms. One whose terms change gets another number, so that those
+    /// who came before can be told from those who come: the old numbers and the new ones.
+    pub(super) fn agree(&mut self, terms: impl Fn(&ListenAddr) -> Terms) -> Vec<(u32, u32)> {
+        let mut renumbered = Vec::new();
+        for listener in &mut self.open {
+            let terms = terms(&listener.configured);
+            if listener.terms.as_ref().is_some_and(|before| *before != terms) {
+                renumbered.push((listener.number, self.next));
+                listener.number = self.next;
+                self.next += 1;
+            }
+            listener.terms = Some(terms);
+        }
+        renumbered
+    }
+
     /// Opens what is new and names what is gone; nothing that stays is touched. Without [`Listeners::commit`] nothing happened.
     ///
     /// # Errors
@@ -98,7 +118,7 @@ impl Listeners {
             let (actual, sockets) = self.open(address, how).map_err(|error| (address.clone(), error))?;
             let number = self.next;
             self.next += 1;
-            change.commit.push(Listener { configured: address.clone(), address: actual, number });
+            change.commit.push(Listener { configured: address.clone(), address: actual, number, terms: None });
             change.opened.push(Opened { number, address: address.clone(), sockets });
         }
         for listener in self.open.iter().filter(|listener| !wanted.contains(&listener.configured)) {

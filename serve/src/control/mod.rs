@@ -11,26 +11,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anygate_core::Diagnostic;
-use anygate_core::config::{Config, Loaded};
-use anygate_core::metrics::ShardCells;
+use anygate_core::config::{Config, ListenAddr, Loaded};
+use anygate_core::metrics::{Gauge, ShardCells};
 use anygate_shard::mailbox::{Receiver, Sender};
 use anygate_shard::net::Address;
 use anygate_shard::signals::{Signal, Signals};
 use anygate_shard::{Service, Shard, Side, Socket, SocketId, Tick, Wake, heap};
 
+use crate::challenges::Challenges;
 use crate::compile::{CompileEnv, compile};
 use crate::connection::moving::Moved;
 use crate::observe::limit::{Limit, QUIET, Told};
 use crate::observe::log::Log;
 use crate::plan::Plan;
-use crate::tls::{Front, keys};
+use crate::tls::{Credentials, Front, keys};
 use crate::upstream::endpoint::Key;
 
+mod acme;
+mod certificates;
 mod crew;
+mod fetch;
 mod listeners;
 mod reload;
 mod resolve;
 mod shards;
+mod staples;
 mod start;
 
 pub use shards::ShardHandle;
@@ -59,6 +64,15 @@ pub enum Order {
         /// How.
         front: Front,
     },
+    /// A listener has another number from now on. Connections that came by the old one finish what is under way and close.
+    Renumber {
+        /// The old number.
+        from: u32,
+        /// The new one, whose front was said already.
+        to: u32,
+    },
+    /// Answer these challenges of an authority, and no others.
+    Challenges(Arc<Challenges>),
     /// Take who knocked, then close.
     Unlisten {
         /// The listener's number.
@@ -136,6 +150,10 @@ struct Control {
     retired: Cell<usize>,
     /// Panics of this thread that the log was told of.
     panics_told: Cell<u64>,
+    /// Certificates that are ordered.
+    acme: acme::Slot,
+    /// True while a task looks after certificates.
+    watching: Cell<bool>,
 }
 
 struct State {
@@ -143,6 +161,10 @@ struct State {
     config: Config,
     shards: Vec<ShardHandle>,
     listeners: Listeners,
+    /// How connections begin, by where they come in.
+    fronts: Vec<(ListenAddr, Front)>,
+    certificates: certificates::Keeping,
+    staples: staples::Schedule,
     names: resolve::Names,
     serial: u64,
     /// The last table that was told to serve everywhere.
@@ -196,6 +218,7 @@ impl Control {
             state.phase = Phase::Draining;
             state.config.server.drain_timeout
         };
+        self.end_orders();
         self.log.info("draining", &[("signal", &format!("{signal:?}")), ("timeout_s", &timeout.as_secs_f32())]);
         self.order_all(|_| Order::Drain);
         let control = Rc::clone(self);
@@ -211,20 +234,37 @@ impl Control {
 
     fn stop(self: &Rc<Self>, why: &str) {
         self.state.borrow_mut().phase = Phase::Stopping;
+        self.end_orders();
         self.log.info(why, &[]);
         self.order_all(|_| Order::Stop);
         self.shard.stop();
     }
 
     /// Has the shards accept on these; every shard gets a socket of each.
-    fn listen(self: &Rc<Self>, opened: Vec<Opened>, plan: &Plan) {
+    fn listen(self: &Rc<Self>, opened: Vec<Opened>) {
         for Opened { number, address, sockets } in opened {
             let mut sockets = sockets.into_iter();
-            let front = plan.front(&address);
+            let front = self.front(&address);
             self.order_all(|_| {
                 let fd = sockets.next().expect("a socket was opened for each shard");
                 Order::Listen { fd, number, front: front.clone() }
             });
+        }
+    }
+
+    /// How the connections begin that come in at `address`.
+    fn front(&self, address: &ListenAddr) -> Front {
+        let state = self.state.borrow();
+        state.fronts.iter().find(|(at, _)| at == address).map(|(_, front)| front.clone()).unwrap_or_default()
+    }
+
+    /// Tells the shards how the connections of every listener begin: all of them, before one takes a client that it may
+    /// hand to another.
+    fn say_fronts(self: &Rc<Self>) {
+        let numbers = self.state.borrow().listeners.numbers();
+        for (number, address) in numbers {
+            let front = self.front(&address);
+            self.order_all(|_| Order::Front { number, front: front.clone() });
         }
     }
 
@@ -287,8 +327,9 @@ impl Desk {
     #[must_use]
     pub fn open(opening: Opening) -> Self {
         let Opening { shard, signals, startup, first, doors, fallback, shards, log } = opening;
-        let First { config, plan, cores, descriptors } = first;
-        let Doors { listeners, change } = doors;
+        let First { config, plan, credentials, cores, descriptors } = first;
+        let Doors { mut listeners, change } = doors;
+        listeners.agree(|address| credentials.terms(address));
         let started = Started {
             listeners: listeners
                 .addresses()
@@ -310,6 +351,9 @@ impl Desk {
                 config,
                 shards,
                 listeners,
+                fronts: plan.fronts.clone(),
+                certificates: certificates::Keeping::new(credentials),
+                staples: staples::Schedule::default(),
                 serial: plan.serial,
                 told: plan.serial,
                 cores,
@@ -324,6 +368,8 @@ impl Desk {
             limits_told: Told::new(QUIET),
             retired: Cell::new(0),
             panics_told: Cell::new(0),
+            acme: acme::Slot::default(),
+            watching: Cell::new(false),
         });
         control.watch_signals();
         let keeper = Rc::clone(&control);
@@ -336,7 +382,10 @@ impl Desk {
         let opening = Rc::clone(&control);
         control.shard.spawn(async move {
             opening.resolve_new().await;
-            opening.listen(change.opened, &plan);
+            opening.say_fronts();
+            opening.listen(change.opened);
+            opening.watch_certificates();
+            opening.keep_certificates_coming();
             (opening.state.borrow().startup.started)(&started);
             opening.resolve();
         });
@@ -346,6 +395,18 @@ impl Desk {
     /// What the process does when it gets a signal.
     pub fn signal(&self, signal: Signal) {
         self.0.signal(signal);
+    }
+
+    /// Looks at the files of certificates now, and not only when it is time.
+    pub fn look_at_certificates(&self) {
+        let control = Rc::clone(&self.0);
+        self.0.shard.spawn(async move { _ = control.look_at_certificates().await });
+    }
+
+    /// What is to be known of the process as a whole, as it is now.
+    #[must_use]
+    pub fn gauges(&self) -> Vec<Gauge> {
+        certificates::gauges(&self.0.state.borrow().certificates)
     }
 
     /// True once every shard was told to end.
@@ -445,21 +506,24 @@ impl Service for Desk {
 struct Prepared {
     loaded: Loaded,
     plan: Option<Plan>,
+    credentials: Credentials,
     diagnostics: Vec<Diagnostic>,
 }
 
 fn prepare(startup: &Startup, env: &CompileEnv) -> Prepared {
     let mut loaded = (startup.load)();
     let mut diagnostics = std::mem::take(&mut loaded.diagnostics);
+    let mut credentials = Credentials::default();
     let plan = match &loaded.config {
         Some(config) if !diagnostics.iter().any(Diagnostic::is_error) => {
             let compiled = compile(config, env);
+            credentials = compiled.credentials;
             diagnostics.extend(compiled.diagnostics);
             compiled.plan.filter(|_| !diagnostics.iter().any(Diagnostic::is_error))
         }
         _ => None,
     };
-    Prepared { loaded, plan, diagnostics }
+    Prepared { loaded, plan, credentials, diagnostics }
 }
 
 /// The mailbox's two ends for the shards' reports.

@@ -10,11 +10,13 @@ use super::listeners::{Change, How};
 use super::{Control, Order, Phase, prepare};
 use crate::compile::CompileEnv;
 use crate::plan::Plan;
+use crate::tls::Credentials;
 
 /// A configuration that checks and whose listeners are open.
 struct Next {
     config: Config,
     plan: Plan,
+    credentials: Credentials,
     change: Change,
 }
 
@@ -86,28 +88,38 @@ impl Control {
         if !text.is_empty() {
             self.log.warn("the configuration has warnings", &[("text", &text)]);
         }
-        Ok(Next { config, plan, change })
+        Ok(Next { config, plan, credentials: prepared.credentials, change })
     }
 
     fn install(self: &Rc<Self>, next: Next) {
-        let Next { config, plan, mut change } = next;
+        let Next { config, plan, credentials, mut change } = next;
         self.log.configure(config.log.level, config.log.format);
-        {
+        let renumbered = {
             let mut state = self.state.borrow_mut();
             state.listeners.commit(&mut change);
             state.serial = plan.serial;
             state.config = config;
-        }
+            state.fronts.clone_from(&plan.fronts);
+            let renumbered = state.listeners.agree(|address| credentials.terms(address));
+            state.certificates.replace(credentials);
+            renumbered
+        };
         // Whoever comes in by the new table finds the new front too.
-        let numbers = self.state.borrow().listeners.numbers();
-        for (number, address) in numbers {
-            let front = plan.front(&address);
-            self.order_all(|_| Order::Front { number, front: front.clone() });
-        }
+        self.say_fronts();
         self.order_all(|_| Order::Install(Box::new(plan.clone())));
-        self.listen(change.opened, &plan);
+        self.listen(change.opened);
+        self.renumber(&renumbered);
         for number in change.closed {
             self.order_all(|_| Order::Unlisten { number });
+        }
+        self.watch_certificates();
+        self.keep_certificates_coming();
+    }
+
+    /// Ends the connections of listeners whose terms changed, when they have finished what is under way.
+    pub(super) fn renumber(self: &Rc<Self>, renumbered: &[(u32, u32)]) {
+        for &(from, to) in renumbered {
+            self.order_all(|_| Order::Renumber { from, to });
         }
     }
 

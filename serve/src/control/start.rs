@@ -18,6 +18,7 @@ use super::{Desk, Opening, Reports, prepare};
 use crate::compile::CompileEnv;
 use crate::observe::log::Log;
 use crate::plan::Plan;
+use crate::tls::Credentials;
 
 /// Threads for work that blocks, shared by all shards.
 const HELPERS: usize = 2;
@@ -78,6 +79,7 @@ pub struct First {
     pub(super) config: Config,
     /// What every shard gets a copy of.
     pub plan: Plan,
+    pub(super) credentials: Credentials,
     /// One shard on each.
     pub(super) cores: Vec<usize>,
     pub(super) descriptors: usize,
@@ -101,8 +103,9 @@ impl First {
         };
         let env = CompileEnv { shards: cores.len(), descriptors, serial: 1 };
         let prepared = prepare(startup, &env);
+        let credentials = prepared.credentials;
         match (prepared.loaded.config, prepared.plan) {
-            (Some(config), Some(plan)) => Ok(Self { config, plan, cores, descriptors }),
+            (Some(config), Some(plan)) => Ok(Self { config, plan, credentials, cores, descriptors }),
             _ => Err(StartError::Refused(prepared.loaded.sources, prepared.diagnostics)),
         }
     }

@@ -1,5 +1,7 @@
 //! TLS towards clients: sessions over sockets of this shard, and what they share.
 
+mod credentials;
+pub(crate) mod files;
 mod front;
 mod fronts;
 mod info;
@@ -7,7 +9,11 @@ pub(crate) mod keys;
 mod rate;
 mod session;
 mod sessions;
+pub(crate) mod stand_in;
 
+pub use anygate_proto::tls::self_signed;
+pub use credentials::{Credentials, Terms};
+pub(crate) use credentials::{Looked, News};
 pub use front::{Front, Shown};
 pub use fronts::Fronts;
 pub use info::TlsInfo;

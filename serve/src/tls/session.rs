@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use anygate_proto::tls::challenge::PROTOCOL;
 use anygate_proto::tls::records::{AHEAD, RECORD_CONTENT, Records, sealed_len};
 use anygate_proto::tls::{Fault, Hello, hello};
 use anygate_shard::{Bytes, Class, Close, Lease, Shard, SocketId, Tick, Wake};
@@ -181,7 +182,8 @@ impl Session {
         let State::Greeting(greeting) = &mut inner.state else { return };
         let mut input = std::mem::take(&mut greeting.input);
         let server_name = greeting.whole.take().flatten();
-        match Records::new(&greeting.config) {
+        let challenge = self.sessions.challenge(&input);
+        match Records::new(challenge.as_ref().unwrap_or(&greeting.config)) {
             Ok(records) => {
                 inner.state = State::Open(Box::new(records.named(server_name)));
                 self.feed(inner, &mut input);
@@ -206,6 +208,11 @@ impl Session {
                 let cells = &self.sessions.cells;
                 let counter = if agreed.resumed { &cells.tls_resumed } else { &cells.tls_handshakes };
                 counter.add(1);
+                if agreed.protocol.as_deref() == Some(PROTOCOL) {
+                    // The handshake was all it was about: nothing that follows is a request.
+                    inner.ready.clear();
+                    inner.ended = true;
+                }
                 inner.info = Some(Rc::new(TlsInfo::new(agreed)));
             }
             Ok(_) => {}

@@ -6,8 +6,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use anygate_core::metrics::ShardCells;
+use anygate_proto::tls::challenge::PROTOCOL;
+use anygate_proto::tls::hello::offers_only;
 use anygate_proto::tls::records::RECORD_CONTENT;
 use anygate_shard::{Shard, Wake};
+use rustls::ServerConfig;
 
 use super::Session;
 
@@ -23,6 +26,8 @@ pub struct Sessions {
     unsealed: RefCell<Vec<Rc<Session>>>,
     /// Where small pieces are put together to a record.
     pub(super) scratch: RefCell<Vec<u8>>,
+    /// What a challenge of an authority is led by; none nearly always.
+    challenge: RefCell<Option<Arc<ServerConfig>>>,
     /// Hellos that may still be answered in this turn.
     hellos: Cell<u32>,
     /// Who waits with a whole hello.
@@ -38,9 +43,21 @@ impl Sessions {
             cells,
             unsealed: RefCell::default(),
             scratch: RefCell::new(Vec::with_capacity(RECORD_CONTENT)),
+            challenge: RefCell::default(),
             hellos: Cell::new(HELLOS_PER_TURN),
             waiting: RefCell::default(),
         })
+    }
+
+    /// Leads challenges by this from now on.
+    pub(crate) fn set_challenge(&self, config: Option<Arc<ServerConfig>>) {
+        self.challenge.replace(config);
+    }
+
+    /// What a whole hello is answered by that is an authority's challenge (RFC 8737 §4); none for all others.
+    pub(super) fn challenge(&self, hello: &[u8]) -> Option<Arc<ServerConfig>> {
+        let challenge = self.challenge.borrow();
+        challenge.as_ref().filter(|_| offers_only(hello, PROTOCOL)).cloned()
     }
 
     /// This session has something to seal, which nobody else said.

@@ -1,5 +1,6 @@
 //! What is told as reloaded is what every shard answers by: control and two shards, which get their turns by hand.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
@@ -94,11 +95,18 @@ impl House {
         let mut house = House { world, wings, control, desk, reports, say, text, log, lines, clients };
         house.until("both listen", ALL, |house| house.wings.iter().all(|wing| wing.shard.cells().sockets.get() == 1));
         let address = Address::Ip(SocketAddr::from(([10, 0, 0, 1], 80)));
-        for &index in ALL {
-            // Nobody else has a turn to let it in.
-            house.clients.push(house.world.connect(&address).expect("a listener is there"));
-            house.until("it is let in", &[index], |house| house.wings[index].server.clients() == 1);
+        // They knock at one shard after the other, whichever is the first.
+        let mut clients = BTreeMap::new();
+        while clients.len() < ALL.len() {
+            let client = house.world.connect(&address).expect("a listener is there");
+            let new = |house: &House, known: &BTreeMap<usize, Peer>| {
+                ALL.iter().copied().find(|at| house.wings[*at].server.clients() > usize::from(known.contains_key(at)))
+            };
+            house.until("it is let in", ALL, |house| new(house, &clients).is_some());
+            let at = new(&house, &clients).expect("it is let in");
+            assert!(clients.insert(at, client).is_none(), "one on each shard");
         }
+        house.clients = clients.into_values().collect();
         house
     }
 
