@@ -10,7 +10,7 @@ mod file;
 mod text;
 
 pub(super) use file::{CertificateForm, Listener};
-pub(super) use text::{Cores, Off, OffOr, OneOrMany, Prefix, Rate, Size, Time, TimeOrOff};
+pub(super) use text::{Cores, OffOr, OneOrMany, Prefix, Rate, Size, Time, TimeOrOff};
 
 /// The JSON Schema (draft 2020-12) of a configuration file, whether YAML, TOML or JSON.
 ///

@@ -9,7 +9,7 @@ fn every_key_of_a_later_version_is_refused_in_one_wording() {
     let text = r#"server:
   listen: {addr: ":8443", proxy_protocol: true, h2: true}
   h2: {max_streams: 128}
-tls: {early_data: true, acme: {domains: [a.example]}}
+tls: {early_data: true}
 upstreams:
   users:
     servers: [{addr: "10.0.0.2:8001", weight: 3, backup: true}]
@@ -50,15 +50,8 @@ admin: {}
         error: `early_data: true` is not available in this version; it belongs to a later one
          --> anygate.yml:4:19
           |
-        4 | tls: {early_data: true, acme: {domains: [a.example]}}
+        4 | tls: {early_data: true}
           |                   ^^^^ not available yet
-          |
-          = help: remove it: nothing would obey it
-        error: `acme` other than `off` is not available in this version; it belongs to a later one
-         --> anygate.yml:4:31
-          |
-        4 | tls: {early_data: true, acme: {domains: [a.example]}}
-          |                               ^ not available yet
           |
           = help: remove it: nothing would obey it
         error: `weight` is not available in this version; it belongs to a later one

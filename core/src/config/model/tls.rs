@@ -49,8 +49,8 @@ pub struct Tls {
     /// `Strict-Transport-Security` on every answer over TLS (RFC 6797); `off` for none.
     #[schemars(with = "schema::OffOr<Hsts>", extend("default" = "off"))]
     pub hsts: Option<Hsts>,
-    /// Automatic certificates (RFC 8555). Only `off` in this version.
-    #[schemars(with = "schema::Off", extend("default" = "off"))]
+    /// Automatic certificates (RFC 8555); `off` for none.
+    #[schemars(with = "schema::OffOr<Acme>", extend("default" = "off"))]
     pub acme: Option<Acme>,
     /// True where the command line wants a certificate that the server makes itself to stand in for none.
     #[schemars(skip)]

@@ -56,11 +56,7 @@ pub(super) fn read(node: &Node, base_dir: &Path, tls: &mut Tls, report: &mut Rep
     table.set("ocsp", &mut tls.ocsp, ocsp);
     table.set("hsts", &mut tls.hsts, |node, report| off_or(node, "{max_age: 1y}", report, hsts));
     table.set("acme", &mut tls.acme, |node, report| {
-        off_or(node, "{domains: [example.com]}", report, |node, report| {
-            // The one line to take away when the server obeys it.
-            not_yet("`acme` other than `off`", node, report)?;
-            acme(node, base_dir, report)
-        })
+        off_or(node, "{domains: [example.com]}", report, |node, report| acme(node, base_dir, report))
     });
     table.close();
 }
@@ -269,12 +265,6 @@ fn off_or<T>(
     }
 }
 
-/// Refuses a value that is read, and that nothing obeys yet.
-fn not_yet(what: &str, node: &Node, report: &mut Report) -> Option<()> {
-    report.push(later(what).at(node.span, "not available yet"));
-    None
-}
-
 fn ocsp(node: &Node, report: &mut Report) -> Option<Ocsp> {
     let mut ocsp = Ocsp::default();
     let mut table = Table::open(node, "ocsp", report)?;
@@ -328,6 +318,10 @@ fn acme(node: &Node, base_dir: &Path, report: &mut Report) -> Option<Acme> {
                 .at(domains.map_or(node.span, |entry| entry.key.span), "")
                 .help("name what the certificate is for: `domains: [example.com, www.example.com]`"),
         ),
+    }
+    if let Some(name) = acme.domains.iter().find(|name| name.as_str().contains('_')) {
+        let diagnostic = Diagnostic::error(format!("no authority certifies {}", scalar::quote(name.as_str())));
+        table.report().push(diagnostic.at(name.0.span, "a host's name has no `_`"));
     }
     if acme.domains.len() > limits::ACME_DOMAINS {
         let message = format!("more than {} domains for one certificate", limits::ACME_DOMAINS);
@@ -421,6 +415,7 @@ mod tests {
             ("{domains: []}", "`acme` without `domains`"),
             ("{domains: ['*.example.com']}", "a wildcard cannot be shown to be ours by this challenge"),
             ("{domains: [10.0.0.1]}", "`10.0.0.1` is not a host name"),
+            ("{domains: [a_b.example]}", "no authority certifies `a_b.example`"),
             ("{domains: [a.example, A.example]}", "`a.example` stands here twice"),
             ("{domains: [a.example], email: 'a@b.example,c@d.example'}", "is not an e-mail address"),
             ("{domains: [a.example], directory: 'http://ca.example/'}", "expected the directory of an authority"),

@@ -110,7 +110,7 @@ fn challenge_in_vain(root: &Node, acme: &Acme, config: &Config, report: &mut Rep
     }
     let diagnostic = Diagnostic::error("the challenge `http-01` comes without TLS, and no listener is without it")
         .help(
-            "listen on `:80` too, where `redirect: https` does not stand in its way, or write `challenge: tls-alpn-01`",
+            "listen on `:80` too, which may be `{addr: \":80\", redirect: https}`, or write `challenge: tls-alpn-01`",
         );
     report.push(at(diagnostic, find(root, &["tls", "acme"]).map(|entry| entry.key.span), ""));
 }
