@@ -1,5 +1,6 @@
 //! `Strict-Transport-Security`: on every answer over TLS, once, and on none over a plain connection.
 
+use anygate_core::Diagnostic;
 use anygate_core::config::{Env, load_text};
 use anygate_serve::compile::{CompileEnv, compile};
 
@@ -121,7 +122,7 @@ fn a_rule_cannot_set_it_a_second_time() {
         let loaded = load_text("test.yml", &papers.configuration(1, tls, rule), &Env::new(), &[]);
         let compiled =
             compile(&loaded.config.expect("it can be read"), &CompileEnv { shards: 1, descriptors: 100, serial: 1 });
-        let errors = compiled.diagnostics.into_iter().filter(|finding| finding.is_error());
+        let errors = compiled.diagnostics.into_iter().filter(Diagnostic::is_error);
         errors.map(|finding| finding.message).collect::<Vec<_>>()
     };
     assert_eq!(errors("hsts: {}"), ["`Strict-Transport-Security` is set by `tls.hsts` already"]);
