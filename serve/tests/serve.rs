@@ -9,6 +9,8 @@ mod papers;
 #[path = "serve/pipe.rs"]
 mod pipe;
 
+#[path = "serve/acme/mod.rs"]
+mod acme;
 #[path = "serve/answers.rs"]
 mod answers;
 #[path = "serve/balance.rs"]
