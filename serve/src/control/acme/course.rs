@@ -244,7 +244,11 @@ impl Course {
         }
         let before = state.schedule.due();
         let explanation = came.as_ref().ok().and_then(|one| one.as_ref()?.explanation.clone());
-        state.schedule.enquired(came.as_ref().map(Clone::clone), self.now());
+        let said = match &came {
+            Ok(suggestion) => Ok(suggestion.clone()),
+            Err(failure) => Err(failure),
+        };
+        state.schedule.enquired(said, self.now());
         let due = state.schedule.due();
         if due != before {
             let why = explanation.unwrap_or_default();
@@ -352,7 +356,7 @@ impl Course {
             let url = issuance.account().url().unwrap_or_default().to_owned();
             match self.write(account).await {
                 Ok(()) => {
-                    self.log(LogLevel::Info, "an account with the authority was registered", &[("account", &url)])
+                    self.log(LogLevel::Info, "an account with the authority was registered", &[("account", &url)]);
                 }
                 // The key was kept before: the authority tells its account again.
                 Err(why) => self.log(LogLevel::Warn, "the account's address could not be kept", &[("why", &why)]),

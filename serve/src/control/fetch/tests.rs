@@ -1,7 +1,7 @@
 //! Whether requests and answers come whole over real sockets, on both drivers, and what is said where they do not.
 
 use std::cell::RefCell;
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -87,7 +87,7 @@ fn server(tls: Option<Arc<ServerConfig>>, answer: impl Fn(&str) -> Vec<u8> + Sen
     address
 }
 
-fn exchange_on(mut stream: impl std::io::Read + std::io::Write, answer: &impl Fn(&str) -> Vec<u8>) {
+fn exchange_on(mut stream: impl Read + Write, answer: &impl Fn(&str) -> Vec<u8>) {
     let mut request = Vec::new();
     let mut piece = [0; 4096];
     loop {
