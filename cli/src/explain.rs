@@ -5,7 +5,7 @@ use std::io;
 use std::process::ExitCode;
 
 use anygate_core::Sources;
-use anygate_core::config::{Config, Upstream, UpstreamAddr};
+use anygate_core::config::{ClientAuth, Config, Upstream, UpstreamAddr};
 use anygate_route::{Action, Authority, Explanation, Found, Request, Scratch, Table};
 use anygate_serve::action::Action as Compiled;
 use anygate_serve::action::files::Files;
@@ -15,6 +15,10 @@ use crate::check::place;
 use crate::prepare::Prepared;
 use crate::report;
 use crate::source::Source;
+
+mod coming;
+
+use self::coming::{Coming, Scheme};
 
 pub(crate) fn run(arguments: &Explain, source: &Source) -> ExitCode {
     let asked = match Asked::new(&arguments.request, &arguments.headers) {
@@ -30,9 +34,19 @@ pub(crate) fn run(arguments: &Explain, source: &Source) -> ExitCode {
     if let (Some(table), Some(config)) = (table, &prepared.config) {
         let explanation = table.explain(&asked.request);
         let paint = Paint { on: report::colours(&io::stdout()) };
-        let mut text = way(&explanation, table, &prepared.sources, paint);
+        let plan = prepared.compiled.as_ref().and_then(|compiled| compiled.plan.as_ref());
+        let coming = Coming { config, plan, scheme: asked.scheme, request: &asked.request };
+        let mut text = asked.line();
+        for (label, said) in coming.said() {
+            let _ = writeln!(text, "  {}  {said}", paint.label(label));
+        }
+        if let Some(redirected) = coming.redirected() {
+            let _ = writeln!(text, "  {}  {redirected}", paint.label("goes to"));
+            report::say(&text);
+            return if prepared.is_refused() { report::REFUSED.into() } else { report::OK };
+        }
+        text.push_str(&way(&explanation, table, &prepared.sources, paint));
         if let Found::Rule(rule) = explanation.found {
-            let plan = prepared.compiled.as_ref().and_then(|compiled| compiled.plan.as_ref());
             let files = plan.and_then(|plan| match &plan.routes[rule as usize].action {
                 Compiled::Files(files) => Some(&**files),
                 _ => None,
@@ -50,6 +64,8 @@ pub(crate) fn run(arguments: &Explain, source: &Source) -> ExitCode {
 /// The request of the command line.
 struct Asked {
     request: Request,
+    /// The scheme, where it was written.
+    scheme: Option<Scheme>,
     /// Values of `Accept`, joined; none where the header is not there.
     accept: Option<String>,
     /// What a browser says of itself in `Sec-Fetch-Mode`.
@@ -61,6 +77,7 @@ impl Asked {
         let one_word = text.split_ascii_whitespace().count() == 1;
         let text = if one_word { format!("GET {text}") } else { text.to_owned() };
         let mut request = Request::parse(&text)?;
+        let scheme = Scheme::of(&text);
         let mut accept: Vec<&str> = Vec::new();
         let mut mode = None;
         for header in headers {
@@ -76,7 +93,13 @@ impl Asked {
                 _ => {}
             }
         }
-        Ok(Self { request, accept: (!accept.is_empty()).then(|| accept.join(", ")), mode })
+        Ok(Self { request, scheme, accept: (!accept.is_empty()).then(|| accept.join(", ")), mode })
+    }
+
+    /// The request as a line.
+    fn line(&self) -> String {
+        let line = format!("{}\n", self.request);
+        if self.scheme == Some(Scheme::Https) { line.replacen(" http://", " https://", 1) } else { line }
     }
 
     /// Whether a page is asked for, as the server decides it: by a browser that says it navigates, or by who says nothing of
@@ -118,7 +141,7 @@ impl Paint {
 
 /// How the request came to its rule.
 fn way(explanation: &Explanation, table: &Table, sources: &Sources, paint: Paint) -> String {
-    let mut text = format!("{}\n", explanation.request);
+    let mut text = String::new();
     for step in &explanation.steps {
         let _ = writeln!(text, "  {}  {step}", paint.label("path"));
     }
@@ -150,7 +173,11 @@ impl Winner<'_> {
     /// What the rule does with the request.
     fn end(&self, explanation: &Explanation, asked: &Asked, paint: Paint) -> String {
         let mut text = String::new();
-        let headers = &self.config.routes[self.number as usize].settings.headers;
+        let entry = &self.config.routes[self.number as usize];
+        if self.config.client_auth_for(entry) == ClientAuth::Required {
+            let _ = writeln!(text, "  {}  client_auth: 403 without a client certificate", paint.label("filter"));
+        }
+        let headers = &entry.settings.headers;
         if !headers.is_empty() {
             let names: Vec<&str> = headers.iter().map(|(name, _)| name.text.as_str()).collect();
             let _ = writeln!(text, "  {}  headers: sets {}", paint.label("filter"), names.join(", "));

@@ -137,3 +137,63 @@ fn without_a_file_the_built_in_default_is_looked_at() {
     "#]]
     .assert_eq(&ran.out);
 }
+
+/// A folder whose server redirects to https and speaks TLS with two certificates.
+fn folder_with_tls() -> Folder {
+    let folder = Folder::with(
+        "\
+server: {listen: [{addr: \":80\", redirect: https}, {addr: \":443\", tls: true}]}
+tls:
+  certificates: [{cert: a.crt, key: a.key}, {cert: b.crt, key: b.key}]
+  client_ca: a.crt
+  hsts: {max_age: 1d}
+routes:
+  /: OK hello
+  /staff: {to: OK in, client_auth: required}
+",
+    );
+    for (file, name) in [("a", "a.example"), ("b", "*.b.example")] {
+        let pair = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+        folder.write(&format!("{file}.crt"), &pair.cert.pem());
+        folder.write(&format!("{file}.key"), &pair.signing_key.serialize_pem());
+    }
+    folder
+}
+
+#[test]
+fn a_request_by_https_is_told_its_certificate_its_demand_and_what_is_added() {
+    let folder = folder_with_tls();
+    expect![[r#"
+        GET https://x.b.example/staff
+          tls      :443 shows the certificate of *.b.example (ECDSA P-256, until Sun, 01 Jan 4096 00:00:00 GMT)
+                   a client may show a certificate
+          adds     Strict-Transport-Security: max-age=86400
+          wins     /staff  ->  OK in  anygate.yml:8:3
+          loses    /  ->  OK hello  anygate.yml:7:3
+                   is for all below /, the winner for more of the path
+          filter   client_auth: 403 without a client certificate
+          gets     200 in
+    "#]]
+    .assert_eq(&folder.run(&["explain", "https://x.b.example/staff"]).out);
+    let unknown = folder.run(&["explain", "https://c.example/"]).out;
+    assert!(unknown.contains("there is none for c.example: this is the default"), "{unknown}");
+}
+
+#[test]
+fn a_request_by_http_is_told_where_it_is_sent() {
+    let folder = folder_with_tls();
+    expect![[r#"
+        GET http://a.example/staff?x
+          goes to  308 to https://a.example/staff?x, from every request on :80
+    "#]]
+    .assert_eq(&folder.run(&["explain", "http://a.example/staff?x"]).out);
+    let either = folder.run(&["explain", "/"]).out;
+    assert!(either.starts_with("GET /\n  http     308 to https://HOST/ on :80\n  wins     /"), "{either}");
+}
+
+#[test]
+fn a_scheme_that_no_listener_has_is_told() {
+    let folder = Folder::with("routes:\n  /: OK\n");
+    let ran = folder.run(&["explain", "https://a.example/"]);
+    assert!(ran.out.contains("no listener speaks TLS: there is no connection"), "{}", ran.out);
+}
