@@ -1,5 +1,6 @@
 //! Whatever configuration the documentation shows is loaded, as a reader would do it who copies it.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -28,7 +29,7 @@ fn folder_for(text: &str) -> (Folder, String) {
             text = text.replace(&format!("{before}{absolute}"), &format!("{before}{own}"));
         }
     }
-    let pair = rcgen::generate_simple_self_signed(["www.example.com".to_owned()]).unwrap();
+    let mut pairs = HashMap::new();
     let words = text.split(['"', '\'', ' ', '\n', ',', '}', ']']);
     for path in words.filter(|word| word.starts_with(folder.path().to_str().unwrap())) {
         let files: &[&str] = match path {
@@ -38,6 +39,13 @@ fn folder_for(text: &str) -> (Folder, String) {
         };
         for file in files.iter().map(|name| format!("{path}{name}")).filter(|file| !Path::new(file).exists()) {
             fs::create_dir_all(Path::new(&file).parent().unwrap()).unwrap();
+            // Each certificate has a name of its own: of two with the same one would never be chosen.
+            let stem = file.replace("fullchain", "").replace("privkey", "");
+            let stem = Path::new(&stem).with_extension("");
+            let name = format!("{}.example.com", pairs.len());
+            let pair = pairs
+                .entry(stem)
+                .or_insert_with(|| rcgen::generate_simple_self_signed([name]).expect("a certificate can be made"));
             let text = match Path::new(&file).file_name().and_then(|name| name.to_str()).unwrap() {
                 name if name == "privkey.pem" || name.ends_with(".key") => pair.signing_key.serialize_pem(),
                 name if name.ends_with(".pem") => pair.cert.pem(),
