@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anygate_core::limits::{ACCEPT_PAUSE, LISTENERS};
 use anygate_core::metrics::ShardCells;
-use anygate_proto::date;
 use anygate_proto::RequestView;
+use anygate_proto::date;
 use anygate_proto::head::Fields;
 use anygate_route::Scratch;
 use anygate_shard::mailbox::Sender;

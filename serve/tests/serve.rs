@@ -4,10 +4,14 @@
 mod backend;
 #[path = "serve/harness.rs"]
 mod harness;
+#[path = "serve/issuer.rs"]
+mod issuer;
 #[path = "serve/papers.rs"]
 mod papers;
 #[path = "serve/pipe.rs"]
 mod pipe;
+#[path = "serve/ruled.rs"]
+mod ruled;
 
 #[path = "serve/acme/mod.rs"]
 mod acme;
@@ -17,6 +21,8 @@ mod answers;
 mod balance;
 #[path = "serve/cases/mod.rs"]
 mod cases;
+#[path = "serve/certificates.rs"]
+mod certificates;
 #[path = "serve/client_certificates.rs"]
 mod client_certificates;
 #[path = "serve/connections.rs"]

@@ -80,7 +80,11 @@ impl Relay {
         let Action::Proxy(proxy) = &self.live.plan.routes[self.rule as usize].action else { return None };
         let hsts = self.live.plan.client.hsts(&self.client.wire);
         let mut bench = server.bench.borrow_mut();
-        if server.closes(self.client.listener) { None } else { proxy.answer(server, &mut self.begun, self.to, hsts, &mut bench.fields) }
+        if server.closes(self.client.listener) {
+            None
+        } else {
+            proxy.answer(server, &mut self.begun, self.to, hsts, &mut bench.fields)
+        }
     }
 }
 
