@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anygate_core::config::{CoreList, Io, ListenAddr};
+use anygate_serve::tls::self_signed;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
 
@@ -47,6 +48,7 @@ pub(crate) enum Command {
     Explain(Explain),
     Doctor(Doctor),
     Bench(crate::bench::Bench),
+    Cert(Cert),
     /// Print the JSON Schema of the configuration file, for editors.
     #[command(after_help = EXAMPLE_SCHEMA)]
     Schema,
@@ -90,13 +92,17 @@ pub(crate) struct Serve {
     /// How to talk to the kernel: `auto` takes io_uring and falls back to epoll; with `uring` there is no fallback
     #[arg(long, value_name = "auto|uring|epoll")]
     pub(crate) io: Option<Io>,
+    /// Speak TLS, by a certificate for this machine that is made at the start and is gone at the end: for trying things out
+    #[arg(long)]
+    pub(crate) tls_self_signed: bool,
 }
 
 const EXAMPLE_SERVE: &str = "\
 Examples:
   anygate serve
   anygate serve -c /etc/anygate/anygate.yml --cores 0-3
-  anygate serve -r '/: ./dist/' -r '/api/: http://127.0.0.1:9000' --listen :3000";
+  anygate serve -r '/: ./dist/' -r '/api/: http://127.0.0.1:9000' --listen :3000
+  anygate serve --tls-self-signed";
 
 /// Check the configuration and the expectations in it.
 ///
@@ -149,6 +155,7 @@ const EXAMPLE_EXPLAIN: &str = "\
 Examples:
   anygate explain 'GET http://api.example.com/users/42'
   anygate explain 'POST /users' -H 'Host: api.example.com'
+  anygate explain https://www.example.com/
   anygate explain /deep/link -H 'Accept: text/html'";
 
 /// Look at this machine, and say what keeps the server from being fast and how to put it right.
@@ -180,6 +187,35 @@ Examples:
   anygate doctor
   anygate doctor --cores 0-3 /etc/anygate/anygate.yml
   anygate doctor --json | jq '.findings[] | select(.verdict == \"problem\")'";
+
+/// Make a certificate for development, with its key.
+///
+/// Writes `NAME.crt` and `NAME.key`, of which only you may read the key. Nobody vouches for the certificate: who connects
+/// trusts that very file, or is warned.
+#[derive(Debug, Args)]
+#[command(after_help = format!("{EXAMPLE_CERT}\n\n{EXIT_CODES}"))]
+pub(crate) struct Cert {
+    /// Sign it with its own key: there is no other way yet
+    #[arg(long, required = true)]
+    pub(crate) self_signed: bool,
+    /// Names and addresses it is for, and the files are named after the first; without any: localhost, 127.0.0.1 and ::1
+    #[arg(value_name = "NAME", value_parser = crate::cert::name)]
+    pub(crate) names: Vec<String>,
+    /// For how long it is valid
+    #[arg(long, value_name = "N", default_value_t = self_signed::DAYS, value_parser = clap::value_parser!(u64).range(1..=36_500))]
+    pub(crate) days: u64,
+    /// The folder they are written to
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    pub(crate) out: PathBuf,
+    /// Write over files that are there
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+const EXAMPLE_CERT: &str = "\
+Examples:
+  anygate cert --self-signed
+  anygate cert --self-signed app.test '*.app.test' 192.168.1.20 --out /etc/tls --days 30";
 
 /// Print completions for a shell.
 #[derive(Debug, Args)]

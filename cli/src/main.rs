@@ -11,6 +11,7 @@ use crate::source::Source;
 
 mod args;
 mod bench;
+mod cert;
 mod check;
 mod doctor;
 mod explain;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
             doctor::run(&arguments, &Source::choose(arguments.source.clone(), here))
         }
         Command::Bench(arguments) => bench::run(arguments),
+        Command::Cert(arguments) => cert::run(&arguments),
         Command::Schema => generate::schema(),
         Command::Completions(arguments) => generate::completions(&arguments),
         Command::Man(arguments) => generate::man(&arguments),

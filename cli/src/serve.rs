@@ -5,8 +5,9 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anygate_core::config::{Config, CoreList, Listen};
+use anygate_core::config::{Config, CoreList, Listen, ListenAddr, ListenTls};
 use anygate_serve::control::{self, StartError, Started, Startup};
+use anygate_serve::tls::self_signed::NAMES;
 use anygate_shard::net::Address;
 
 use crate::args::Serve;
@@ -15,7 +16,8 @@ use crate::report::{self, plural};
 use crate::source::Source;
 
 pub(crate) fn run(arguments: Serve, here: &Path) -> ExitCode {
-    let source = Source::choose(arguments.source.clone(), here);
+    let self_signed = arguments.tls_self_signed;
+    let source = Source::choose(arguments.source.clone(), here).self_signed(self_signed);
     let name = source.name();
     let startup = Startup {
         load: Box::new(move || {
@@ -25,7 +27,7 @@ pub(crate) fn run(arguments: Serve, here: &Path) -> ExitCode {
             }
             loaded
         }),
-        started: Box::new(move |started| report::say(&banner(&name, started))),
+        started: Box::new(move |started| report::say(&banner(&name, started, self_signed))),
         warned: Box::new(report::findings),
     };
     match control::run(startup) {
@@ -53,7 +55,10 @@ pub(crate) fn run(arguments: Serve, here: &Path) -> ExitCode {
 /// Writes the arguments over the file's settings, at the start and again at every reload.
 fn apply(arguments: &Serve, config: &mut Config) {
     if !arguments.listen.is_empty() {
-        config.server.listen = arguments.listen.iter().map(|addr| Listen::plain(addr.clone())).collect();
+        config.server.listen = arguments.listen.iter().map(|addr| listener(config, addr)).collect();
+    }
+    if arguments.tls_self_signed {
+        secure(config);
     }
     if let Some(cores) = &arguments.cores {
         config.server.cores.clone_from(cores);
@@ -63,8 +68,25 @@ fn apply(arguments: &Serve, config: &mut Config) {
     }
 }
 
+/// The file's own listener at this address, with all that the file says of it; else a plain one.
+fn listener(config: &Config, addr: &ListenAddr) -> Listen {
+    let own = config.server.listen.iter().find(|listen| listen.addr == *addr);
+    own.cloned().unwrap_or_else(|| Listen::plain(addr.clone()))
+}
+
+/// Has every listener speak TLS, or those that do so already where there are any, by the certificate that the server makes.
+fn secure(config: &mut Config) {
+    config.tls.certificates.clear();
+    config.tls.acme = None;
+    if config.server.listen.iter().all(|listen| listen.tls.is_none()) {
+        for listen in config.server.listen.iter_mut().filter(|listen| listen.redirect.is_none()) {
+            listen.tls = Some(ListenTls::default());
+        }
+    }
+}
+
 /// What runs, for the person who started it.
-fn banner(name: &str, started: &Started) -> String {
+fn banner(name: &str, started: &Started, self_signed: bool) -> String {
     let colour = report::colours(&io::stdout());
     let (bold, end) = if colour { ("\u{1b}[1m", "\u{1b}[0m") } else { ("", "") };
     let mut text = format!("{bold}AnyGate {}{end} serves {name}\n", env!("CARGO_PKG_VERSION"));
@@ -78,6 +100,11 @@ fn banner(name: &str, started: &Started) -> String {
             Address::Unix(_) => address.to_string(),
         };
         let _ = writeln!(text, "  listening  {url}");
+    }
+    if self_signed {
+        let names = NAMES.join(", ");
+        let _ =
+            writeln!(text, "  TLS        by a certificate made for this run, for {names}: whoever connects is warned");
     }
     let cores = CoreList::These(started.cores.clone());
     let _ = writeln!(text, "  cores      {cores}  ({})", plural(started.cores.len(), "shard"));

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anygate_core::config::{self, Env, Loaded};
+use anygate_core::config::{Disk, Env, Format, Loaded, Loader};
 
 use crate::args;
 
@@ -19,6 +19,7 @@ const PAGE_VARIABLE: &str = "ANYGATE_PAGE";
 pub(crate) struct Source {
     place: Place,
     rules: Vec<String>,
+    self_signed: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +38,12 @@ impl Source {
             None if arguments.rules.is_empty() => Place::Default,
             None => Place::Rules,
         };
-        Self { place, rules: arguments.rules }
+        Self { place, rules: arguments.rules, self_signed: false }
+    }
+
+    /// The same, where a certificate that the server makes stands in for none.
+    pub(crate) fn self_signed(self, self_signed: bool) -> Self {
+        Self { self_signed, ..self }
     }
 
     /// What a person would call it.
@@ -52,13 +58,15 @@ impl Source {
     /// Reads it, now.
     pub(crate) fn load(&self) -> Loaded {
         let mut env = environment();
+        if self.place == Place::Default {
+            env.insert(PAGE_VARIABLE.to_owned(), PAGE.replace("{version}", env!("CARGO_PKG_VERSION")));
+        }
+        let loader = Loader { env: &env, rules: &self.rules, files: &Disk, self_signed: self.self_signed };
+        let text = |name, text| loader.text(name, text, Format::Yaml, Path::new(""));
         match &self.place {
-            Place::File(path) => config::load(path, &env, &self.rules),
-            Place::Rules => config::from_rules(&self.rules, &env),
-            Place::Default => {
-                env.insert(PAGE_VARIABLE.to_owned(), PAGE.replace("{version}", env!("CARGO_PKG_VERSION")));
-                config::load_text("default.yml", DEFAULT, &env, &self.rules)
-            }
+            Place::File(path) => loader.file(path),
+            Place::Rules => text("defaults", ""),
+            Place::Default => text("default.yml", DEFAULT),
         }
     }
 }
@@ -94,7 +102,7 @@ mod tests {
 
     #[test]
     fn the_default_loads_listens_on_loopback_and_shows_its_version() {
-        let loaded = Source { place: Place::Default, rules: Vec::new() }.load();
+        let loaded = Source { place: Place::Default, rules: Vec::new(), self_signed: false }.load();
         assert!(loaded.diagnostics.is_empty(), "{:?}", loaded.diagnostics);
         let config = loaded.config.expect("it is good");
         assert_eq!(config.server.listen[0].addr.to_string(), "127.0.0.1:8080");

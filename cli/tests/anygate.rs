@@ -8,7 +8,9 @@ mod anygate {
 
     mod bench;
     mod browser;
+    mod cert;
     mod check;
+    mod clients;
     mod docs;
     mod doctor;
     mod drain;

@@ -7,18 +7,18 @@ use std::process::{Child, Command, Stdio};
 use super::gate::{Gate, both};
 use super::rig::Folder;
 
-fn site() -> PathBuf {
+pub(super) fn site() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/site")
 }
 
 /// The app's server, on node; it ends with its standard input, which is this process's.
-struct Node {
+pub(super) struct Node {
     child: Child,
-    port: u16,
+    pub(super) port: u16,
 }
 
 impl Node {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         let mut command = Command::new("node");
         command.arg(site().join("backend.mjs")).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("node is installed (apt-get install nodejs)");
@@ -35,14 +35,14 @@ impl Drop for Node {
     }
 }
 
-/// The page as it stands when it has loaded.
-fn visit(url: &str) -> String {
+/// The page as it stands when it has loaded, in a browser with these arguments.
+pub(super) fn visit(url: &str, arguments: &[&str]) -> String {
     let profile = Folder::new();
     let mut command = Command::new("timeout");
     command.args(["60", "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]);
     command.args(["--disable-background-networking", "--disable-component-update", "--disable-sync"]);
     command.args(["--disable-dev-shm-usage", "--no-proxy-server", "--dump-dom"]);
-    command.arg(format!("--user-data-dir={}", profile.path().display())).arg(url);
+    command.arg(format!("--user-data-dir={}", profile.path().display())).args(arguments).arg(url);
     command.env("HOME", profile.path()).env("TMPDIR", profile.path());
     let ran = command.stdin(Stdio::null()).output().unwrap();
     let (page, said) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
@@ -52,7 +52,7 @@ fn visit(url: &str) -> String {
 }
 
 /// The app's facts on a page.
-fn fact<'p>(page: &'p str, name: &str) -> &'p str {
+pub(super) fn fact<'p>(page: &'p str, name: &str) -> &'p str {
     let begin = format!("<dd id=\"{name}\">");
     let fact = page.split_once(&begin).and_then(|(_, rest)| rest.split_once("</dd>"));
     fact.unwrap_or_else(|| panic!("no {name} on the page:\n{page}")).0
@@ -70,7 +70,7 @@ fn a_browser_opens_a_deep_link_and_the_app_has_its_data_and_its_socket() {
         let gate = Gate::start(&folder, io, &[]);
         let address = gate.address();
 
-        let page = visit(&format!("http://{address}/users/42?tab=posts"));
+        let page = visit(&format!("http://{address}/users/42?tab=posts"), &[]);
         let wanted = [
             ("route", "user"),
             ("path", "/users/42"),
@@ -90,7 +90,7 @@ fn a_browser_opens_a_deep_link_and_the_app_has_its_data_and_its_socket() {
         assert!(page.contains("data-state=\"complete\""), "{io}: {page}");
         assert!(page.contains("data-colour=\"rgb(0, 82, 136)\""), "{io}: the style sheet holds: {page}");
 
-        let page = visit(&format!("http://{address}/?click=/about"));
+        let page = visit(&format!("http://{address}/?click=/about"), &[]);
         assert_eq!((fact(&page, "route"), fact(&page, "path")), ("about", "/about"), "{io}: a click stays in the app");
         assert!(gate.log().is_empty(), "{io}: {}", gate.log());
     });

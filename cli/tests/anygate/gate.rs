@@ -92,7 +92,8 @@ impl Gate {
 
     /// The first TCP listener with an address of its own.
     pub(super) fn address(&self) -> SocketAddr {
-        self.listeners().iter().find_map(|line| line.strip_prefix("http://")?.parse().ok()).expect(&self.banner)
+        let address = |line: &&str| line.split_once("://")?.1.parse().ok();
+        self.listeners().iter().find_map(address).expect(&self.banner)
     }
 
     pub(super) fn pid(&self) -> u32 {
