@@ -62,11 +62,15 @@ mod tests {
     use super::*;
 
     fn asked_for(name: Option<&str>) -> TlsInfo {
+        showing(name, Box::default())
+    }
+
+    fn showing(name: Option<&str>, client_chain: Box<[Box<[u8]>]>) -> TlsInfo {
         TlsInfo::new(Agreed {
             is_tls13: true,
             server_name: name.map(Into::into),
             protocol: None,
-            client_chain: Box::default(),
+            client_chain,
             resumed: false,
             suite: "",
         })
@@ -82,6 +86,18 @@ mod tests {
             assert!(!info.is_for(host.as_bytes()), "{host}");
         }
         assert!(asked_for(None).is_for(b"b.example"));
+    }
+
+    #[test]
+    fn what_a_clients_certificate_says_is_there_for_filters_and_logs() {
+        let made = rcgen::generate_simple_self_signed(["staff.test".to_owned()]).unwrap();
+        let info = showing(None, [Box::from(&made.cert.der()[..])].into());
+        let facts = info.certificate().expect("it is a certificate");
+        assert_eq!((&*facts.subject, &*facts.names), ("CN=rcgen self signed cert", &["staff.test".into()][..]));
+        assert_eq!((facts.fingerprint_hex().len(), facts.serial.is_empty()), (64, false));
+        assert!(std::ptr::eq(facts, info.certificate().unwrap()), "it is read once");
+        let fields = info.client_cert().expect("it is a certificate");
+        assert!(fields.own.starts_with(":MII") && fields.chain.is_none(), "{fields:?}");
     }
 
     #[test]

@@ -11,16 +11,16 @@ use foldhash::fast::RandomState;
 
 /// What an address may begin at once is what it may begin in this time.
 const BURST: Duration = Duration::from_secs(1);
-/// Addresses that are remembered before those are looked for that may be forgotten.
+/// Addresses that are remembered, whether they owe anything or not.
 const FEW: usize = 256;
 
 /// When each address will have paid for the handshakes that it began: a handshake costs the part of a second that makes up
 /// the rate, and nobody may owe more than a second. Empty while no limit is set.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct HandshakeRate {
     paid: RefCell<HashMap<Origin, Tick, RandomState>>,
-    /// Addresses from which on those that owe nothing are forgotten.
-    crowded: Cell<usize>,
+    /// When those that owe nothing were forgotten.
+    swept: Cell<Tick>,
 }
 
 /// Who an address belongs to, as far as the address tells: in IPv6 one customer has 64 bits of addresses at least.
@@ -39,6 +39,12 @@ impl Origin {
     }
 }
 
+impl Default for HandshakeRate {
+    fn default() -> Self {
+        Self { paid: RefCell::default(), swept: Cell::new(Tick::ZERO) }
+    }
+}
+
 impl HandshakeRate {
     /// Whether `address` may begin a handshake now, where `per_second` are allowed, at least 1. Who is refused is not
     /// charged. Where more addresses than can be remembered begin one in a second, the others are not held to it.
@@ -46,9 +52,10 @@ impl HandshakeRate {
     pub fn admit(&self, address: IpAddr, per_second: u32, now: Tick) -> bool {
         let cost = BURST / per_second.max(1);
         let mut paid = self.paid.borrow_mut();
-        if paid.len() >= self.crowded.get().max(FEW) {
+        // Nobody owes more than a burst, so that looking more often would find few.
+        if paid.len() >= FEW && now.since(self.swept.get()) >= BURST {
             paid.retain(|_, paid| *paid > now);
-            self.crowded.set(2 * paid.len());
+            self.swept.set(now);
         }
         let origin = Origin::of(address);
         if paid.len() >= HANDSHAKE_ADDRESSES && !paid.contains_key(&origin) {
