@@ -25,7 +25,8 @@ impl Way {
     /// Has every listener of a plan take clients this way.
     pub(crate) fn open(self, plan: &mut Plan) {
         if self == Self::Tls {
-            plan.fronts = vec![(ListenAddr::Any(0), Front { tls: Some(Arc::clone(&keys().server)), ..Front::default() })];
+            plan.fronts =
+                vec![(ListenAddr::Any(0), Front { tls: Some(Arc::clone(&keys().server)), ..Front::default() })];
         }
     }
 }
