@@ -68,7 +68,7 @@ const MOST_TOKEN: usize = 256;
 /// How often one request is made, however it fails, at most.
 const MOST_TRIES: u32 = 5;
 /// How often one request is signed anew because its nonce was not liked, at most.
-const MOST_NONCES: u32 = 5;
+const MOST_NONCES: u32 = 10;
 /// How often a state is asked for, at most.
 const MOST_POLLS: u32 = 60;
 /// Seconds that a server may ask us to wait within one order; for more, the order fails and says when to come again.

@@ -462,7 +462,10 @@ impl Course {
     fn tell_of_kept(&self, state: &State) {
         match &state.facts {
             Some(facts) => {
-                let (until, due) = (date(facts.not_after), date(state.schedule.due()));
+                let until = date(facts.not_after);
+                // One that lacks a name is not waited for either.
+                let due =
+                    Some(state.schedule.due()).filter(|due| *due > self.now()).map_or_else(|| "now".to_owned(), date);
                 self.log(LogLevel::Info, "a certificate was kept", &[("until", &until), ("renewal", &due)]);
             }
             None => self.log(LogLevel::Info, "there is no certificate yet; one that nobody vouches for stands in", &[]),
