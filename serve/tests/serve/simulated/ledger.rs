@@ -135,6 +135,8 @@ impl Ledger {
 pub(super) struct May {
     /// Connections and answers may be lost.
     pub(super) lose: bool,
+    /// Files that are not in memory may find nobody to bring them.
+    pub(super) lose_jobs: bool,
     /// Clients may end their stream in the middle of a request.
     pub(super) half_close: bool,
     /// Servers behind say more than they are asked for, which may be taken for the answer to what is asked next.
@@ -166,6 +168,7 @@ fn allowed(ask: &Ask, outcome: &Outcome, may: May) -> bool {
         // The rest of a content that never comes.
         Outcome::Status(400) => may.half_close && ask.upload().is_some(),
         Outcome::Status(408) => may.lose,
+        Outcome::Status(503) if matches!(ask.what, What::File { .. }) => may.lose_jobs,
         Outcome::Status(status) => (may.lose || broken) && proxied && [502, 503, 504].contains(status),
         // Who came before in the same burst answers for it.
         Outcome::Lost(why) => may.lose || broken || may.second_door || why == BEFORE,
@@ -258,7 +261,7 @@ mod tests {
     use crate::simulated::scene::Upload;
 
     const LOSSY: May = May { lose: true, ..GENTLE };
-    const GENTLE: May = May { lose: false, half_close: false, extra: false, second_door: false, cap: Some(0) };
+    const GENTLE: May = May { lose: false, lose_jobs: false, half_close: false, extra: false, second_door: false, cap: Some(0) };
 
     fn head(first: &str, fields: &[(&str, &str)]) -> Head {
         let by = [("x-forwarded-proto", "http")];

@@ -268,6 +268,7 @@ impl Scene {
         let extra = |ask: &Ask| matches!(ask.what, What::Behind { how: How::Extra, .. });
         May {
             lose: self.lossy && (self.harsh || breaks),
+            lose_jobs: self.faults.lost_job > 0,
             half_close: self.faults.half_close > 0,
             extra: self.clients.iter().any(|client| client.asks.iter().any(extra)),
             second_door: self.clients.iter().any(|client| client.door == 1),
