@@ -89,7 +89,7 @@ fn nonces_that_are_not_liked_or_not_given_cost_a_request_and_no_more() {
     let mut world = World::new(Manner { bad_nonce_each: 1, ..Manner::default() });
     let failure = world.issue(&mut Issuance::new(account(), wish(&["a.example"], HTTP)), &mut well).unwrap_err();
     assert!(failure.is("badNonce") && failure.stage == Stage::Account, "{failure}");
-    assert_eq!(world.requests.len(), 2 + 6, "once, and five times more");
+    assert_eq!(world.requests.len(), 2 + 11, "once, and ten times more");
 }
 
 #[test]
