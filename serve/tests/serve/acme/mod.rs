@@ -28,11 +28,11 @@ use anygate_proto::acme::{Answer, Challenge, Identifier};
 use anygate_proto::tls::Facts;
 use anygate_serve::challenges::Challenges;
 use anygate_serve::control::Order;
-use anygate_shard::Io;
+use anygate_shard::{Io, probe_uring};
 use rustls::{ClientConnection, StreamOwned};
 use serde_json::json;
 
-use crate::harness::{Gate, both};
+use crate::harness::Gate;
 use crate::pipe::{Pipe, Way};
 
 use self::ca::Ca;
@@ -44,6 +44,16 @@ const ISSUED: &str = "a certificate was issued";
 const FAILED: &str = "no certificate was issued";
 /// No waiting, as far as the protocol lets it.
 const QUICK: fn() -> Manner = || Manner { polls: 0, ..Manner::default() };
+
+/// Runs a test on every driver this machine has, on both at once: most of it is waiting.
+fn both(test: impl Fn(Io) + Sync) {
+    std::thread::scope(|scope| {
+        scope.spawn(|| test(Io::Epoll));
+        if probe_uring().is_ok() {
+            scope.spawn(|| test(Io::Uring));
+        }
+    });
+}
 
 /// A folder for one test.
 struct Folder(PathBuf);
@@ -128,36 +138,41 @@ fn unchanged(_: &anygate_proto::acme::Request, answer: Answer) -> Answer {
 #[test]
 fn a_certificate_is_ordered_by_either_challenge_served_and_kept() {
     both(|io| {
-        for challenge in ["http-01", "tls-alpn-01"] {
-            let folder = Folder::new(io);
-            let manner = Manner { bad_nonce_each: 3, nonces_everywhere: challenge == "http-01", ..QUICK() };
-            let ca = Ca::start(&folder.0, manner, unchanged);
-            ca.down.store(true, Ordering::Relaxed);
-            let house = House::open(io, &yaml(&ca.yaml("a.example, b.example", &folder.storage(), challenge)));
-            let [to, secure] = house.addresses[..] else { panic!("two listeners") };
-            // Until there is one, another stands in.
-            let mut early = session(secure, "a.example");
-            assert!(shown(secure, "b.example").is_self_issued, "{io:?} {challenge}");
-            assert!(ask(&mut early).ends_with("hello"), "{io:?} {challenge}");
-            ca.names_lead_to(&house.addresses);
-            ca.down.store(false, Ordering::Relaxed);
-            house.says(ISSUED, 1);
-            for name in ["a.example", "b.example"] {
-                let facts = shown(secure, name);
-                assert!(!facts.is_self_issued, "{io:?} {challenge}: {name}");
-                assert_eq!(facts.names, ["a.example".into(), "b.example".into()], "{io:?} {challenge}");
+        std::thread::scope(|scope| {
+            for challenge in ["http-01", "tls-alpn-01"] {
+                scope.spawn(move || ordered_served_and_kept(io, challenge));
             }
-            assert!(ask(&mut early).ends_with("hello"), "{io:?} {challenge}: no connection was dropped");
-            assert!(plain(to, "/").starts_with("HTTP/1.1 308 "), "{io:?} {challenge}");
-            let authority = ca.authority.lock().unwrap();
-            assert_eq!((authority.orders.len(), authority.accounts.len()), (1, 1), "{io:?} {challenge}");
-            assert_eq!(authority.accounts[0].contact, json!(["mailto:admin@example.com"]));
-            let secrets = folder.kept(".pem").into_iter().chain(folder.kept("account.json"));
-            let modes: Vec<u32> =
-                secrets.map(|path| fs::metadata(path).unwrap().permissions().mode() & 0o777).collect();
-            assert_eq!(modes, [0o600, 0o600], "{io:?} {challenge}");
-        }
+        });
     });
+}
+
+fn ordered_served_and_kept(io: Io, challenge: &str) {
+    let folder = Folder::new(io);
+    let manner = Manner { bad_nonce_each: 3, nonces_everywhere: challenge == "http-01", ..QUICK() };
+    let ca = Ca::start(&folder.0, manner, unchanged);
+    ca.down.store(true, Ordering::Relaxed);
+    let house = House::open(io, &yaml(&ca.yaml("a.example, b.example", &folder.storage(), challenge)));
+    let [to, secure] = house.addresses[..] else { panic!("two listeners") };
+    // Until there is one, another stands in.
+    let mut early = session(secure, "a.example");
+    assert!(shown(secure, "b.example").is_self_issued, "{io:?} {challenge}");
+    assert!(ask(&mut early).ends_with("hello"), "{io:?} {challenge}");
+    ca.names_lead_to(&house.addresses);
+    ca.down.store(false, Ordering::Relaxed);
+    house.says(ISSUED, 1);
+    for name in ["a.example", "b.example"] {
+        let facts = shown(secure, name);
+        assert!(!facts.is_self_issued, "{io:?} {challenge}: {name}");
+        assert_eq!(facts.names, ["a.example".into(), "b.example".into()], "{io:?} {challenge}");
+    }
+    assert!(ask(&mut early).ends_with("hello"), "{io:?} {challenge}: no connection was dropped");
+    assert!(plain(to, "/").starts_with("HTTP/1.1 308 "), "{io:?} {challenge}");
+    let authority = ca.authority.lock().unwrap();
+    assert_eq!((authority.orders.len(), authority.accounts.len()), (1, 1), "{io:?} {challenge}");
+    assert_eq!(authority.accounts[0].contact, json!(["mailto:admin@example.com"]));
+    let secrets = folder.kept(".pem").into_iter().chain(folder.kept("account.json"));
+    let modes: Vec<u32> = secrets.map(|path| fs::metadata(path).unwrap().permissions().mode() & 0o777).collect();
+    assert_eq!(modes, [0o600, 0o600], "{io:?} {challenge}");
 }
 
 #[test]
