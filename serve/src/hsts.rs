@@ -36,6 +36,7 @@ impl Hsts {
 
     /// Copies an answer that is ready behind `out`, with the field in it: behind the line of `Date`, whose value is at
     /// `date_offset` of `answer`. There must be room for both.
+    #[inline(never)]
     pub(crate) fn copy(&self, answer: &[u8], date_offset: usize, out: &mut Lease) {
         let (before, after) = answer.split_at(end_of_date(date_offset).min(answer.len()));
         for part in [before, &self.line, after] {

@@ -262,15 +262,25 @@ impl Server {
     /// listener's terms are others now.
     #[inline]
     pub(crate) fn closes(&self, number: u32) -> bool {
-        self.detours.get() && (self.draining.get() || self.over.borrow().contains(&number))
+        self.detours.get() && self.closes_while_some_detour(number)
+    }
+
+    #[cold]
+    fn closes_while_some_detour(&self, number: u32) -> bool {
+        self.draining.get() || self.over.borrow().contains(&number)
     }
 
     /// True while these requests of a client of listener `number` must not be answered by the short way.
     #[inline]
     pub(crate) fn detours(&self, number: u32, requests: &[u8]) -> bool {
-        self.closes(number)
-            || (self.detours.get()
-                && (self.fronts.redirect(number).is_some() || self.challenges.borrow().may_be_asked_for(requests)))
+        self.detours.get() && self.detours_while_some_do(number, requests)
+    }
+
+    #[cold]
+    fn detours_while_some_do(&self, number: u32, requests: &[u8]) -> bool {
+        self.closes_while_some_detour(number)
+            || self.fronts.redirect(number).is_some()
+            || self.challenges.borrow().may_be_asked_for(requests)
     }
 
     /// Answers these challenges of an authority, and no others.

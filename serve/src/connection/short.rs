@@ -334,6 +334,7 @@ struct Session<'s> {
 }
 
 /// Whether filters have nothing to do, as all that they want is a client's certificate, and it was shown to this host.
+#[inline(never)]
 fn are_met(filters: &[Filter], session: Option<Session<'_>>, host: &[u8]) -> bool {
     let meets = |session: Session<'_>| session.tls.has_certificate() && session.tls.is_for(host);
     matches!(filters, [Filter::ClientCertificate]) && session.is_some_and(meets)
