@@ -116,3 +116,20 @@ fn banner(name: &str, started: &Started, self_signed: bool) -> String {
     let _ = writeln!(text, "  rules      {}", started.routes);
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use anygate_core::config::{Env, load_text};
+
+    use super::*;
+
+    #[test]
+    fn an_address_of_the_file_keeps_what_the_file_says_of_it_and_others_are_plain() {
+        let text = "server: {listen: [':80', {addr: '127.0.0.1:443', tls: true, profile: modern}]}\n\
+             tls: {certificates: {cert: a.pem, key: a.key}}\nroutes: {/: OK}\n";
+        let config = load_text("test.yml", text, &Env::new(), &[]).config.expect("it is good");
+        let tls =
+            |addr: &str| listener(&config, &addr.parse().expect("an address")).tls.map(|tls| tls.profile.is_some());
+        assert_eq!(["127.0.0.1:443", ":80", ":443"].map(tls), [Some(true), None, None]);
+    }
+}

@@ -109,6 +109,21 @@ impl fmt::Display for IdentityError {
 
 impl std::error::Error for IdentityError {}
 
+impl IdentityError {
+    /// True where it is the key's bytes that are wrong, and not the certificate's.
+    #[must_use]
+    pub fn is_in_key(&self) -> bool {
+        matches!(
+            self,
+            Self::Pem { in_key: true, .. }
+                | Self::NoKey(_)
+                | Self::SeveralKeys(_)
+                | Self::EncryptedKey
+                | Self::UnsupportedKey
+        )
+    }
+}
+
 /// What is odd about a certificate that serves all the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Warning {

@@ -56,7 +56,7 @@ struct Question {
 }
 
 impl Schedule {
-    /// The certificates to ask for now, which are under way then; others than those that are there are forgotten.
+    /// The certificates that are due, which are under way then; others than those that are there are forgotten.
     fn due<'i>(&mut self, identities: impl Iterator<Item = &'i Arc<Identity>>, now: u64) -> Vec<Question> {
         let mut before = std::mem::take(&mut self.0);
         let mut due = Vec::new();
@@ -244,9 +244,9 @@ mod tests {
         let planned = refresh(&week, identity, 1_000_100);
         assert!((1_302_400..1_302_400 + 37_800).contains(&planned), "{planned}");
         // Past that, as the responder gives out old ones: not at once, and before the end while there is time.
-        for now in [1_400_000, 1_604_000, 1_604_799, 1_700_000] {
-            let next = refresh(&week, identity, now);
-            assert!((now + AGAIN_SECONDS..=now + AGAIN_MOST_SECONDS).contains(&next), "{now}: {next}");
+        for late in [1_400_000, 1_604_000, 1_604_799, 1_700_000] {
+            let next = refresh(&week, identity, late);
+            assert!((late + AGAIN_SECONDS..=late + AGAIN_MOST_SECONDS).contains(&next), "{late}: {next}");
         }
         assert_eq!(refresh(&Staple { next_update: None, ..week }, identity, 5), 5 + UNDATED_SECONDS);
     }

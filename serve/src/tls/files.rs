@@ -141,8 +141,10 @@ impl Files {
             Some(Ok(staple)) => (Some(staple), None),
             Some(Err(why)) => (None, Some(why)),
         };
-        let identity = Identity::load(&chain, &secret, staple.as_deref(), now)
-            .map_err(|why| vec![located(format!("`{}`: {why}", self.cert.path.display()), self.cert.span)])?;
+        let identity = Identity::load(&chain, &secret, staple.as_deref(), now).map_err(|why| {
+            let place = if why.is_in_key() { &self.key } else { &self.cert };
+            vec![located(format!("`{}`: {why}", place.path.display()), place.span)]
+        })?;
         let identity = match &self.names[..] {
             [] => identity,
             names => identity.named(names.iter().map(AsRef::as_ref)),
