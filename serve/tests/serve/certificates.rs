@@ -185,6 +185,8 @@ fn a_pair_that_is_written_in_two_steps_is_served_when_both_are_there() {
         let (config, next) = (issuer.client(), issuer.issue(&["a.test"]));
         folder.write("a.crt", &next.chain);
         gate.look();
+        // Time to be looked at half done.
+        std::thread::sleep(Duration::from_millis(100));
         assert_eq!(serial(&gate, &config, "a.test"), old.serial, "{io:?}");
         folder.write("a.key", &next.key);
         gate.looks_until("read anew", 1);
