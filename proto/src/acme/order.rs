@@ -134,7 +134,11 @@ impl Issuance {
                 self.account.set_url(None);
                 self.register();
             }
-            At::Order if failure.is("alreadyReplaced") && self.wish.replaces.is_some() => {
+            // It was replaced already, or was not this account's: a certificate comes before what the server knows of the old.
+            At::Order
+                if self.wish.replaces.is_some()
+                    && ["alreadyReplaced", "unauthorized", "malformed"].iter().any(|kind| failure.is(kind)) =>
+            {
                 self.wish.replaces = None;
                 self.place();
             }

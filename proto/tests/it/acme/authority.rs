@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use anygate_proto::acme::{Answer, Method, Request};
+use anygate_proto::acme::{Answer, Facts, Method, Request};
 use anygate_proto::date;
 use aws_lc_rs::{digest, signature};
 use rcgen::{
@@ -263,6 +263,13 @@ impl Authority {
     fn order(&mut self, account: usize, payload: &Value) -> Result<Answer, Refusal> {
         if payload["replaces"].is_string() && self.orders.iter().any(|order| order.replaces == payload["replaces"]) {
             return Err((409, "alreadyReplaced", "once is enough".into()));
+        }
+        let replaced = self.orders.iter().find(|order| {
+            let id = Facts::of(order.chain.as_bytes()).ok().and_then(|facts| facts.id);
+            id.is_some_and(|id| payload["replaces"] == id)
+        });
+        if replaced.is_some_and(|order| order.account != account) {
+            return Err((403, "unauthorized", "another account ordered that".into()));
         }
         let named = payload["identifiers"].as_array().cloned().unwrap_or_default();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();

@@ -237,6 +237,11 @@ fn the_server_says_when_to_renew_and_the_order_says_what_it_replaces() {
         world.issue(&mut Issuance::new(kept, again), &mut well).unwrap();
         assert_eq!(world.authority.orders.last().unwrap().replaces, expected);
     }
+    // The account was lost, and another one renews: that replaces nothing either.
+    let last = world.authority.orders.last().unwrap().chain.clone();
+    let again = wish(&["a.example"], HTTP).replacing(Facts::of(last.as_bytes()).unwrap().id.as_deref());
+    world.issue(&mut Issuance::new(account(), again), &mut well).unwrap();
+    assert_eq!(world.authority.orders.last().unwrap().replaces, json!(null));
     world.authority.window.1 = world.authority.window.0.clone();
     assert!(world.enquire(&id, &mut well).is_err(), "a window of no length is none");
     let mut without = World::new(Manner { renewal_info: false, ..Manner::default() });
