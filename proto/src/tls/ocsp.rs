@@ -19,6 +19,10 @@ const SHA1: &[u8] = &[0x2b, 0x0e, 3, 2, 0x1a];
 const SHA256: &[u8] = &[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1];
 /// How far clocks may be apart: a response is taken that early.
 const CLOCK_SKEW_SECONDS: u64 = 300;
+/// How long a response is taken as recent that does not say when there is a newer one (RFC 6960 §3.2).
+const UNDATED_SECONDS: u64 = 7 * 86_400;
+/// Longest GeneralizedTime that is read, in bytes.
+const TIME_MOST: usize = 32;
 
 /// Until when a response may be stapled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,10 +34,10 @@ pub struct Staple {
 }
 
 impl Staple {
-    /// When to have the next one: half way, as those who give them out advise.
+    /// The last second it is good in, since 1970: a week in for one that does not say.
     #[must_use]
-    pub fn refresh_at(&self) -> Option<u64> {
-        self.next_update.map(|next| self.this_update + next.saturating_sub(self.this_update) / 2)
+    pub fn until(&self) -> u64 {
+        self.next_update.unwrap_or_else(|| self.this_update.saturating_add(UNDATED_SECONDS))
     }
 }
 
@@ -179,15 +183,13 @@ fn judge(mut answer: Elements<'_>, now: u64) -> Result<Staple, OcspFault> {
     if this_update > now.saturating_add(CLOCK_SKEW_SECONDS) {
         return Err(OcspFault::NotYet(this_update));
     }
-    match next_update {
-        Some(next) if next < now => Err(OcspFault::Outdated(next)),
-        _ => Ok(Staple { this_update, next_update }),
-    }
+    let staple = Staple { this_update, next_update };
+    if staple.until() < now { Err(OcspFault::Outdated(staple.until())) } else { Ok(staple) }
 }
 
 /// The GeneralizedTime that comes next, in seconds since 1970.
 fn time(elements: &mut Elements<'_>) -> Option<u64> {
-    let content = elements.take(der::GENERALIZED_TIME)?;
+    let content = elements.take(der::GENERALIZED_TIME).filter(|content| content.len() <= TIME_MOST)?;
     let element = der::element(der::GENERALIZED_TIME, &[content]);
     let (_, time) = ASN1Time::from_der(&element).ok()?;
     u64::try_from(time.timestamp()).ok()
@@ -213,4 +215,23 @@ pub fn request(leaf: &[u8], issuer: &[u8]) -> Option<Vec<u8>> {
         message = der::element(der::SEQUENCE, &[&message]);
     }
     Some(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_of_another_length_is_none() {
+        let read = |digits: &[u8]| {
+            let mut bytes = vec![der::GENERALIZED_TIME, 0x83];
+            bytes.extend(&(digits.len() as u32).to_be_bytes()[1..]);
+            bytes.extend(digits);
+            time(&mut Elements(&bytes))
+        };
+        assert_eq!(read(b"20261121120000Z"), Some(1_795_262_400));
+        for length in [0, 1, 14, 70_000] {
+            assert_eq!(read(&vec![b'1'; length]), None, "{length}");
+        }
+    }
 }

@@ -162,7 +162,7 @@ impl Control {
         match stapled {
             Ok(staple) => {
                 state.staples.answered(&identity, staple, now);
-                let until = staple.and_then(|staple| staple.next_update).map_or_else(|| "unknown".to_owned(), date);
+                let until = staple.map_or_else(|| "unknown".to_owned(), |staple| date(staple.until()));
                 self.log.info("an OCSP response was fetched", &[("names", &names), ("until", &until)]);
             }
             Err(why) => {

@@ -24,12 +24,20 @@ fn a_good_response_is_stapled_until_the_next_is_due() {
     assert_eq!(identity.warnings(), [Warning::RootIncluded]);
     let staple = identity.staple().unwrap();
     assert_eq!((staple.this_update, staple.next_update), (MADE, Some(MADE + 7 * DAY)));
-    assert_eq!(staple.refresh_at(), Some(MADE + 7 * DAY / 2));
     assert!(load(Some(GOOD), MADE + 7 * DAY).staple().is_some());
     let sha256 = load(Some(include_bytes!("fixtures/ocsp.good256.der")), MADE);
     assert!(sha256.staple().is_some());
-    let undated = load(Some(include_bytes!("fixtures/ocsp.undated.der")), MADE + 400 * DAY);
-    assert_eq!(undated.staple().unwrap().next_update, None);
+    assert_eq!(staple.until(), MADE + 7 * DAY);
+}
+
+#[test]
+fn a_response_that_names_no_end_is_good_for_a_week() {
+    let response = include_bytes!("fixtures/ocsp.undated.der");
+    let staple = load(Some(response), MADE).staple().unwrap();
+    assert_eq!((staple.next_update, staple.until()), (None, staple.this_update + 7 * DAY));
+    assert!(load(Some(response), staple.until()).staple().is_some());
+    let old = load(Some(response), staple.until() + 1);
+    assert!(old.staple().is_none() && old.warnings().contains(&Warning::Ocsp(OcspFault::Outdated(staple.until()))));
 }
 
 #[test]
