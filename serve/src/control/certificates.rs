@@ -187,6 +187,12 @@ impl Control {
         self.watch_certificates();
     }
 
+    /// Whether this certificate of a giver is the one that is served, whatever is stapled to it.
+    pub(super) fn is_given(&self, giver: &'static str, identity: &Identity) -> bool {
+        let given = self.state.borrow().certificates.credentials.given(giver).cloned();
+        given.is_some_and(|given| given.is_same(identity))
+    }
+
     fn tell(&self, news: &News) {
         let log = &self.log;
         match news {

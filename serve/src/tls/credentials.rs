@@ -172,6 +172,11 @@ impl Credentials {
         self.serve();
     }
 
+    /// The certificate that this giver brought last.
+    pub(crate) fn given(&self, giver: &str) -> Option<&Arc<Identity>> {
+        self.given.get(giver)
+    }
+
     /// Takes over what was learned since `before` was loaded, and is not in the files: OCSP responses that were fetched.
     pub(crate) fn take_over(&mut self, before: &Self) {
         let mut changed = false;
@@ -288,7 +293,7 @@ impl Credentials {
     /// Takes away what is stapled and over.
     fn drop_staples(&mut self, now: u64, news: &mut Vec<News>) {
         let over = |identity: &Arc<Identity>| {
-            let until = identity.staple().and_then(|staple| staple.next_update).filter(|until| *until < now)?;
+            let until = identity.staple().map(|staple| staple.until()).filter(|until| *until < now)?;
             Some(Arc::new(identity.unstapled(Some(OcspFault::Outdated(until)))))
         };
         for kept in self.kept.values_mut() {

@@ -50,6 +50,8 @@ struct State {
     account: Vec<u8>,
     /// The certificate that is kept.
     facts: Option<Facts>,
+    /// The same, as listeners show it.
+    identity: Option<Arc<Identity>>,
     schedule: Schedule,
     /// A number of this server's own.
     jitter: u64,
@@ -98,6 +100,7 @@ impl Course {
         };
         self.tell_of_kept(&state);
         loop {
+            self.show(&state);
             match state.schedule.next(self.now()) {
                 Next::Wait(time) => {
                     self.control.shard.sleep(time).await;
@@ -185,9 +188,11 @@ impl Course {
         let mut hasher = DefaultHasher::new();
         (thumbprint, &self.names).hash(&mut hasher);
         let jitter = hasher.finish();
-        let facts = self.kept().await?.map(|issued| issued.facts);
+        let kept = self.kept().await?;
+        let identity = kept.as_ref().and_then(|issued| self.identity(issued));
+        let facts = kept.map(|issued| issued.facts);
         let schedule = self.schedule(facts.clone(), jitter).await?;
-        Ok(State { account, facts, schedule, jitter, other_told: false })
+        Ok(State { account, facts, identity, schedule, jitter, other_told: false })
     }
 
     /// The certificate that is kept; none where there is none of use.
@@ -225,8 +230,9 @@ impl Course {
             return false;
         }
         let Ok(schedule) = self.schedule(Some(issued.facts.clone()), state.jitter).await else { return false };
-        self.serve(&issued);
+        state.identity = self.identity(&issued);
         (state.facts, state.schedule) = (Some(issued.facts), schedule);
+        self.show(state);
         self.tell_of_kept(state);
         true
     }
@@ -396,7 +402,8 @@ impl Course {
             self.log(LogLevel::Error, "a certificate came and cannot be kept; it is tried again", &[("why", &why)]);
             self.control.shard.sleep(AGAIN).await;
         }
-        self.serve(&issued);
+        state.identity = self.identity(&issued);
+        self.show(state);
         state.facts = Some(issued.facts.clone());
         state.schedule.issued(issued.facts, self.now());
         self.keep_attempts(state).await;
@@ -404,12 +411,21 @@ impl Course {
         self.log(LogLevel::Info, "a certificate was issued", &[("until", &date(until)), ("renewal", &date(due))]);
     }
 
-    /// Has the listeners show this from the next handshake on.
-    fn serve(&self, issued: &Issued) {
+    /// A certificate as listeners show it.
+    fn identity(&self, issued: &Issued) -> Option<Arc<Identity>> {
         let (chain, key) = (issued.chain_pem.as_bytes(), issued.key_pem.as_bytes());
-        match Identity::load(chain, key, None, self.now()) {
-            Ok(identity) => self.control.give(GIVER, Arc::new(identity)),
-            Err(why) => self.log(LogLevel::Error, "the certificate that came cannot be served", &[("why", &why)]),
+        let identity = Identity::load(chain, key, None, self.now());
+        let told = |why| self.log(LogLevel::Error, "the certificate that came cannot be served", &[("why", &why)]);
+        identity.map_err(told).ok().map(Arc::new)
+    }
+
+    /// Has the listeners show what is kept from the next handshake on, where they do not: a reload shows what was there when
+    /// it began.
+    fn show(&self, state: &State) {
+        if let Some(identity) = &state.identity
+            && !self.control.is_given(GIVER, identity)
+        {
+            self.control.give(GIVER, Arc::clone(identity));
         }
     }
 

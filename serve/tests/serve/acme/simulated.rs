@@ -1,5 +1,6 @@
 //! Certificates through virtual days: the whole server and an authority on the simulated network, renewed as time passes.
 
+use std::fs;
 use std::io::{self, Cursor, Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -125,6 +126,25 @@ impl Town {
         client.peer_certificates().map(|chain| chain[0].to_vec())
     }
 
+    /// Waits until the log says this.
+    fn says(&self, what: &str) {
+        self.until(|| self.said.lines().iter().any(|line| line.contains(what)).then_some(()));
+    }
+
+    /// Ends it, once every connection has.
+    fn close(self) {
+        self.world.pass(Duration::from_secs(10));
+        for _ in 0..100 {
+            self.turn();
+        }
+        assert_eq!(self.world.open_ends(), 0, "no connection is left");
+        self.desk.signal(Signal::Terminate);
+        self.desk.signal(Signal::Terminate);
+        self.until(|| self.desk.is_stopping().then_some(()));
+        self.control.shutdown();
+        self.shard.shutdown();
+    }
+
     fn facts(&self) -> Facts {
         let shown = self.shown(stranger("a.example", &[b"http/1.1"])).expect("a certificate is shown");
         Facts::read(&shown).expect("it can be read")
@@ -212,16 +232,18 @@ impl Ca {
     }
 }
 
+/// A listener without TLS and one with it, whose `tls` says this.
+fn configuration(tls: &str) -> String {
+    format!("server: {{listen: ['{HTTP}', {{addr: '{HTTPS}', tls: true}}]}}\ntls: {{{tls}}}\nroutes: {{/: OK hello}}\n")
+}
+
 #[test]
 fn through_virtual_days_a_certificate_is_renewed_in_time_and_as_the_authority_says() {
     for personality in BOTH {
         let folder = Folder::new(Io::Sim);
         let (config, root) = settings(&folder.0, CA);
         let acme = yaml(CA, "a.example", &folder.storage(), "http-01", &root);
-        let text = format!(
-            "server: {{listen: ['{HTTP}', {{addr: '{HTTPS}', tls: true}}]}}\ntls: {{{acme}}}\nroutes: {{/: OK hello}}\n"
-        );
-        let town = Town::open(personality, &text);
+        let town = Town::open(personality, &configuration(&acme));
         let listener = town.world.listen(&at(&format!("{CA}:443"))).unwrap();
         // Without a word of the authority's, a certificate of so short a life is renewed half-way.
         let manner = Manner { lifetime: 20 * HOUR, renewal_info: false, ..Manner::default() };
@@ -249,15 +271,36 @@ fn through_virtual_days_a_certificate_is_renewed_in_time_and_as_the_authority_sa
         assert_ne!(two.serial, town.facts().serial, "{personality:?}");
         assert_eq!((ca.authority.accounts.len(), ca.authority.orders.len()), (1, 3), "{personality:?}");
         drop(ca);
-        town.world.pass(Duration::from_secs(10));
-        for _ in 0..100 {
-            town.turn();
-        }
-        assert_eq!(town.world.open_ends(), 0, "{personality:?}: no connection is left");
-        town.desk.signal(Signal::Terminate);
-        town.desk.signal(Signal::Terminate);
-        town.until(|| town.desk.is_stopping().then_some(()));
-        town.control.shutdown();
-        town.shard.shutdown();
+        town.close();
+    }
+}
+
+#[test]
+fn a_certificate_that_is_found_in_storage_which_comes_late_is_shown() {
+    for personality in BOTH {
+        let folder = Folder::new(Io::Sim);
+        let (config, root) = settings(&folder.0, CA);
+        let acme = yaml(CA, "a.example", &folder.storage(), "http-01", &root);
+        let text = configuration(&acme);
+        let town = Town::open(personality, &text);
+        let listener = town.world.listen(&at(&format!("{CA}:443"))).unwrap();
+        let authority = Authority::at(&format!("https://{CA}"), Manner::default());
+        let mut ca = Ca { listener, config, authority, visitors: Vec::new(), asked: Vec::new() };
+        ca.until(&town, ISSUED, 1);
+        let issued = town.facts();
+        drop(ca);
+        town.close();
+        // A start before the storage is mounted.
+        let away = folder.0.join("away");
+        fs::rename(folder.storage(), &away).unwrap();
+        fs::write(folder.storage(), "not yet").unwrap();
+        let town = Town::open(personality, &text);
+        town.says("no certificate can be ordered before its storage can be used");
+        assert!(town.facts().is_self_issued, "{personality:?}");
+        fs::remove_file(folder.storage()).unwrap();
+        fs::rename(&away, folder.storage()).unwrap();
+        town.says("a certificate was kept");
+        assert_eq!(town.facts().serial, issued.serial, "{personality:?}");
+        town.close();
     }
 }
