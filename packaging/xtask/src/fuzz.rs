@@ -37,6 +37,7 @@ const COVERED: &[(&str, bool)] = &[
     ("anygate_shard", false),
     ("granit_parser", true),
     ("httparse", true),
+    ("rustls", false),
     ("serde_json", true),
     ("serde_saphyr", true),
     ("toml", true),
@@ -66,6 +67,7 @@ const TARGETS: &[Target] = &[
     Target { name: "route", longest: 224, dictionary: "route" },
     Target { name: "config", longest: 640, dictionary: "config" },
     Target { name: "connection", longest: 400, dictionary: "http" },
+    Target { name: "tls", longest: 1024, dictionary: "tls" },
 ];
 
 /// Arguments of `cargo xtask fuzz`.

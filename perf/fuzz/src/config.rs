@@ -53,7 +53,12 @@ pub fn run(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(numbers.rest()) else { return };
     let env = if flags & 4 == 0 { &*PLAIN } else { &*OVERRIDING };
     let rules: &[String] = &[];
-    let loaded = Loader { env, rules, files: &Shelf, self_signed: false }.text("fuzz", text, format, Path::new("/nowhere/at/all"));
+    let loaded = Loader { env, rules, files: &Shelf, self_signed: false }.text(
+        "fuzz",
+        text,
+        format,
+        Path::new("/nowhere/at/all"),
+    );
     let Loaded { config, draft, sources, diagnostics } = loaded;
     let errors = diagnostics.iter().any(Diagnostic::is_error);
     assert_eq!(config.is_none(), errors, "a configuration exactly where there is no error: {text:?}");

@@ -11,6 +11,7 @@ pub mod naive;
 pub mod request_head;
 pub mod response_head;
 pub mod route;
+pub mod tls;
 
 /// Bytes, as a person reads them in a panic's message.
 pub(crate) fn shown(bytes: &[u8]) -> String {
