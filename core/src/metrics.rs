@@ -134,6 +134,8 @@ cells! {
     tls_handshakes,
     /// TLS handshakes that went on with an earlier session.
     tls_resumed,
+    /// TLS sessions that brought requests before the end of their handshake (0-RTT).
+    tls_early_data,
     /// Clients that took too long for a TLS handshake.
     timeouts_handshake,
     /// Requests in plain text on a TLS listener.

@@ -112,7 +112,17 @@ impl Wire {
         }
     }
 
-    /// True until a TLS handshake has ended.
+    /// True while requests come as TLS early data, which anybody may have repeated.
+    #[inline]
+    #[must_use]
+    pub fn is_early(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(session) => session.is_early(),
+        }
+    }
+
+    /// True until a TLS handshake has ended or brought early data.
     #[must_use]
     pub fn is_handshaking(&self) -> bool {
         match self {

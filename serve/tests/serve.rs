@@ -29,6 +29,8 @@ mod client_certificates;
 mod connections;
 #[path = "serve/costs.rs"]
 mod costs;
+#[path = "serve/early_data.rs"]
+mod early_data;
 #[path = "serve/exchange.rs"]
 mod exchange;
 #[path = "serve/files.rs"]

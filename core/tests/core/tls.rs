@@ -516,6 +516,21 @@ fn hsts_is_held_to_what_browsers_ask_for() {
 }
 
 #[test]
+fn early_data_needs_a_cache_to_keep_its_sessions_in() {
+    expect![[r#"
+        error: `early_data: true` without a session cache
+         --> anygate.yml:2:81
+          |
+        2 | tls: {certificates: {cert: a.pem, key: a.key}, early_data: true, session_cache: 0}
+          |                                                                                 ^ nothing is kept
+          |
+          = help: each session may bring early data once, so it is kept here: leave `session_cache` out, or say how many
+    "#]]
+    .assert_eq(&said("early_data: true, session_cache: 0"));
+    assert_eq!(said("early_data: true"), "");
+}
+
+#[test]
 fn clients_are_asked_only_where_someone_vouches_for_them() {
     expect![[r#"
         error: `client_auth` without `client_ca`

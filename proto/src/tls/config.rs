@@ -182,6 +182,8 @@ impl Settings {
         }
         if self.early_data {
             config.max_early_data_size = EARLY_DATA_MOST;
+            // An answer to it goes with the server's part of the handshake, or early data would save nothing.
+            config.send_half_rtt_data = true;
         }
         Ok(Arc::new(config))
     }

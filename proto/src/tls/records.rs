@@ -37,6 +37,8 @@ pub struct Records {
 pub struct Fed {
     /// The handshake ended with these records.
     pub established: bool,
+    /// Content came before that: early data (RFC 8446 §2.3), which anybody may have repeated.
+    pub early: bool,
 }
 
 /// What was agreed on in a handshake.
@@ -83,13 +85,14 @@ impl Records {
             return Err(Fault::Protocol);
         }
         let was_handshaking = self.engine.is_handshaking();
+        let mut early = false;
         if self.held.is_empty() {
-            let used = self.work(input, &mut content, out)?;
+            let used = self.work(input, &mut content, &mut early, out)?;
             self.held.extend_from_slice(&input[used..]);
         } else {
             let mut held = std::mem::take(&mut self.held);
             held.extend_from_slice(input);
-            let used = self.work(&mut held, &mut content, out)?;
+            let used = self.work(&mut held, &mut content, &mut early, out)?;
             held.drain(..used);
             // A connection at rest keeps nothing.
             if held.is_empty() {
@@ -101,11 +104,17 @@ impl Records {
             self.failed = true;
             return Err(Fault::TooLarge);
         }
-        Ok(Fed { established: was_handshaking && !self.engine.is_handshaking() })
+        Ok(Fed { established: was_handshaking && !self.engine.is_handshaking(), early })
     }
 
     /// Works through `input`; how much of it is done with.
-    fn work(&mut self, input: &mut [u8], content: &mut impl FnMut(&[u8]), out: &mut Vec<u8>) -> Result<usize, Fault> {
+    fn work(
+        &mut self,
+        input: &mut [u8],
+        content: &mut impl FnMut(&[u8]),
+        early: &mut bool,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, Fault> {
         let mut used = 0;
         loop {
             let UnbufferedStatus { mut discard, state } = self.engine.process_tls_records(&mut input[used..]);
@@ -114,6 +123,14 @@ impl Records {
                     while let Some(Ok(record)) = traffic.next_record() {
                         discard += record.discard;
                         content(record.payload);
+                    }
+                    false
+                }
+                Ok(ConnectionState::ReadEarlyData(mut traffic)) => {
+                    while let Some(Ok(record)) = traffic.next_record() {
+                        discard += record.discard;
+                        content(record.payload);
+                        *early = true;
                     }
                     false
                 }
@@ -155,7 +172,7 @@ impl Records {
     }
 
     /// Seals content, of any length, as records at the start of `out`; how many bytes they take. Until the handshake has
-    /// ended nothing can be sealed.
+    /// ended nothing can be sealed, but for answers to early data.
     ///
     /// # Errors
     /// `out` is shorter than [`sealed_len`] says, or this connection is at its end.
@@ -167,10 +184,10 @@ impl Records {
     }
 
     /// Puts the word that no more is sent (RFC 8446 §6.1) at the start of `out`, which has [`AHEAD`] bytes; how many it
-    /// takes. None where the handshake has not ended.
+    /// takes. None where nothing can be sealed.
     #[must_use]
     pub fn close(&mut self, out: &mut [u8]) -> usize {
-        if self.failed || self.engine.is_handshaking() {
+        if self.failed {
             return 0;
         }
         self.write(out, |traffic, out| traffic.queue_close_notify(out).map_err(|_| Fault::Internal)).unwrap_or(0)
@@ -217,7 +234,7 @@ impl Records {
         !self.held.is_empty()
     }
 
-    /// What was agreed on, once the handshake has ended.
+    /// What was agreed on, once the handshake has ended or early data came.
     #[must_use]
     pub fn agreed(&self) -> Agreed {
         let chain = self.engine.peer_certificates().unwrap_or_default();

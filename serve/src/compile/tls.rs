@@ -98,7 +98,9 @@ fn settings(
             (ClientAuth::Required, Some(authorities)) => tls::ClientAuth::Required(authorities),
             _ => tls::ClientAuth::None,
         },
-        tickets: if config.tls.session_tickets { keys::tickets(lifetime, now) } else { None },
+        // A session may bring early data once, which a ticket cannot assure (RFC 8446 §8).
+        tickets: if config.tls.session_tickets && !config.tls.early_data { keys::tickets(lifetime, now) } else { None },
+        early_data: config.tls.early_data,
         sessions: (config.tls.session_cache > 0).then(|| keys::sessions(config.tls.session_cache, lifetime, now)),
         ..Settings::default()
     })

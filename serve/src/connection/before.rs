@@ -1,5 +1,5 @@
-//! What is answered before any rule is asked: on a listener that sends everybody to https, and to who asks in one host's
-//! TLS session for another host.
+//! What is answered before any rule is asked: on a listener that sends everybody to https, to who asks in one host's TLS
+//! session for another host, and to who wants something done in early data.
 
 use std::io::Write;
 
@@ -7,6 +7,7 @@ use anygate_core::config::HttpsRedirect;
 use anygate_proto::RequestView;
 use anygate_proto::head::TargetForm;
 
+use crate::action::proxy::is_safe;
 use crate::body::Body;
 use crate::response::Response;
 use crate::server::Server;
@@ -26,6 +27,8 @@ pub(super) fn answer(server: &Server, number: u32, tls: Option<&TlsInfo>, view: 
             server.cells.misdirected.add(1);
             Some(Response::page(421))
         }
+        // Whether it was repeated is not known before the handshake has ended: then it may come again (RFC 8470 §5.2).
+        Some(tls) if tls.early_data && !is_safe(view.method()) => Some(Response::page(425)),
         Some(_) => None,
     }
 }

@@ -204,7 +204,7 @@ fn answer(server: &Rc<Server>, row: u32, client: &mut ClientRow, mut lease: Leas
     let mut bench = server.bench.borrow_mut();
     let mut out = None;
     let mut used = 0;
-    let short = !server.detours(client.listener, lease.filled());
+    let short = !server.detours(client.listener, lease.filled()) && !client.wire.is_early();
     let hsts = live.plan.client.hsts(&client.wire);
     let tls = client.wire.tls();
     let compares = tls.is_some() && server.fronts.compare_hosts(client.listener);

@@ -10,17 +10,23 @@ use anygate_proto::tls::{ClientCert, Facts};
 pub struct TlsInfo {
     /// What was agreed on in the handshake.
     pub agreed: Agreed,
-    /// True when the request came as 0-RTT data (RFC 8470).
+    /// True while the handshake has not ended: requests are early data, which anybody may have repeated (RFC 8470 §2).
     pub early_data: bool,
     facts: OnceCell<Option<Box<Facts>>>,
     fields: OnceCell<Option<Box<ClientCert>>>,
 }
 
 impl TlsInfo {
-    /// After a handshake.
+    /// Of requests behind a handshake, or handled behind it.
     #[must_use]
     pub fn new(agreed: Agreed) -> Self {
         Self { agreed, early_data: false, facts: OnceCell::new(), fields: OnceCell::new() }
+    }
+
+    /// Of requests that came before the end of a handshake.
+    #[must_use]
+    pub fn early(agreed: Agreed) -> Self {
+        Self { early_data: true, ..Self::new(agreed) }
     }
 
     /// True where the client showed a certificate, which was verified.

@@ -100,13 +100,19 @@ impl Session {
         self.socket
     }
 
-    /// What is known of the client, once the handshake has ended.
+    /// What is known of the client, once the handshake has ended or early data came.
     #[must_use]
     pub fn info(&self) -> Option<Rc<TlsInfo>> {
         self.inner.borrow().info.clone()
     }
 
-    /// True until the handshake has ended.
+    /// True while what came is early data.
+    #[must_use]
+    pub fn is_early(&self) -> bool {
+        self.inner.borrow().info.as_ref().is_some_and(|info| info.early_data)
+    }
+
+    /// True until the handshake has ended or early data came.
     #[must_use]
     pub fn is_handshaking(&self) -> bool {
         self.inner.borrow().info.is_none()
@@ -214,6 +220,10 @@ impl Session {
                     inner.ended = true;
                 }
                 inner.info = Some(Rc::new(TlsInfo::new(agreed)));
+            }
+            Ok(fed) if fed.early && inner.info.is_none() => {
+                self.sessions.cells.tls_early_data.add(1);
+                inner.info = Some(Rc::new(TlsInfo::early(records.agreed())));
             }
             Ok(_) => {}
             Err(fault) => self.break_off(inner, fault),

@@ -34,8 +34,8 @@ pub struct Tls {
     /// Most TLS 1.2 sessions that are kept for clients without tickets, in all; 0 for none.
     #[schemars(extend("default" = 10_000))]
     pub session_cache: usize,
-    /// Whether requests are taken from a resumed handshake's first flight (0-RTT, RFC 8470). Only `false` in this version.
-    #[schemars(extend("default" = false, "const" = false))]
+    /// Whether requests are taken from a resumed handshake's first flight (0-RTT, RFC 8470). Sessions are kept in the cache then, and no tickets are given.
+    #[schemars(extend("default" = false))]
     pub early_data: bool,
     /// Longest handshake (close).
     #[schemars(with = "schema::Time", extend("default" = "10s"))]

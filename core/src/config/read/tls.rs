@@ -13,7 +13,7 @@ use crate::diagnostic::Diagnostic;
 use crate::limits;
 
 use super::scalar;
-use super::table::{Table, later};
+use super::table::Table;
 
 mod check;
 
@@ -44,13 +44,7 @@ pub(super) fn read(node: &Node, base_dir: &Path, tls: &mut Tls, report: &mut Rep
     table.set("session_cache", &mut tls.session_cache, |node, report| {
         scalar::count(node, 0, limits::TLS_SESSIONS as u64, report).map(|count| count as usize)
     });
-    table.set("early_data", &mut tls.early_data, |node, report| {
-        let on = scalar::boolean(node, report)?;
-        if on {
-            report.push(later("`early_data: true`").at(node.span, "not available yet"));
-        }
-        Some(on)
-    });
+    table.set("early_data", &mut tls.early_data, scalar::boolean);
     table.set("handshake_timeout", &mut tls.handshake_timeout, scalar::timeout);
     table.set("max_handshakes_per_ip", &mut tls.max_handshakes_per_ip, scalar::limit);
     table.set("ocsp", &mut tls.ocsp, ocsp);

@@ -65,7 +65,10 @@ impl Proxy {
         self.path.render(&plan.table.captures(asking.rule, view.path(), asking.matched), view.query(), target);
         let own = self.hosts[at].as_bytes();
         let client = asking.peer.ip().map(|address| address.ip());
-        let mut add: SmallVec<[(&str, &[u8]); 2]> = SmallVec::new();
+        let mut add: SmallVec<[(&str, &[u8]); 3]> = SmallVec::new();
+        if asking.tls.is_some_and(|tls| tls.early_data) && !view.fields.has(Known::EarlyData) {
+            add.push(("Early-Data", b"1"));
+        }
         if self.settings.client_cert
             && let Some(client) = asking.tls.and_then(TlsInfo::client_cert)
         {

@@ -132,7 +132,7 @@ impl Proxy {
 }
 
 /// RFC 9110 §9.2.1.
-fn is_safe(method: &[u8]) -> bool {
+pub(crate) fn is_safe(method: &[u8]) -> bool {
     matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE")
 }
 

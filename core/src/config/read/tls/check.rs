@@ -13,6 +13,7 @@ pub(in crate::config) fn check(root: &Node, config: &mut Config, report: &mut Re
     without_certificate(root, config, report);
     without_authorities(root, config, report);
     demanded_in_vain(config, report);
+    early_without_cache(root, config, report);
     if let Some(acme) = &config.tls.acme {
         challenge_in_vain(root, acme, config, report);
     }
@@ -73,6 +74,19 @@ pub(in crate::config::read) fn no_authorities(span: Span) -> Diagnostic {
     Diagnostic::error("`client_auth` without `client_ca`")
         .at(span, "whose certificates count?")
         .help("name the file of their authorities beside it: `client_ca: /etc/tls/clients.pem`")
+}
+
+/// Sessions that bring early data are kept in the cache.
+fn early_without_cache(root: &Node, config: &Config, report: &mut Report) {
+    if config.tls.early_data
+        && config.tls.session_cache == 0
+        && let Some(entry) = find(root, &["tls", "session_cache"])
+    {
+        let diagnostic = Diagnostic::error("`early_data: true` without a session cache").help(
+            "each session may bring early data once, so it is kept here: leave `session_cache` out, or say how many",
+        );
+        report.push(diagnostic.at(entry.value.span, "nothing is kept"));
+    }
 }
 
 /// A rule that needs a certificate nobody is asked for answers nobody.
