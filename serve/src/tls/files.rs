@@ -66,6 +66,11 @@ impl Seen {
         !earlier.racy && self.looks_like(earlier)
     }
 
+    /// Whether one of them was written a moment ago, and may be written still.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.racy
+    }
+
     /// Whether it looks the same as earlier.
     pub(crate) fn looks_like(&self, earlier: &Self) -> bool {
         self.stamps == earlier.stamps

@@ -87,6 +87,8 @@ impl Kept {
             return if told || self.going { Arc::new(next) } else { Arc::clone(self) };
         }
         match self.files.read(now) {
+            // What is still being written may end with any of its certificates.
+            Ok(content) if seen.is_fresh() && self.is_longer_than(&content.identity) => {}
             Ok(content) => {
                 let no_staple = content.no_staple.map(|why| why.message).or_else(|| ocsp_fault(&content.identity));
                 let had_trouble = next.trouble.take().is_some_and(|trouble| trouble.told);
@@ -111,6 +113,11 @@ impl Kept {
         }
         next.seen = seen;
         Arc::new(next)
+    }
+
+    /// Whether fewer certificates are there now than are served.
+    fn is_longer_than(&self, now: &Identity) -> bool {
+        self.identity.as_ref().is_some_and(|before| now.chain().len() < before.chain().len())
     }
 
     /// The same certificate keeps what was stapled before where its files bring nothing better.

@@ -195,6 +195,29 @@ fn a_pair_that_is_written_in_two_steps_is_served_when_both_are_there() {
 }
 
 #[test]
+fn a_chain_that_is_still_being_written_is_waited_for() {
+    let issuer = Issuer::new();
+    both(|io| {
+        let (gate, folder, old) = gate(io, &issuer, &Wanted::default());
+        let (config, next) = (issuer.client(), issuer.issue(&["a.test"]));
+        folder.write("a.key", &next.key);
+        let end = next.chain.find("-----END").unwrap() + "-----END CERTIFICATE-----\n".len();
+        let begun = Instant::now();
+        folder.write("a.crt", &next.chain[..end]);
+        (0..5).for_each(|_| gate.look());
+        std::thread::sleep(Duration::from_millis(100));
+        let shown = serial(&gate, &config, "a.test");
+        // On a machine that takes a second for this it is over.
+        assert!(shown == old.serial || begun.elapsed() > Duration::from_millis(900), "{io:?}");
+        // Nobody writes any more: that was all.
+        gate.looks_until("read anew", 1);
+        assert_eq!(serial(&gate, &config, "a.test"), next.serial, "{io:?}");
+        folder.write("a.crt", &next.chain);
+        gate.looks_until("read anew", 2);
+    });
+}
+
+#[test]
 fn a_folder_gains_and_loses_certificates_while_it_is_served() {
     let issuer = Issuer::new();
     both(|io| {
