@@ -15,6 +15,9 @@ const MOST_RETRY: u64 = 86_400;
 /// Seconds between a success and the next order, at least.
 const AFTER_SUCCESS: u64 = 3600;
 
+/// The file of an account in its server's folder.
+pub const ACCOUNT: &str = "account.json";
+
 /// A file.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -45,7 +48,7 @@ pub fn folder(directory: &str) -> String {
 /// Where the account at `directory` is kept: `FOLDER/account.json`.
 #[must_use]
 pub fn account_name(directory: &str) -> String {
-    format!("{}/account.json", folder(directory))
+    format!("{}/{ACCOUNT}", folder(directory))
 }
 
 /// Where the certificate whose first name is `name` is kept: `FOLDER/NAME.pem`.
