@@ -261,7 +261,8 @@ mod tests {
     use crate::simulated::scene::Upload;
 
     const LOSSY: May = May { lose: true, ..GENTLE };
-    const GENTLE: May = May { lose: false, lose_jobs: false, half_close: false, extra: false, second_door: false, cap: Some(0) };
+    const GENTLE: May =
+        May { lose: false, lose_jobs: false, half_close: false, extra: false, second_door: false, cap: Some(0) };
 
     fn head(first: &str, fields: &[(&str, &str)]) -> Head {
         let by = [("x-forwarded-proto", "http")];
