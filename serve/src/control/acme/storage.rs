@@ -1,6 +1,8 @@
 //! Where what came of orders is kept: written whole or not at all, read by nobody else, one process at a time.
 
+use std::collections::hash_map::RandomState;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::hash::BuildHasher as _;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -79,15 +81,11 @@ impl Storage {
         let path = self.root.join(&entry.name);
         let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
         let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
-        // A hidden name, so that no rule that serves files shows it even for a moment.
-        let new = folder.join(format!(".{name}.{}", std::process::id()));
+        // A hidden name, so that no rule that serves files shows it even for a moment, and one that nobody else writes to: a
+        // task that was ended may be writing yet, and processes in two containers may have the same number.
+        let new = folder.join(format!(".{name}.{:016x}", RandomState::new().hash_one(std::process::id())));
         let mode = if entry.secret { 0o600 } else { 0o644 };
         let written = (|| {
-            // What a crash left there may have other rights.
-            match fs::remove_file(&new) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
             let mut file = OpenOptions::new().create_new(true).write(true).mode(mode).open(&new)?;
             file.write_all(&entry.bytes)?;
             file.sync_all()?;
@@ -145,6 +143,28 @@ mod tests {
         storage.make().unwrap();
         fs::create_dir_all(root.join(entry(b"", true).name).join("in the way")).unwrap();
         assert!(storage.write(&entry(b"x", true)).is_err());
+        let names: Vec<_> = fs::read_dir(root.join(store::folder(DIRECTORY))).unwrap().collect();
+        assert_eq!(names.len(), 1, "{names:?}");
+        let _ = fs::remove_dir_all(&root);
+    }
+
+    #[test]
+    fn of_two_who_write_at_once_each_leaves_a_whole_entry() {
+        let (root, storage) = storage("at-once");
+        storage.make().unwrap();
+        let whole = |bytes: &[u8]| bytes.len() == 300_000 && bytes.iter().all(|byte| *byte == bytes[0]);
+        storage.write(&entry(&[b'0'; 300_000], true)).unwrap();
+        std::thread::scope(|scope| {
+            let writers = [b'1', b'2'].map(|byte| {
+                let (storage, entry) = (storage.clone(), entry(&[byte; 300_000], true));
+                scope.spawn(move || (0..20).all(|_| storage.write(&entry).is_ok()))
+            });
+            while !writers.iter().all(std::thread::ScopedJoinHandle::is_finished) {
+                let read = storage.read(&entry(b"", true).name).unwrap().expect("one is always there");
+                assert!(whole(&read), "{} bytes", read.len());
+            }
+            assert!(writers.into_iter().all(|writer| writer.join().unwrap()), "one kept the other from writing");
+        });
         let names: Vec<_> = fs::read_dir(root.join(store::folder(DIRECTORY))).unwrap().collect();
         assert_eq!(names.len(), 1, "{names:?}");
         let _ = fs::remove_dir_all(&root);
