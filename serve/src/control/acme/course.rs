@@ -14,6 +14,7 @@ use anygate_proto::acme::{
 };
 use anygate_proto::tls::Identity;
 
+use super::Busy;
 use super::storage::Storage;
 use crate::challenges::Challenges;
 use crate::compile::acme::{GIVER, names};
@@ -57,22 +58,6 @@ struct State {
     jitter: u64,
     /// Another process was seen to order.
     other_told: bool,
-}
-
-/// An order is under way until this is dropped, by a panic too.
-struct Busy(Rc<Cell<bool>>);
-
-impl Busy {
-    fn begin(busy: &Rc<Cell<bool>>) -> Self {
-        busy.set(true);
-        Self(Rc::clone(busy))
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.set(false);
-    }
 }
 
 /// Challenges that the shards answer, until this is dropped.

@@ -28,6 +28,22 @@ struct Running {
     busy: Rc<Cell<bool>>,
 }
 
+/// An order is under way until this is dropped, by a panic too.
+struct Busy(Rc<Cell<bool>>);
+
+impl Busy {
+    fn begin(busy: &Rc<Cell<bool>>) -> Self {
+        busy.set(true);
+        Self(Rc::clone(busy))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
 impl Control {
     /// Orders and renews what the configuration wants. What was under way for another one ends; otherwise an order goes on,
     /// and what was kept is looked at again.
