@@ -60,7 +60,10 @@ pub fn certificate_name(directory: &str, name: &Identifier) -> String {
 /// Where it is kept how often that certificate could not be had: `FOLDER/NAME.json`.
 #[must_use]
 pub fn attempts_name(directory: &str, name: &Identifier) -> String {
-    format!("{}/{}.json", folder(directory), name.file_name())
+    let file = name.file_name() + ".json";
+    // No host's name holds this sign.
+    let file = if file == ACCOUNT { format!("_{file}") } else { file };
+    format!("{}/{file}", folder(directory))
 }
 
 #[derive(Serialize, Deserialize)]
@@ -214,6 +217,9 @@ mod tests {
         let name = Identifier::parse("2001:db8::1").unwrap();
         assert_eq!(certificate_name("http://a/", &name), "a/2001_db8__1.pem");
         assert_eq!(attempts_name("http://a/", &name), "a/2001_db8__1.json");
+        // A host of a house may be called so.
+        let name = Identifier::parse("account").unwrap();
+        assert_ne!(attempts_name("http://a/", &name), account_name("http://a/"));
     }
 
     #[test]
