@@ -122,7 +122,7 @@ impl Wire {
         }
     }
 
-    /// True until a TLS handshake has ended or brought early data.
+    /// True until a TLS handshake has ended, whether or not it brought early data.
     #[must_use]
     pub fn is_handshaking(&self) -> bool {
         match self {

@@ -31,19 +31,25 @@ use crate::tls::TlsInfo;
 /// Something happened on a resting client's socket.
 pub(crate) fn arrive(server: &Rc<Server>, row: u32) {
     let Some(Row::Client(client)) = server.swap_row(row, Row::Busy) else { return };
+    let handshaking = client.wire.is_handshaking();
     let mut place = Place { server, row, client: Some(client) };
+    let mut heard = false;
     while let Some(client) = &mut place.client {
         if let Some(to) = server.leaves_to(row) {
             match moving::go(server, row, client, to) {
                 Went::Away => return place.gone(),
-                Went::Waits => return place.rest(),
+                Went::Waits => return place.rest(true),
                 Went::Lost => return place.leave(Close::Abort),
                 Went::Stays => {}
             }
         }
         match client.wire.poll_recv(&server.shard, Class::Head, Wake::row(row)) {
-            Poll::Pending => return place.rest(),
+            Poll::Pending => {
+                let settled = handshaking && !client.wire.is_handshaking();
+                return place.rest(heard || settled);
+            }
             Poll::Ready(Ok(lease)) if !lease.is_empty() => {
+                heard = true;
                 server.cells.bytes_in.add(lease.len() as u64);
                 testing::reached(server, Spot::Row);
                 let served = client.served;
@@ -87,9 +93,9 @@ struct Place<'s> {
 }
 
 impl Place<'_> {
-    fn rest(mut self) {
+    fn rest(mut self, anew: bool) {
         if let Some(client) = self.client.take() {
-            rest(self.server, self.row, client);
+            rest(self.server, self.row, client, anew);
         }
     }
 
@@ -133,12 +139,12 @@ impl Drop for Place<'_> {
     }
 }
 
-/// The connection waits for its next request, but not for ever.
-fn rest(server: &Server, row: u32, mut client: ClientRow) {
+/// The connection waits for its next request, but not for ever: its time begins `anew` after a request, or a handshake.
+fn rest(server: &Server, row: u32, mut client: ClientRow, anew: bool) {
     let handshaking = client.wire.is_handshaking();
     if let Some(idle) = client.idle {
-        if server.closes(client.listener) || handshaking {
-            // Woken for nothing, or for a part of a handshake: that gives it no more time.
+        if server.closes(client.listener) || handshaking || !anew {
+            // Woken for nothing, or for a part of a handshake or of a record: that gives it no more time.
             server.swap_row(row, Row::Client(client));
             return;
         }

@@ -112,10 +112,10 @@ impl Session {
         self.inner.borrow().info.as_ref().is_some_and(|info| info.early_data)
     }
 
-    /// True until the handshake has ended or early data came.
+    /// True until the handshake has ended, whether or not early data came.
     #[must_use]
     pub fn is_handshaking(&self) -> bool {
-        self.inner.borrow().info.is_none()
+        self.inner.borrow().info.as_ref().is_none_or(|info| info.early_data)
     }
 
     /// Why it ended before its time, if it did.
@@ -208,19 +208,21 @@ impl Session {
             shard.queue(self.socket, Bytes::from(out));
         }
         inner.ended = records.is_closed();
-        match fed {
-            Ok(fed) if fed.established => {
-                let agreed = records.agreed();
-                let cells = &self.sessions.cells;
-                let counter = if agreed.resumed { &cells.tls_resumed } else { &cells.tls_handshakes };
-                counter.add(1);
-                if agreed.protocol.as_deref() == Some(PROTOCOL) {
-                    // The handshake was all it was about: nothing that follows is a request.
-                    inner.ready.clear();
-                    inner.ended = true;
-                }
-                inner.info = Some(Rc::new(TlsInfo::new(agreed)));
+        let was_handshaking = inner.info.as_ref().is_none_or(|info| info.early_data);
+        // Also where a later record is no good: what came behind the handshake, and before that, is the client's.
+        if was_handshaking && !records.is_handshaking() {
+            let agreed = records.agreed();
+            let cells = &self.sessions.cells;
+            let counter = if agreed.resumed { &cells.tls_resumed } else { &cells.tls_handshakes };
+            counter.add(1);
+            if agreed.protocol.as_deref() == Some(PROTOCOL) {
+                // The handshake was all it was about: nothing that follows is a request.
+                inner.ready.clear();
+                inner.ended = true;
             }
+            inner.info = Some(Rc::new(TlsInfo::new(agreed)));
+        }
+        match fed {
             Ok(fed) if fed.early && inner.info.is_none() => {
                 self.sessions.cells.tls_early_data.add(1);
                 inner.info = Some(Rc::new(TlsInfo::early(records.agreed())));
@@ -233,6 +235,10 @@ impl Session {
     fn break_off(&self, inner: &mut Inner, fault: Fault) {
         counter(fault, &self.sessions.cells).add(1);
         inner.state = State::Broken(fault);
+        if inner.info.is_none() {
+            // Early data that nobody was told is early: it would be taken for a request that cannot be repeated.
+            inner.ready.clear();
+        }
         inner.content.clear();
         inner.content_len = 0;
     }

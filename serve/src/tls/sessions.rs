@@ -82,7 +82,8 @@ impl Sessions {
     /// After rows and tasks ran, before what they queued leaves: seals it, and lets hellos in again.
     #[inline]
     pub fn turn_ended(&self) {
-        if self.hellos.get() < HELLOS_PER_TURN {
+        // Also where none was answered: who was let in may be gone, and others wait behind.
+        if self.hellos.get() < HELLOS_PER_TURN || !self.waiting.borrow().is_empty() {
             self.let_in();
         }
         if !self.unsealed.borrow().is_empty() {

@@ -10,6 +10,7 @@ use rustls::client::Resumption;
 use rustls::{ClientConfig, ClientConnection};
 
 use crate::backend::Backend;
+use crate::exchange::soon;
 use crate::harness::{Gate, both};
 use crate::papers::{Papers, Visitor, status};
 
@@ -26,6 +27,11 @@ struct Hasty {
 
 impl Hasty {
     fn connect(address: SocketAddr, config: &Arc<ClientConfig>, request: &str) -> Self {
+        Self::followed(address, config, request, b"")
+    }
+
+    /// One behind whose first flight somebody puts these bytes.
+    fn followed(address: SocketAddr, config: &Arc<ClientConfig>, request: &str, behind: &[u8]) -> Self {
         let name = "a.test".try_into().expect("a name");
         let mut connection = ClientConnection::new(Arc::clone(config), name).expect("a client");
         let mut early = connection.early_data().expect("its session may bring early data");
@@ -36,7 +42,7 @@ impl Hasty {
         }
         let mut stream = TcpStream::connect(address).expect("the gate listens");
         stream.set_read_timeout(Some(Duration::from_secs(5))).expect("a socket option");
-        stream.write_all(&first_flight).expect("the gate takes bytes");
+        stream.write_all(&[&first_flight, behind].concat()).expect("the gate takes bytes");
         Self { connection, stream, first_flight }
     }
 
@@ -169,6 +175,52 @@ fn the_same_flight_sent_again_is_not_answered_again() {
         }
         assert!(behind.is_quiet(), "{io:?}");
         assert_eq!(gate.cells.tls_early_data.get(), 1, "{io:?}");
+    });
+}
+
+/// Else who sits on the way could have it done now, and once more when the client tries again.
+#[test]
+fn what_comes_early_with_a_record_that_breaks_the_handshake_is_not_done() {
+    both(|io| {
+        let papers = Papers::new(&[&["a.test"]]);
+        let behind = Backend::answering("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone");
+        let rules = format!("routes: {{/: OK hello, /up: \"{}\"}}\n", behind.origin());
+        let gate = Gate::start(io, &papers.configuration(1, ON, &rules));
+        for method in ["GET", "POST"] {
+            let config = met(&gate, &papers);
+            let request = format!("{method} /up HTTP/1.1\r\n{HOST}Content-Length: 0\r\n\r\n");
+            let broken = b"\x17\x03\x03\x00\x20abcdefghijklmnopqrstuvwxyz012345";
+            let mut client = Hasty::followed(gate.address, &config, &request, broken);
+            let mut heard = Vec::new();
+            let _ = client.stream.read_to_end(&mut heard);
+            assert!(behind.is_quiet(), "{io:?}: {method}");
+        }
+        assert_eq!(gate.cells.tls_protocol_errors.get(), 2, "{io:?}");
+        assert_eq!(gate.cells.requests.get(), 2, "{io:?}: of those that were met before");
+    });
+}
+
+#[test]
+fn early_data_gives_a_handshake_no_more_time() {
+    both(|io| {
+        let papers = Papers::new(&[&["a.test"]]);
+        let rules = "routes: {/: OK hello}\n";
+        let gate = Gate::start(io, &papers.configuration(1, "early_data: true, handshake_timeout: 1s", rules));
+        let config = met(&gate, &papers);
+        let mut client = Hasty::connect(gate.address, &config, &format!("GET / HTTP/1.1\r\n{HOST}\r\n"));
+        client.answer("hello");
+        // Parts of a record that never ends.
+        client.stream.write_all(b"\x17\x03\x03\x40\x00").expect("the gate takes bytes");
+        let mut trickle = client.stream.try_clone().expect("a descriptor");
+        let dripping = std::thread::spawn(move || {
+            while trickle.write_all(b"x").is_ok() {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
+        let _ = client.stream.read_to_end(&mut Vec::new());
+        assert!(soon(|| gate.cells.timeouts_handshake.get(), 1), "{io:?}");
+        let _ = client.stream.shutdown(std::net::Shutdown::Both);
+        dripping.join().expect("it ends with the connection");
     });
 }
 

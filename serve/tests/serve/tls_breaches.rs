@@ -238,3 +238,21 @@ fn a_request_that_came_whole_is_answered_though_its_stream_ends_without_a_word()
         }
     });
 }
+
+#[test]
+fn a_record_that_trickles_is_no_request_and_keeps_no_connection() {
+    both(|io| {
+        let gate = Gate::behind(io, Way::Tls, "server: {idle_timeout: 500ms}\nroutes: {/: OK hello}");
+        let (_client, mut socket) = shaken(&gate);
+        socket.write_all(b"\x17\x03\x03\x40\x00").unwrap();
+        let mut trickle = socket.try_clone().unwrap();
+        let dripping = std::thread::spawn(move || {
+            while trickle.write_all(b"x").is_ok() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        assert!(soon(|| count(&gate, |seen| seen.timeouts_idle), 1), "{io:?}");
+        let _ = socket.shutdown(Shutdown::Both);
+        dripping.join().unwrap();
+    });
+}
