@@ -113,7 +113,7 @@ fn run(io: Io, way: Way, table: &Table, at: usize, wanted: &str, folder: &Folder
                 if result.is_err() {
                     recorder.forget();
                 }
-                wrong.extend(result.map_err(|why| why.told(case, &context)).err());
+                wrong.extend(result.map_err(|why| why.told(case, &format!("{context}, {}", blamed(&gate)))).err());
             }
         }
     }
@@ -121,6 +121,22 @@ fn run(io: Io, way: Way, table: &Table, at: usize, wanted: &str, folder: &Folder
         wrong.push(format!("{io:?}, {way:?}, gate {name}: a connection panicked"));
     }
     wrong
+}
+
+/// What of all that a gate counts may tell why a connection ended.
+fn blamed(gate: &Gate) -> String {
+    let (cells, shard) = (&gate.cells, &gate.counters);
+    let told = [
+        ("panics", cells.panics.get()),
+        ("clients gone", cells.clients_gone.get()),
+        ("idle", cells.timeouts_idle.get()),
+        ("handshakes too long", cells.timeouts_handshake.get()),
+        ("no TLS", cells.tls_protocol_errors.get()),
+        ("cut", cells.tls_truncated.get()),
+        ("no descriptors", shard.out_of_descriptors.get()),
+        ("no buffers", shard.out_of_buffers.get()),
+    ];
+    told.iter().filter(|(_, count)| *count > 0).map(|(what, count)| format!("{what}: {count} ")).collect()
 }
 
 /// What becomes of the connection.
@@ -197,7 +213,8 @@ fn tried(case: &Case, then: &Then, (cut, way): (Cut, Way), gate: &Gate, recorder
     }
     let got = settled(client.hear(Duration::ZERO, |_| true), &known);
     if got != want {
-        return Err(Wrong("the answer", want, got));
+        let end = format!("<end: {:?}>", client.end());
+        return Err(Wrong("the answer", want, [got, end.into_bytes()].concat()));
     }
     let end = match then.kind {
         Kind::Stays | Kind::Closes => Some(End::Closed),
