@@ -26,6 +26,8 @@ const NOISE: [&[u8]; 9] = [
 ];
 /// A record that nobody has sealed.
 const FALSE_RECORD: &[u8] = b"\x17\x03\x03\x00\x20abcdefghijklmnopqrstuvwxyz012345";
+/// What a request without TLS is answered.
+const REFUSAL: &[u8] = b"HTTP/1.1 400 ";
 /// The type of an alert's record.
 const ALERT: u8 = 21;
 
@@ -37,6 +39,7 @@ impl Life {
         let line = self.line(socket);
         let outcome = match self.breaks_on(&line, ask, breach).await {
             Ok(came) if is_due(breach, &came) => Outcome::Right(0),
+            Ok(came) if breach == Breach::Plain && REFUSAL.starts_with(&came) => Outcome::Lost("a refusal".to_owned()),
             Ok(came) => Outcome::Wrong(format!("{breach:?} was answered: {}", came.escape_ascii())),
             Err(error) => Outcome::Lost(format!("{:?}", error.kind())),
         };
@@ -97,7 +100,7 @@ impl Life {
 /// Whether this is all that it may be answered with.
 fn is_due(breach: Breach, came: &[u8]) -> bool {
     match breach {
-        Breach::Plain => came.starts_with(b"HTTP/1.1 400 ") || came.is_empty(),
+        Breach::Plain => came.starts_with(REFUSAL) || came.is_empty(),
         // Nothing was agreed on: an alert that can be read, or nothing.
         Breach::Noise(_) | Breach::Stall(_) => came.is_empty() || came[0] == ALERT && came.len() == 7,
         // What was agreed on seals all there is: tickets, an alert.

@@ -198,12 +198,13 @@ impl Line {
     /// Takes what comes next of a handshake.
     ///
     /// # Errors
-    /// As [`Line::recv`].
+    /// As [`Line::recv`]; `ConnectionAborted` where the other side has ended it.
     pub(super) async fn shake(&self) -> io::Result<()> {
-        match self.take().await?.is_empty() && !self.ended.get() {
-            true => Ok(()),
-            false => Err(io::Error::new(io::ErrorKind::InvalidData, "content in a handshake")),
+        if !self.take().await?.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "content in a handshake"));
         }
+        // A house that is being closed says so behind its last flight.
+        if self.ended.get() { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
     }
 
     /// Content; none is the end, and over TLS one that was said.
