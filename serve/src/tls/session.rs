@@ -115,7 +115,7 @@ impl Session {
     /// True until the handshake has ended, whether or not early data came.
     #[must_use]
     pub fn is_handshaking(&self) -> bool {
-        self.inner.borrow().info.as_ref().is_none_or(|info| info.early_data)
+        self.inner.borrow().is_handshaking()
     }
 
     /// Why it ended before its time, if it did.
@@ -199,6 +199,7 @@ impl Session {
     }
 
     fn feed(&self, inner: &mut Inner, input: &mut [u8]) {
+        let was_handshaking = inner.is_handshaking();
         let State::Open(records) = &mut inner.state else { return };
         let shard = &self.sessions.shard;
         let mut out = Vec::new();
@@ -208,7 +209,6 @@ impl Session {
             shard.queue(self.socket, Bytes::from(out));
         }
         inner.ended = records.is_closed();
-        let was_handshaking = inner.info.as_ref().is_none_or(|info| info.early_data);
         // Also where a later record is no good: what came behind the handshake, and before that, is the client's.
         if was_handshaking && !records.is_handshaking() {
             let agreed = records.agreed();
@@ -349,6 +349,13 @@ impl Session {
             }
             shard.queue(self.socket, lease.freeze());
         }
+    }
+}
+
+impl Inner {
+    /// True until the handshake has ended, whether or not early data came.
+    fn is_handshaking(&self) -> bool {
+        self.info.as_ref().is_none_or(|info| info.early_data)
     }
 }
 

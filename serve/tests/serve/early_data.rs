@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
+use anygate_shard::Io;
 use rustls::client::Resumption;
 use rustls::{ClientConfig, ClientConnection};
 
@@ -100,6 +101,15 @@ fn met(gate: &Gate, papers: &Papers) -> Arc<ClientConfig> {
     config
 }
 
+/// A gate that takes early data, before a server that answers everything so.
+fn before(io: Io, answer: &'static str) -> (Papers, Backend, Gate) {
+    let papers = Papers::new(&[&["a.test"]]);
+    let behind = Backend::answering(answer);
+    let rules = format!("routes: {{/: OK hello, /up: \"{}\"}}\n", behind.origin());
+    let gate = Gate::start(io, &papers.configuration(1, ON, &rules));
+    (papers, behind, gate)
+}
+
 #[test]
 fn a_safe_request_is_answered_before_the_handshake_ends_and_the_connection_goes_on() {
     both(|io| {
@@ -118,10 +128,7 @@ fn a_safe_request_is_answered_before_the_handshake_ends_and_the_connection_goes_
 #[test]
 fn what_changes_something_is_425_until_the_handshake_has_ended() {
     both(|io| {
-        let papers = Papers::new(&[&["a.test"]]);
-        let behind = Backend::answering("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone");
-        let rules = format!("routes: {{/: OK hello, /up: \"{}\"}}\n", behind.origin());
-        let gate = Gate::start(io, &papers.configuration(1, ON, &rules));
+        let (papers, behind, gate) = before(io, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone");
         for request in ["POST /up", "PUT /", "DELETE /up"] {
             let config = met(&gate, &papers);
             let request = format!("{request} HTTP/1.1\r\n{HOST}Content-Length: 0\r\n\r\n");
@@ -141,10 +148,7 @@ fn what_changes_something_is_425_until_the_handshake_has_ended() {
 #[test]
 fn a_server_behind_is_told_of_early_data_and_its_own_425_passes() {
     both(|io| {
-        let papers = Papers::new(&[&["a.test"]]);
-        let behind = Backend::answering("HTTP/1.1 425 Too Early\r\nContent-Length: 5\r\n\r\nlater");
-        let rules = format!("routes: {{/: OK hello, /up: \"{}\"}}\n", behind.origin());
-        let gate = Gate::start(io, &papers.configuration(1, ON, &rules));
+        let (papers, behind, gate) = before(io, "HTTP/1.1 425 Too Early\r\nContent-Length: 5\r\n\r\nlater");
         let config = met(&gate, &papers);
         let request = format!("GET /up HTTP/1.1\r\n{HOST}\r\n");
         let mut client = Hasty::connect(gate.address, &config, &request);
@@ -158,10 +162,7 @@ fn a_server_behind_is_told_of_early_data_and_its_own_425_passes() {
 #[test]
 fn the_same_flight_sent_again_is_not_answered_again() {
     both(|io| {
-        let papers = Papers::new(&[&["a.test"]]);
-        let behind = Backend::answering("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone");
-        let rules = format!("routes: {{/: OK hello, /up: \"{}\"}}\n", behind.origin());
-        let gate = Gate::start(io, &papers.configuration(1, ON, &rules));
+        let (papers, behind, gate) = before(io, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone");
         let config = met(&gate, &papers);
         let mut client = Hasty::connect(gate.address, &config, &format!("GET /up HTTP/1.1\r\n{HOST}\r\n"));
         client.answer("done");
@@ -182,10 +183,7 @@ fn the_same_flight_sent_again_is_not_answered_again() {
 #[test]
 fn what_comes_early_with_a_record_that_breaks_the_handshake_is_not_done() {
     both(|io| {
-        let papers = Papers::new(&[&["a.test"]]);
-        let behind = Backend::answering("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone");
-        let rules = format!("routes: {{/: OK hello, /up: \"{}\"}}\n", behind.origin());
-        let gate = Gate::start(io, &papers.configuration(1, ON, &rules));
+        let (papers, behind, gate) = before(io, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone");
         for method in ["GET", "POST"] {
             let config = met(&gate, &papers);
             let request = format!("{method} /up HTTP/1.1\r\n{HOST}Content-Length: 0\r\n\r\n");

@@ -67,7 +67,7 @@ impl Proxy {
         let client = asking.peer.ip().map(|address| address.ip());
         let mut add: SmallVec<[(&str, &[u8]); 3]> = SmallVec::new();
         if asking.tls.is_some_and(|tls| tls.early_data) && !view.fields.has(Known::EarlyData) {
-            add.push(("Early-Data", b"1"));
+            add.push((Known::EarlyData.name(), b"1"));
         }
         if self.settings.client_cert
             && let Some(client) = asking.tls.and_then(TlsInfo::client_cert)
