@@ -7,6 +7,7 @@
 pub mod chunked_body;
 pub mod config;
 pub mod connection;
+mod house;
 pub mod naive;
 pub mod request_head;
 pub mod response_head;

@@ -1,22 +1,13 @@
 //! What happens when these bytes come to the server, and these answers from behind it?
 
 use std::path::PathBuf;
-use std::rc::Rc;
-use std::sync::Arc;
 
-use anygate_core::config::{Env, load_text};
-use anygate_core::metrics::ShardCells;
-use anygate_serve::compile::{CompileEnv, compile};
-use anygate_serve::control::{Order, Report};
-use anygate_serve::door::Door;
 use anygate_serve::plan::Plan;
-use anygate_serve::server::{Parts, Server};
 use anygate_serve::tls::Front;
-use anygate_shard::mailbox;
 use anygate_shard::net::Address;
-use anygate_shard::sim::{Faults, Listener, Peer, Personality, World};
-use anygate_shard::{Io, Options, Park, Progress, Shard};
+use anygate_shard::sim::{Listener, Peer, Personality};
 
+use crate::house::{self, House};
 use crate::naive::{self, NaiveMessage};
 use crate::shown;
 
@@ -97,16 +88,12 @@ thread_local! {
 
 fn plan() -> Plan {
     let folder = folder();
-    let yaml = format!(
+    house::plan(&format!(
         "server: {{max_header_size: 1KiB, max_headers: 12, max_body_size: 300B}}\necho: {{body: 64B}}\n\
          proxy: {{forwarded: true}}\nroutes:\n  GET /ok: OK fine\n  /echo: \"*\"\n  /p/: http://10.0.9.1:9000\n  \
          /t/:a: http://10.0.9.1:9000/x/:a?y=1\n  /files/: \"{}/\"\n  /r/:x: 301 /to/:x\n  GET *.h.io/h: NO_CONTENT\n",
         folder.display()
-    );
-    let loaded = load_text("fuzz.yml", &yaml, &Env::new(), &[]);
-    let config = loaded.config.unwrap_or_else(|| panic!("{:?}", loaded.diagnostics));
-    let compiled = compile(&config, &CompileEnv { shards: 1, descriptors: 64, serial: 1 });
-    compiled.plan.unwrap_or_else(|| panic!("{:?}", compiled.diagnostics))
+    ))
 }
 
 /// A folder with a short and a long file.
@@ -125,61 +112,24 @@ fn addresses() -> [Address; 2] {
 
 /// Lets it happen.
 pub(super) fn exchange(client: &[u8], scripts: &[&[u8]], setting: Setting) -> Seen {
-    let world = World::new(setting.seed, setting.personality);
-    world.set_faults(match setting.faults {
-        0 => Faults::none(),
-        1 => Faults::without_losses(setting.seed),
-        _ => Faults::all(setting.seed),
-    });
     let [front, behind] = addresses();
-    let options = Options { max_sockets: 64, ..Options::new(0, Io::Sim) };
-    let shard = Shard::simulated(&world, &options).expect("room for a shard");
-    let (orders, mailbox) = mailbox::channel(8);
-    let (control, reports) = mailbox::channel::<Report>(64);
-    let server = Server::new(Parts {
-        shard: shard.clone(),
-        cells: Arc::new(ShardCells::new()),
-        plan: Box::new(PLAN.with(Plan::clone)),
-        id: "gate".into(),
-        control,
-        shards: 1,
-        peers: None,
-    });
-    let door = Door::new(Rc::clone(&server));
-    let fd = world.bind(&front).expect("nobody listens there");
-    assert!(orders.send(Order::Listen { fd, number: 0, front: Front::default() }).is_ok());
-    let turn = || {
-        let mut turn = |park: Park| -> Progress { shard.turn(&door, &mailbox, park) };
-        world.turn_all(&mut [&mut turn]);
-        while reports.try_recv().is_some() {}
-    };
+    let Setting { personality, seed, faults, .. } = setting;
+    let house = House::open(personality, seed, faults, PLAN.with(Plan::clone), &front, Front::default());
     let mut seen = Seen::default();
-    let mut backend = Backend::new(world.listen(&behind).expect("nobody listens there"), scripts, setting);
-    turn();
-    let mut caller = Caller::new(world.connect(&front).expect("somebody listens"), client, setting);
+    let mut backend = Backend::new(house.world.listen(&behind).expect("nobody listens there"), scripts, setting);
+    house.turn();
+    let mut caller = Caller::new(house.world.connect(&front).expect("somebody listens"), client, setting);
     let mut turns = 0;
     while !caller.is_done() && turns < MOST_TURNS {
         caller.step(&mut seen);
         backend.step(&mut seen);
-        turn();
+        house.turn();
         turns += 1;
     }
     seen.ended = caller.is_done();
     drop(caller);
     backend.leave(&mut seen);
-    assert!(orders.send(Order::Drain).is_ok());
-    // A draining server has one task left, which looks whether it is done.
-    let (cells, mut turns) = (shard.cells(), 0);
-    while cells.sockets.get() > 0 || cells.tasks.get() > 1 {
-        backend.step(&mut seen);
-        turn();
-        turns += 1;
-        let (sockets, tasks) = (cells.sockets.get(), cells.tasks.get());
-        assert!(turns < MOST_TURNS, "{sockets} sockets, {tasks} tasks are left: {setting:?} {}", shown(client));
-    }
-    assert_eq!((cells.buffers.get(), cells.panics.get()), (0, 0), "buffers and panics: {setting:?} {}", shown(client));
-    assert_eq!(server.cells.snapshot().connections_active(), 0, "{}", shown(client));
-    shard.shutdown();
+    house.close(MOST_TURNS, || backend.step(&mut seen), || format!("{setting:?} {}", shown(client)));
     seen
 }
 

@@ -2,21 +2,14 @@
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
-use std::rc::Rc;
 use std::sync::Arc;
 
-use anygate_core::config::{Env, load_text};
-use anygate_core::metrics::ShardCells;
-use anygate_serve::compile::{CompileEnv, compile};
-use anygate_serve::control::{Order, Report};
-use anygate_serve::door::Door;
 use anygate_serve::plan::Plan;
-use anygate_serve::server::{Parts, Server};
 use anygate_serve::tls::Front;
-use anygate_shard::mailbox;
 use anygate_shard::net::Address;
-use anygate_shard::sim::{Faults, Peer, Personality, World};
-use anygate_shard::{Io, Options, Park, Progress, Shard};
+use anygate_shard::sim::{Peer, Personality};
+
+use crate::house::{self, House};
 
 use super::client::{Act, Session, keys};
 
@@ -78,16 +71,10 @@ pub(super) struct Seen {
 
 thread_local! {
     /// Copied for each exchange.
-    static PLAN: Plan = plan();
-}
-
-fn plan() -> Plan {
-    let yaml = "server: {max_header_size: 1KiB, max_headers: 12, max_body_size: 300B, name: gate}\necho: {body: 64B}\n\
-                routes:\n  GET /ok: OK fine\n  /up/: *\n  /r/:x: 301 /to/:x\n";
-    let loaded = load_text("fuzz.yml", yaml, &Env::new(), &[]);
-    let config = loaded.config.unwrap_or_else(|| panic!("{:?}", loaded.diagnostics));
-    let compiled = compile(&config, &CompileEnv { shards: 1, descriptors: 64, serial: 1 });
-    compiled.plan.unwrap_or_else(|| panic!("{:?}", compiled.diagnostics))
+    static PLAN: Plan = house::plan(
+        "server: {max_header_size: 1KiB, max_headers: 12, max_body_size: 300B, name: gate}\necho: {body: 64B}\n\
+                routes:\n  GET /ok: OK fine\n  /up/: *\n  /r/:x: 301 /to/:x\n",
+    );
 }
 
 /// What a client without TLS gets for these bytes, after which it ends its stream.
@@ -105,55 +92,19 @@ pub(super) fn exchange(acts: &[Act<'_>], setting: Setting, shakes: bool) -> Seen
 }
 
 fn serve(caller: &mut Caller<'_>, front: Front, setting: Setting) -> Seen {
-    let world = World::new(setting.seed, setting.personality);
-    world.set_faults(match setting.faults {
-        0 => Faults::none(),
-        1 => Faults::without_losses(setting.seed),
-        _ => Faults::all(setting.seed),
-    });
     let address = Address::Ip(([10, 0, 0, 1], 443).into());
-    let options = Options { max_sockets: 64, ..Options::new(0, Io::Sim) };
-    let shard = Shard::simulated(&world, &options).expect("room for a shard");
-    let (orders, mailbox) = mailbox::channel(8);
-    let (control, reports) = mailbox::channel::<Report>(64);
-    let server = Server::new(Parts {
-        shard: shard.clone(),
-        cells: Arc::new(ShardCells::new()),
-        plan: Box::new(PLAN.with(Plan::clone)),
-        id: "gate".into(),
-        control,
-        shards: 1,
-        peers: None,
-    });
-    let door = Door::new(Rc::clone(&server));
-    let fd = world.bind(&address).expect("nobody listens there");
-    assert!(orders.send(Order::Listen { fd, number: 0, front }).is_ok());
-    let turn = || {
-        let mut turn = |park: Park| -> Progress { shard.turn(&door, &mailbox, park) };
-        world.turn_all(&mut [&mut turn]);
-        while reports.try_recv().is_some() {}
-    };
-    turn();
-    caller.peer = Some(world.connect(&address).expect("somebody listens"));
+    let Setting { personality, seed, faults, .. } = setting;
+    let house = House::open(personality, seed, faults, PLAN.with(Plan::clone), &address, front);
+    house.turn();
+    caller.peer = Some(house.world.connect(&address).expect("somebody listens"));
     let mut turns = 0;
     while caller.peer.is_some() && turns < MOST_TURNS {
         caller.step();
-        turn();
+        house.turn();
         turns += 1;
     }
     caller.peer = None;
-    assert!(orders.send(Order::Drain).is_ok());
-    // A draining server has one task left, which looks whether it is done.
-    let (cells, mut turns) = (shard.cells(), 0);
-    while cells.sockets.get() > 0 || cells.tasks.get() > 1 {
-        turn();
-        turns += 1;
-        let (sockets, tasks) = (cells.sockets.get(), cells.tasks.get());
-        assert!(turns < MOST_TURNS, "{sockets} sockets, {tasks} tasks are left: {setting:?}");
-    }
-    assert_eq!((cells.buffers.get(), cells.panics.get()), (0, 0), "buffers and panics: {setting:?}");
-    assert_eq!(server.cells.snapshot().connections_active(), 0, "{setting:?}");
-    shard.shutdown();
+    house.close(MOST_TURNS, || (), || format!("{setting:?}"));
     caller.seen()
 }
 
