@@ -11,6 +11,7 @@ pub mod error;
 mod fields;
 pub mod forwarded;
 pub mod h1;
+pub mod h2;
 pub mod head;
 pub mod known;
 pub mod mime;

@@ -1,0 +1,1 @@
+//! How header lists are written in HTTP/2 (HPACK, RFC 7541).
