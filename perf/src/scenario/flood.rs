@@ -9,6 +9,7 @@ use super::outcome::{Outcome, Rounds, Turn, Turns};
 use super::rounds::measured;
 use super::{Ask, Kind, Method, Secure};
 use crate::load::{Flooded, Phase, Plan, Reuse, Watch};
+use crate::server::Server;
 use crate::subject::io_word;
 
 /// A flood is on for so long before anything counts.
@@ -17,6 +18,9 @@ const RISING: Duration = Duration::from_millis(500);
 const SLACK: Duration = Duration::from_millis(200);
 /// How often it is looked at whether the flood is to begin.
 const LOOK: Duration = Duration::from_millis(5);
+/// A server that used less than a twentieth of so long is at rest again, for which it has so long at most.
+const SETTLED: Duration = Duration::from_millis(100);
+const SETTLING: Duration = Duration::from_secs(10);
 /// Connections at a time while it is looked how many handshakes a server can do.
 const HANDSHAKING: u32 = 64;
 
@@ -54,6 +58,7 @@ pub(super) fn run(stage: &Stage<'_>, progress: &mut dyn FnMut(&str)) -> Result<O
             let alone = self::turn(&ask, entrant, &plan, &Watch::default())?;
             plan.warm_up = plan.warm_up.max(RISING);
             let flooded = flooded(stage.method, &ask, entrant, &plan, most[at] * times)?;
+            settle(&entrant.server)?;
             let (before, after) = (alone.latency("p99"), flooded.latency("p99"));
             let flood = flooded.flood.unwrap_or(0.0);
             line.push_str(&format!(" {} p99 {before:.0} µs, {after:.0} with {flood:.0}/s;", entrant.name));
@@ -69,8 +74,23 @@ fn turn(ask: &Ask, entrant: &Entrant, plan: &Plan, watch: &Watch) -> Result<Turn
     measured(ask, entrant, plan, watch)?.ok_or_else(|| format!("{}: no request was answered", entrant.name))
 }
 
-/// A turn beside a flood, which begins once the connections stand. It runs with the least priority on the load's core, so
-/// that it disturbs the load little; at how many handshakes a second it came out is noted.
+/// Waits until a server has done with what a flood left behind, so that it does not disturb who comes next.
+fn settle(server: &Server) -> Result<(), String> {
+    let processor = || -> Result<Duration, String> {
+        server.account()?.processor().map_err(|error| format!("the server's account: {error}"))
+    };
+    for _ in 0..(SETTLING.as_millis() / SETTLED.as_millis()) {
+        let before = processor()?;
+        thread::sleep(SETTLED);
+        if processor()? - before < SETTLED / 20 {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// A turn beside a flood, which begins once the connections stand. On the load's core it runs only while the load
+/// does not, so that it disturbs the server alone; at how many handshakes a second it came out is noted.
 fn flooded(method: &Method, ask: &Ask, entrant: &Entrant, plan: &Plan, rate: f64) -> Result<Turn, String> {
     let watch = Watch::default();
     let duration = plan.warm_up + plan.duration + SLACK;
@@ -92,11 +112,11 @@ fn flooded(method: &Method, ask: &Ask, entrant: &Entrant, plan: &Plan, rate: f64
 
 fn start(method: &Method, plan: &Plan, rate: f64, duration: Duration) -> Result<Child, String> {
     let program = std::env::current_exe().map_err(|error| format!("this program: {error}"))?;
-    let mut command = Command::new("nice");
-    command.args(["-n", "19"]).arg(program).args(["flood", "--io", io_word(method.load_io)]);
+    let mut command = Command::new("chrt");
+    command.args(["--idle", "0"]).arg(program).args(["flood", "--io", io_word(method.load_io)]);
     command.args(["--to", &plan.target.to_string(), "--rate", &rate.to_string()]);
     command.args(["--seconds", &duration.as_secs_f64().to_string(), "--core", &method.load_core.to_string()]);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(|error| format!("nice: {error}"))
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(|error| format!("chrt: {error}"))
 }
 
 /// What a flood says when it is over.

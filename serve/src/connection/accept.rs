@@ -47,7 +47,10 @@ fn tune(server: &Server, listener: SocketId) {
 /// Takes what a listener has, and waits for more.
 pub(crate) fn accept(server: &Rc<Server>, row: u32, socket: SocketId, listener: u32) {
     let _watch = Watch { server, row };
-    for _ in 0..=ACCEPT_BATCH {
+    // Where handshakes wait for each other, more of them only keep others waiting: one comes as one goes, the rest lie in the
+    // kernel's queue, and who left meanwhile costs no handshake.
+    let most = if server.sessions.hellos_wait() && server.fronts.speaks_tls(listener) { 1 } else { ACCEPT_BATCH + 1 };
+    for _ in 0..most {
         if server.is_full() {
             return server.wait_for_room(row);
         }
