@@ -47,9 +47,10 @@ fn tune(server: &Server, listener: SocketId) {
 /// Takes what a listener has, and waits for more.
 pub(crate) fn accept(server: &Rc<Server>, row: u32, socket: SocketId, listener: u32) {
     let _watch = Watch { server, row };
-    // Where handshakes wait for each other, more of them only keep others waiting: one comes as one goes, the rest lie in the
-    // kernel's queue, and who left meanwhile costs no handshake.
-    let most = if server.sessions.hellos_wait() && server.fronts.speaks_tls(listener) { 1 } else { ACCEPT_BATCH + 1 };
+    // Where handshakes wait for each other, more of them only keep others waiting: one comes in a turn, in which one goes. The
+    // rest lie in the kernel's queue, and who left meanwhile costs no handshake.
+    let crowded = server.sessions.hellos_wait() && server.fronts.speaks_tls(listener);
+    let most = if crowded { 1 } else { ACCEPT_BATCH + 1 };
     for _ in 0..most {
         if server.is_full() {
             return server.wait_for_room(row);
@@ -61,7 +62,10 @@ pub(crate) fn accept(server: &Rc<Server>, row: u32, socket: SocketId, listener: 
             Poll::Ready(Err(_)) => return pause(server, row),
         }
     }
-    server.shard.wake(Wake::row(row));
+    match crowded {
+        true => server.sessions.pause(Wake::row(row)),
+        false => server.shard.wake(Wake::row(row)),
+    }
 }
 
 /// Whoever is let in is served at once, where that can panic. The listener goes on then: nobody else would wake it.

@@ -32,6 +32,8 @@ pub struct Sessions {
     hellos: Cell<u32>,
     /// Who waits with a whole hello.
     waiting: RefCell<VecDeque<Wake>>,
+    /// Listeners that go on in the next turn.
+    paused: RefCell<Vec<Wake>>,
 }
 
 impl Sessions {
@@ -46,6 +48,7 @@ impl Sessions {
             challenge: RefCell::default(),
             hellos: Cell::new(HELLOS_PER_TURN),
             waiting: RefCell::default(),
+            paused: RefCell::default(),
         })
     }
 
@@ -84,6 +87,14 @@ impl Sessions {
         !self.waiting.borrow().is_empty()
     }
 
+    /// Wakes a listener in the next turn; only while [hellos wait](Self::hellos_wait).
+    pub(crate) fn pause(&self, listener: Wake) {
+        let mut paused = self.paused.borrow_mut();
+        if !paused.contains(&listener) {
+            paused.push(listener);
+        }
+    }
+
     /// After rows and tasks ran, before what they queued leaves: seals it, and lets hellos in again.
     #[inline]
     pub fn turn_ended(&self) {
@@ -106,6 +117,7 @@ impl Sessions {
 
     fn let_in(&self) {
         self.hellos.set(HELLOS_PER_TURN);
+        self.paused.borrow_mut().drain(..).for_each(|listener| self.shard.wake(listener));
         let mut waiting = self.waiting.borrow_mut();
         for _ in 0..HELLOS_PER_TURN {
             let Some(wake) = waiting.pop_front() else { return };
