@@ -5,6 +5,8 @@ mod chunked;
 mod dates;
 mod forward;
 mod forwarding_oracle;
+mod hpack;
+mod hpack_properties;
 mod negotiation;
 mod properties;
 mod ranges;
