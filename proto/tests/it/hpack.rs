@@ -291,12 +291,13 @@ impl Pair {
 
     /// Encodes one field; its bytes, and the decoded text.
     fn send(&mut self, name: &str, value: &str, how: Indexing) -> (usize, String) {
-        let mut block = Vec::new();
+        let (mut field, mut block) = (Vec::new(), Vec::new());
+        self.encoder.encode(name.as_bytes(), value.as_bytes(), how, &mut field);
         self.encoder.begin(&mut block);
-        self.encoder.encode(name.as_bytes(), value.as_bytes(), how, &mut block);
+        block.extend_from_slice(&field);
         let list = list(&mut self.decoder, &block).expect("what was encoded is valid");
         assert_eq!(list.len(), 1);
-        (block.len(), list[0].clone())
+        (field.len(), list[0].clone())
     }
 }
 
@@ -395,6 +396,24 @@ fn what_a_peers_table_size_makes_due_stands_before_the_next_block() {
     let mut encoder = Encoder::new(16_384);
     encoder.set_peer_table(8192);
     assert_eq!(begun(&mut encoder), hex("3f e1 3f"));
+}
+
+#[test]
+fn a_block_that_is_lost_on_the_way_leaves_both_tables_the_same() {
+    let mut pair = Pair::new(4096);
+    pair.send("server", "anygate", Indexing::Auto);
+    // One that put nothing in the table may be lost without a trace.
+    pair.encoder.encode(b"server", b"anygate", Indexing::Auto, &mut Vec::new());
+    pair.encoder.lost();
+    assert_eq!(pair.send("server", "anygate", Indexing::Auto).0, 1);
+    pair.encoder.encode(b"vary", b"accept", Indexing::Auto, &mut Vec::new());
+    pair.encoder.lost();
+    for _ in 0..3 {
+        for (name, value) in [("vary", "accept"), ("server", "anygate")] {
+            assert_eq!(pair.send(name, value, Indexing::Auto).1, format!("{name}: {value}"));
+        }
+    }
+    assert_eq!(table(&mut pair.decoder), ["server: anygate", "vary: accept"]);
 }
 
 #[test]

@@ -45,11 +45,14 @@ enum Turn {
     /// The peer's table changes, twice.
     Sizes(u32, u32),
     Trim,
+    /// A block is made and never sent.
+    Lost,
 }
 
 fn turn() -> impl Strategy<Value = Turn> {
     let size = || prop_oneof![0..200u32, 0..10_000u32];
-    prop_oneof![6 => Just(Turn::Nothing), 2 => (size(), size()).prop_map(|(a, b)| Turn::Sizes(a, b)), 1 => Just(Turn::Trim)]
+    prop_oneof![6 => Just(Turn::Nothing), 2 => (size(), size()).prop_map(|(a, b)| Turn::Sizes(a, b)), 1 => Just(Turn::Trim),
+        1 => Just(Turn::Lost),]
 }
 
 proptest! {
@@ -70,12 +73,19 @@ proptest! {
                     encoder.trim();
                     decoder.trim();
                 }
+                Turn::Lost => {
+                    for (name, value, how) in fields.iter().rev() {
+                        encoder.encode(name, value, *how, &mut Vec::new());
+                    }
+                    encoder.lost();
+                }
             }
-            let mut block = Vec::new();
-            encoder.begin(&mut block);
+            let (mut list, mut block) = (Vec::new(), Vec::new());
             for (name, value, how) in &fields {
-                encoder.encode(name, value, *how, &mut block);
+                encoder.encode(name, value, *how, &mut list);
             }
+            encoder.begin(&mut block);
+            block.extend_from_slice(&list);
             let mut decoded = Vec::new();
             let result = decoder.decode(&block, &mut |line| {
                 assert_eq!(line.id, Name::of(line.name));

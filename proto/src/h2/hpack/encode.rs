@@ -49,6 +49,8 @@ pub struct Encoder {
     signalled: u32,
     /// The smallest size the peer allowed since the last block.
     smallest: u32,
+    /// The table has entries that the peer has not heard of.
+    unsent: bool,
     seen: [u32; SEEN],
     seen_at: u8,
     /// A name in lower case, when it was not.
@@ -65,6 +67,7 @@ impl Encoder {
             own: max_table,
             signalled: DEFAULT_TABLE_SIZE,
             smallest: u32::MAX,
+            unsent: false,
             seen: [0; SEEN],
             seen_at: 0,
             lower: Vec::new(),
@@ -77,12 +80,24 @@ impl Encoder {
         self.table.resize(size.min(self.own));
     }
 
-    /// Stands in front of every block, also of one this encoder did not make: the table size updates that are due
-    /// (RFC 7541 §4.2), nearly always none. At most 12 bytes.
+    /// Comes before every block that is sent, also one that this encoder did not make, when all of its fields are encoded:
+    /// writes the table size updates that are due (RFC 7541 §4.2), nearly always none. At most 12 bytes.
     #[inline]
     pub fn begin(&mut self, out: &mut Vec<u8>) {
+        self.unsent = false;
         if self.smallest != u32::MAX {
             self.update(out);
+        }
+    }
+
+    /// The block that was made last will not be sent. If it put fields in the table, both tables are emptied by the next
+    /// [`Encoder::begin`], or they would differ from here on.
+    pub fn lost(&mut self) {
+        if std::mem::take(&mut self.unsent) {
+            let size = self.table.max();
+            self.table.resize(0);
+            self.table.resize(size);
+            self.smallest = 0;
         }
     }
 
@@ -153,6 +168,7 @@ impl Encoder {
         if entering == Entering::AtOnce || self.was_seen(tag.field) {
             self.literal(in_statics, name_hash, name, value, (6, 0x40), out);
             self.table.insert(name, value, tag);
+            self.unsent = true;
         } else {
             self.literal(in_statics, name_hash, name, value, (4, 0), out);
         }

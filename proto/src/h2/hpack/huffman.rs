@@ -167,17 +167,41 @@ pub(super) fn decode(code: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
     let (room, mut at) = (&mut out[start..], 0);
     // Bits are kept inverted, at the top: what lies behind the end then reads as ones, which is what it is padded with.
     let (mut input, mut window, mut held) = (code, 0u64, 0u32);
-    let result = loop {
-        if held < 32 {
-            if let Some((word, rest)) = input.split_first_chunk::<4>() {
-                window |= u64::from(!u32::from_be_bytes(*word)) << (32 - held);
-                (held, input) = (held + 32, rest);
-            } else {
-                for &byte in std::mem::take(&mut input) {
-                    window |= u64::from(!byte) << (56 - held);
-                    held += 8;
+    // Far from the end there are always bits for four steps, 56 at least.
+    'refill: while let Some(word) = input.first_chunk::<8>() {
+        window |= !u64::from_be_bytes(*word) >> held;
+        input = &input[(63 - held) as usize / 8..];
+        held |= 56;
+        for _ in 0..4 {
+            let step = STEPS[(window >> (64 - STEP)) as usize];
+            if step.count == 0 {
+                if held < LONGEST as u32 {
+                    continue 'refill;
                 }
+                let (symbol, length) = any(window);
+                if symbol == EOS {
+                    out.truncate(start + at);
+                    return Err(Error::Huffman);
+                }
+                room[at] = symbol as u8;
+                at += 1;
+                window <<= length;
+                held -= length;
+                continue 'refill;
             }
+            room[at..at + 2].copy_from_slice(&step.symbols);
+            at += usize::from(step.count);
+            window <<= step.bits;
+            held -= u32::from(step.bits);
+        }
+    }
+    let result = loop {
+        if held <= 56
+            && let Some((&byte, rest)) = input.split_first()
+        {
+            window |= u64::from(!byte) << (56 - held);
+            (held, input) = (held + 8, rest);
+            continue;
         }
         let step = STEPS[(window >> (64 - STEP)) as usize];
         if step.count != 0 && u32::from(step.bits) <= held {
