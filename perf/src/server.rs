@@ -14,6 +14,7 @@ pub(crate) use answer::ask;
 pub use answer::{Answer, all_same};
 
 use crate::account::Account;
+use crate::load::Protocol;
 
 /// A server listens within this time, and ends within it after it was told to.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -139,6 +140,8 @@ pub struct Server {
     pub address: SocketAddr,
     /// It speaks TLS there.
     pub tls: bool,
+    /// What it is asked in.
+    pub protocol: Protocol,
 }
 
 impl Server {
@@ -153,7 +156,7 @@ impl Server {
         let both = file.try_clone().map_err(|error| format!("{}: {error}", log.display()))?;
         command.stdin(Stdio::null()).stdout(file).stderr(both);
         let child = command.spawn().map_err(|error| format!("{shown}: {error}"))?;
-        let mut server = Self { child, folder, address, tls: false };
+        let mut server = Self { child, folder, address, tls: false, protocol: Protocol::Http1 };
         let begin = Instant::now();
         loop {
             let ended = server.child.try_wait().map_err(|error| format!("{shown}: {error}"))?;
@@ -183,7 +186,8 @@ impl Server {
     /// # Errors
     /// It does not answer, or not in HTTP.
     pub fn ask(&self, path: &str) -> Result<Answer, String> {
-        ask(self.address, path, None, self.tls).map_err(|error| format!("GET {}{path}: {error}", self.address))
+        let answer = ask(self.address, path, None, self.tls, self.protocol);
+        answer.map_err(|error| format!("GET {}{path}: {error}", self.address))
     }
 
     /// What it answers to a `POST` with a body of `length` bytes.
@@ -191,7 +195,8 @@ impl Server {
     /// # Errors
     /// It does not take them, does not answer, or not in HTTP.
     pub fn post(&self, path: &str, length: u64) -> Result<Answer, String> {
-        ask(self.address, path, Some(length), self.tls).map_err(|error| format!("POST {}{path}: {error}", self.address))
+        let answer = ask(self.address, path, Some(length), self.tls, self.protocol);
+        answer.map_err(|error| format!("POST {}{path}: {error}", self.address))
     }
 
     /// What it printed so far.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anygate_shard::Io;
 
 use crate::identity;
+use crate::load::Protocol;
 use crate::peers::{self, Kind, Peer};
 use crate::server::{Folder, Launch, Server, list};
 
@@ -59,6 +60,8 @@ pub struct Duty {
     pub routes: usize,
     /// TLS is spoken, with the certificate of [`identity`].
     pub tls: bool,
+    /// What is spoken.
+    pub protocol: Protocol,
     /// Several cores to run on, one thread each; empty: the one that [`Subject::start`] is told.
     pub cores: Vec<usize>,
 }
@@ -152,7 +155,7 @@ impl Subject {
             return false;
         }
         match (self, &duty.work) {
-            (Self::Floor(_) | Self::Relay(_), _) if duty.tls => false,
+            (Self::Floor(_) | Self::Relay(_), _) if duty.tls || duty.protocol == Protocol::Http2 => false,
             (Self::Floor(_), work) => *work == Work::Fixed && duty.cores.len() <= 1,
             (Self::Relay(_), work) => matches!(work, Work::Proxy { .. }) && duty.cores.len() <= 1,
             (Self::AnyGate { .. }, _) => true,
@@ -169,7 +172,9 @@ impl Subject {
             return Err(format!("{} cannot do this: {duty:?}", self.name()));
         }
         let folder = Folder::new(self.name())?;
-        self.launch(listen, core, duty, folder.path()).start(listen, folder)
+        let mut server = self.launch(listen, core, duty, folder.path()).start(listen, folder)?;
+        server.protocol = duty.protocol;
+        Ok(server)
     }
 
     /// How it is started, for a reader of the report: a command line and files.

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anygate_perf::load::Protocol;
 use anygate_perf::machine::{self, Machine};
 use anygate_perf::report::{self, Configuration, Facts, Kept, Report};
 use anygate_perf::scenario::{self, Method, SCENARIOS, Scenario};
@@ -177,6 +178,8 @@ fn configurations(subjects: &[Subject], method: &Method) -> Vec<Configuration> {
         ("files", Duty { work: Work::Files { root: Path::new("FILES").to_owned() }, ..Duty::default() }),
         ("passing on", Duty { work: Work::Proxy { origin: listen(0) }, ..Duty::default() }),
         ("a fixed answer over TLS", Duty { tls: true, ..Duty::default() }),
+        ("a fixed answer in HTTP/2", Duty { protocol: Protocol::Http2, ..Duty::default() }),
+        ("a fixed answer in HTTP/2 over TLS", Duty { tls: true, protocol: Protocol::Http2, ..Duty::default() }),
     ];
     let mut all = Vec::new();
     for (work, duty) in works {

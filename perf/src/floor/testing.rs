@@ -8,6 +8,7 @@ use anygate_shard::mailbox::{self, Receiver, Sender};
 use anygate_shard::{Io, probe_uring};
 
 use super::{BODIES, Floor, Origin, Relay, Stop};
+use crate::load::Protocol;
 use crate::server::ask;
 
 /// A floor that runs until this is dropped.
@@ -69,13 +70,13 @@ fn a_relay_passes_every_answer_and_every_upload_unchanged() {
         let origin = Running::origin(io);
         let relay = Running::relay(io, origin.address);
         for (path, length) in BODIES {
-            let direct = ask(origin.address, path, None, false).unwrap();
+            let direct = ask(origin.address, path, None, false, Protocol::Http1).unwrap();
             assert_eq!((direct.status, direct.length), (200, length as u64), "{path}");
-            assert_eq!(ask(relay.address, path, None, false).unwrap(), direct, "{io}, {path}");
+            assert_eq!(ask(relay.address, path, None, false, Protocol::Http1).unwrap(), direct, "{io}, {path}");
         }
-        assert_eq!(ask(relay.address, "/no", None, false).unwrap().status, 404);
+        assert_eq!(ask(relay.address, "/no", None, false, Protocol::Http1).unwrap().status, 404);
         for upload in [1, 100_000, 20 << 20] {
-            let answer = ask(relay.address, "/1k", Some(upload), false).unwrap();
+            let answer = ask(relay.address, "/1k", Some(upload), false, Protocol::Http1).unwrap();
             assert_eq!((answer.status, answer.length), (200, 1024), "{io}, {upload}");
         }
     }
@@ -95,6 +96,6 @@ fn a_relay_ends_a_client_whose_server_behind_ends_or_is_not_there() {
         // A port that was free a moment ago.
         let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let relay = Running::relay(io, nobody);
-        assert!(ask(relay.address, "/", None, false).is_err(), "{io}");
+        assert!(ask(relay.address, "/", None, false, Protocol::Http1).is_err(), "{io}");
     }
 }

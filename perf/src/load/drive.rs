@@ -10,9 +10,10 @@ use anygate_shard::mailbox::{self, Receiver};
 use anygate_shard::{Address, Bytes, Close, Options, Park, Service, Shard, SocketId, Tick, Wake};
 
 use super::answers::Bench;
-use super::line::{Fleet, Line};
+use super::h2::{self, Blocks, Seen, Session};
+use super::line::{Fleet, Line, Owed};
 use super::tls::{Client, Sessions};
-use super::{Edge, Fault, Pace, Phase, Plan, Reuse, Tally, Watch};
+use super::{Edge, Fault, Pace, Phase, Plan, Protocol, Reuse, Tally, Watch};
 
 /// All connections stand after this long, or the load begins without the others.
 const OPENING: Duration = Duration::from_secs(10);
@@ -100,6 +101,8 @@ struct Load<'p> {
     shard: &'p Shard,
     target: Address,
     sessions: Option<Sessions>,
+    /// The request, where HTTP/2 is spoken.
+    blocks: Option<Blocks>,
     per_request: bool,
     patience: Duration,
     state: RefCell<State>,
@@ -112,6 +115,12 @@ struct State {
     roll: Roll,
     looked: Tick,
     inspected: Tick,
+}
+
+/// Why what came cannot be read.
+enum Unread {
+    Tls(rustls::Error),
+    Http(Fault),
 }
 
 /// Which lines are to be opened.
@@ -153,7 +162,8 @@ impl<'p> Load<'p> {
         Ok(Self {
             shard,
             target: Address::Ip(plan.target),
-            sessions: plan.tls.as_ref().map(Sessions::new).transpose()?,
+            sessions: Sessions::of(plan)?,
+            blocks: (plan.protocol == Protocol::Http2).then(|| Blocks::of(plan)).transpose()?,
             per_request: plan.reuse == Reuse::PerRequest,
             patience: plan.patience,
             state: RefCell::new(state),
@@ -234,13 +244,32 @@ impl<'p> Load<'p> {
             line.moved = self.shard.now();
         }
         line.owed.add(began, count);
-        match line.socket {
-            Some(socket) if line.client.is_none() => fleet.send(self.shard, socket, count),
-            Some(_) => {
+        match (line.socket, &self.blocks) {
+            (Some(_), Some(blocks)) => {
+                line.request(blocks);
+                self.flush(line, &mut fleet.tally);
+            }
+            (Some(socket), None) if line.client.is_none() => fleet.send(self.shard, socket, count),
+            (Some(_), None) => {
                 line.unsealed += fleet.bytes(count);
                 self.seal(row, line, fleet);
             }
-            None => self.connect(row, line, fleet, roll),
+            (None, _) => self.connect(row, line, fleet, roll),
+        }
+    }
+
+    /// Lets what a session says leave, once its connection's handshake has ended.
+    fn flush(&self, line: &mut Line, tally: &mut Tally) {
+        let Line { socket: Some(socket), session: Some(session), client, .. } = line else { return };
+        if session.out.is_empty() || client.as_ref().is_some_and(|client| client.is_handshaking()) {
+            return;
+        }
+        let said = std::mem::take(&mut session.out);
+        let Some(client) = client else { return self.queue(*socket, said, tally) };
+        let mut records = Vec::new();
+        // One that can seal no more will be given up when nothing comes.
+        if client.seal(&said, &mut records).is_ok() {
+            self.queue(*socket, records, tally);
         }
     }
 
@@ -276,14 +305,22 @@ impl<'p> Load<'p> {
             return self.give_up(row, line, fleet, roll, Fault::Connect);
         };
         line.socket = Some(socket);
+        if let Some(blocks) = &self.blocks {
+            line.session = Some(Box::new(Session::new(blocks)));
+            line.request(blocks);
+        }
         if let Some(sessions) = &self.sessions {
             let mut hello = Vec::new();
             match Client::begin(sessions, &mut hello) {
                 Ok(client) => line.client = Some(Box::new(client)),
                 Err(error) => return self.refused(row, line, fleet, roll, &error),
             }
-            line.unsealed = fleet.bytes(line.owed.count());
+            line.unsealed = if self.blocks.is_none() { fleet.bytes(line.owed.count()) } else { 0 };
             self.queue(socket, hello, &mut fleet.tally);
+            return self.shard.wake(Wake::row(row));
+        }
+        if self.blocks.is_some() {
+            self.flush(line, &mut fleet.tally);
             return self.shard.wake(Wake::row(row));
         }
         // Of a pipeline that the server cut short.
@@ -358,12 +395,18 @@ impl<'p> Load<'p> {
                     let was_handshaking = line.is_handshaking();
                     match self.read(line, &mut fleet.tally, bench, lease.filled_mut(), now) {
                         Ok(records) => self.queue(socket, records, &mut fleet.tally),
-                        Err(Some(error)) if was_handshaking => return self.refused(row, line, fleet, roll, &error),
-                        Err(_) => return self.give_up(row, line, fleet, roll, Fault::Malformed),
+                        Err(Unread::Tls(error)) if was_handshaking => {
+                            return self.refused(row, line, fleet, roll, &error);
+                        }
+                        Err(Unread::Tls(_)) => return self.give_up(row, line, fleet, roll, Fault::Malformed),
+                        Err(Unread::Http(fault)) => return self.give_up(row, line, fleet, roll, fault),
                     }
                     if was_handshaking {
                         if line.is_handshaking() {
                             continue;
+                        }
+                        if let Err(why) = self.agreed(line) {
+                            return self.refused(row, line, fleet, roll, &why);
                         }
                         self.established(line, &mut fleet.tally, roll);
                         self.seal(row, line, fleet);
@@ -372,6 +415,7 @@ impl<'p> Load<'p> {
                         self.ended(row, line, fleet, roll);
                     } else {
                         self.go_on(row, line, fleet, roll, now);
+                        self.flush(line, &mut fleet.tally);
                     }
                 }
                 Poll::Ready(Ok(_)) if line.is_handshaking() => {
@@ -383,7 +427,7 @@ impl<'p> Load<'p> {
         }
     }
 
-    /// Reads what came; with TLS, what must be sent back for it. The fault is TLS's, or none where it is the answer's.
+    /// Reads what came; with TLS, what must be sent back for it.
     #[inline]
     fn read(
         &self,
@@ -392,28 +436,70 @@ impl<'p> Load<'p> {
         bench: &mut Bench,
         bytes: &mut [u8],
         now: Tick,
-    ) -> Result<Vec<u8>, Option<rustls::Error>> {
-        let Line { answers, owed, ending, leaving, client, .. } = line;
+    ) -> Result<Vec<u8>, Unread> {
+        let Line { answers, session, owed, ending, leaving, client, .. } = line;
         let mut take = |content: &[u8]| {
-            answers.feed(content, bench, |answer| {
+            if let Some(session) = session {
+                return self.hear(session, owed, tally, content, now).map(|answered| {
+                    *ending |= session.is_ending() || (answered && self.per_request);
+                    *leaving |= session.is_over() || (answered && self.per_request);
+                });
+            }
+            let read = answers.feed(content, bench, |answer| {
                 *ending |= !answer.keep_alive || self.per_request;
                 *leaving |= answer.keep_alive && self.per_request;
                 match owed.settle() {
                     Some(began) => tally.answered(answer.status, now - began),
                     None => tally.fault(Fault::Malformed, 1),
                 }
-            })
+            });
+            read.map_err(|_| Fault::Malformed)
         };
         let mut records = Vec::new();
-        let Some(client) = client else { return take(bytes).map(|()| records).map_err(|_| None) };
+        let Some(client) = client else { return take(bytes).map(|()| records).map_err(Unread::Http) };
         let mut read = Ok(());
-        client.feed(bytes, |content| read = read.and_then(|()| take(content)), &mut records).map_err(Some)?;
-        read.map(|()| records).map_err(|_| None)
+        client.feed(bytes, |content| read = read.and_then(|()| take(content)), &mut records).map_err(Unread::Tls)?;
+        read.map(|()| records).map_err(Unread::Http)
+    }
+
+    /// Takes what a session hears; whether a request came to its end.
+    #[inline]
+    fn hear(
+        &self,
+        session: &mut Session,
+        owed: &mut Owed,
+        tally: &mut Tally,
+        content: &[u8],
+        now: Tick,
+    ) -> Result<bool, Fault> {
+        let mut answered = false;
+        let mut seen = |seen: Seen<'_>| {
+            answered |= matches!(seen, Seen::Answer { .. } | Seen::Failed);
+            match seen {
+                Seen::Answer { status, began } => tally.answered(status, now - began),
+                Seen::Failed => tally.fault(Fault::Reset, 1),
+                Seen::Field(..) | Seen::Content(_) => return,
+            }
+            owed.settle_any();
+        };
+        session.feed(content, &mut seen).map_err(|broken: h2::Broken| broken.fault)?;
+        Ok(answered)
+    }
+
+    /// Whether that was agreed on in a handshake that was offered.
+    fn agreed(&self, line: &Line) -> Result<(), &'static str> {
+        match (&self.sessions, &line.client) {
+            (Some(sessions), Some(client)) => sessions.check(client.protocol()),
+            _ => Ok(()),
+        }
     }
 
     /// A connection came to its end.
     fn ended(&self, row: u32, line: &mut Line, fleet: &mut Fleet, roll: &mut Roll) {
         let now = self.shard.stamp();
+        if line.ending {
+            fleet.tally.fault(Fault::Ended, u64::from(line.left()));
+        }
         let last = if line.is_whole() { line.answers.end() } else { None };
         if let Some(answer) = last {
             line.ending = true;
@@ -444,13 +530,15 @@ impl<'p> Load<'p> {
 
     /// What a line does next, if anything is to be done now.
     fn go_on(&self, row: u32, line: &mut Line, fleet: &mut Fleet, roll: &mut Roll, now: Tick) {
-        let depth = fleet.group.depth;
+        let first = if self.blocks.is_some() { h2::STREAMS } else { u32::MAX };
+        let depth = if line.session.is_some() { line.most(fleet.group.depth) } else { fleet.group.depth.min(first) };
         let owed = line.owed.count();
         if line.ending || (owed > 0 && (owed >= depth || line.socket.is_none())) {
             return;
         }
         let opens = !self.per_request && line.socket.is_none();
         match fleet.group.pace {
+            Pace::Answers if line.session.is_some() => self.ask(row, line, fleet, roll, now, depth - owed),
             Pace::Answers if owed == 0 => self.ask(row, line, fleet, roll, now, depth),
             Pace::Answers => {}
             Pace::Rate(_) => {
@@ -514,7 +602,7 @@ impl<'p> Load<'p> {
                 if let Some(began) = fleet.take(now).map(|number| fleet.at(number)) {
                     self.ask(row, line, fleet, roll, began, 1);
                 }
-                if line.owed.count() < fleet.group.depth && line.socket.is_some() {
+                if line.owed.count() < line.most(fleet.group.depth) && line.socket.is_some() {
                     line.idle = true;
                     fleet.idle.push_back(row);
                 }

@@ -11,7 +11,7 @@ use anygate_shard::{Address, Bytes, Class, Close, Io, Options, Park, Service, Sh
 
 use super::schedule::Schedule;
 use super::tls::{Client, Sessions};
-use super::{Tls, on_own_thread};
+use super::{Protocol, Tls, on_own_thread};
 
 /// A handshake that is not answered within this time is given up.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -56,7 +56,7 @@ pub fn flood(flood: &Flood) -> Result<Flooded, String> {
         options.core = flood.core;
         let shard = Shard::new(&options).map_err(|error| format!("a shard for the flood: {error}"))?;
         let mut hello = Vec::new();
-        Client::begin(&Sessions::new(&flood.tls)?, &mut hello).map_err(|error| error.to_string())?;
+        Client::begin(&Sessions::new(&flood.tls, Protocol::Http1)?, &mut hello).map_err(|error| error.to_string())?;
         let (_sender, mailbox) = mailbox::channel(1);
         let mut schedule = Schedule::new(flood.rate);
         schedule.start(shard.stamp());

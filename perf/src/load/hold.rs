@@ -8,8 +8,9 @@ use anygate_shard::mailbox::{self, Receiver};
 use anygate_shard::{Address, Bytes, Class, Close, Park, Service, Shard, SocketId, Wake};
 
 use super::answers::{Answers, Bench};
+use super::h2::{Blocks, Seen, Session};
 use super::tls::{Client, Sessions};
-use super::{Plan, drive};
+use super::{Plan, Protocol, drive};
 
 /// Connections that are being opened at a time.
 const OPENING: usize = 64;
@@ -24,7 +25,7 @@ pub struct Held {
 }
 
 /// Opens connections as `steps` tell, on a thread of its own: `step(held)` is called on that thread with each of these
-/// numbers in turn, once so many connections rest and `settle` has passed. Of `plan`, target, path, driver and core count.
+/// numbers in turn, once so many connections rest and `settle` has passed. Of `plan`, target, path, protocol, driver and core count.
 ///
 /// # Errors
 /// A connection cannot be made, is not answered, or does not last; or the runtime cannot be made.
@@ -53,7 +54,8 @@ impl Held {
         let holder = Holder {
             shard: shard.clone(),
             target: Address::Ip(plan.target),
-            sessions: plan.tls.as_ref().map(Sessions::new).transpose()?,
+            sessions: Sessions::of(plan)?,
+            blocks: (plan.protocol == Protocol::Http2).then(|| Blocks::of(plan)).transpose()?,
             request: Bytes::from(plan.request()),
             lines: RefCell::default(),
             bench: RefCell::default(),
@@ -102,6 +104,23 @@ struct Line {
     connected: bool,
     client: Option<Client>,
     answers: Answers,
+    session: Option<Box<Session>>,
+}
+
+impl Line {
+    /// Takes what came; how many answers ended in it well, and left the connection as it is.
+    fn take(&mut self, content: &[u8], bench: &mut Bench) -> Result<usize, &'static str> {
+        let mut answered = 0;
+        let Some(session) = &mut self.session else {
+            let read = self.answers.feed(content, bench, |answer| {
+                answered += usize::from(answer.keep_alive && answer.status == 200);
+            });
+            return read.map(|()| answered).map_err(|reject| reject.reason);
+        };
+        let mut seen = |seen: Seen<'_>| answered += usize::from(matches!(seen, Seen::Answer { status: 200, .. }));
+        session.feed(content, &mut seen).map_err(|broken| broken.why)?;
+        if session.is_ending() { Err("the server ends it") } else { Ok(answered) }
+    }
 }
 
 /// A row is a connection.
@@ -109,6 +128,8 @@ struct Holder {
     shard: Shard,
     target: Address,
     sessions: Option<Sessions>,
+    /// The request, where HTTP/2 is spoken.
+    blocks: Option<Blocks>,
     request: Bytes,
     lines: RefCell<Vec<Line>>,
     bench: RefCell<Bench>,
@@ -119,18 +140,39 @@ struct Holder {
 impl Holder {
     fn connect(&self) -> Result<(), String> {
         let socket = self.shard.connect(&self.target).map_err(|error| format!("connecting: {error}"))?;
-        let mut client = None;
-        match &self.sessions {
-            None => self.shard.queue(socket, self.request.clone()),
-            Some(sessions) => {
-                let mut hello = Vec::new();
-                client = Some(Client::begin(sessions, &mut hello).map_err(|error| error.to_string())?);
-                self.shard.queue(socket, Bytes::from(hello));
-            }
+        let mut line = Line { socket, connected: false, client: None, answers: Answers::default(), session: None };
+        if let Some(blocks) = &self.blocks {
+            let mut session = Session::new(blocks);
+            session.ask(blocks, self.shard.now(), 1);
+            line.session = Some(Box::new(session));
         }
+        if let Some(sessions) = &self.sessions {
+            let mut hello = Vec::new();
+            line.client = Some(Client::begin(sessions, &mut hello).map_err(|error| error.to_string())?);
+            self.shard.queue(socket, Bytes::from(hello));
+        } else if line.session.is_none() {
+            self.shard.queue(socket, self.request.clone());
+        }
+        self.say(&mut line)?;
         let mut lines = self.lines.borrow_mut();
         self.shard.wake(Wake::row(lines.len() as u32));
-        lines.push(Line { socket, connected: false, client, answers: Answers::default() });
+        lines.push(line);
+        Ok(())
+    }
+
+    /// Lets what a session says leave, once its connection's handshake has ended.
+    fn say(&self, line: &mut Line) -> Result<(), String> {
+        let Line { socket, client, session: Some(session), .. } = line else { return Ok(()) };
+        if session.out.is_empty() || client.as_ref().is_some_and(Client::is_handshaking) {
+            return Ok(());
+        }
+        let mut said = std::mem::take(&mut session.out);
+        if let Some(client) = client {
+            let mut records = Vec::new();
+            client.seal(&said, &mut records).map_err(|error| error.to_string())?;
+            said = records;
+        }
+        self.shard.queue(*socket, Bytes::from(said));
         Ok(())
     }
 
@@ -149,30 +191,31 @@ impl Holder {
             match self.shard.poll_recv(line.socket, Class::Head, Wake::row(row)) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(mut lease)) if !lease.is_empty() => {
-                    let mut answered = 0;
                     let bench = &mut self.bench.borrow_mut();
-                    let mut take = |content: &[u8]| {
-                        line.answers.feed(content, bench, |answer| {
-                            answered += usize::from(answer.keep_alive && answer.status == 200);
-                        })
-                    };
-                    let read = match &mut line.client {
-                        None => take(lease.filled()),
-                        Some(client) => {
-                            let (mut read, mut records) = (Ok(()), Vec::new());
+                    let answered = match line.client.take() {
+                        None => line.take(lease.filled(), bench).map_err(fault)?,
+                        Some(mut client) => {
+                            let (mut read, mut records) = (Ok(0), Vec::new());
                             let was_handshaking = client.is_handshaking();
-                            let take = |content: &[u8]| read = read.and_then(|()| take(content));
+                            let take = |content: &[u8]| {
+                                read = read.and_then(|sum| Ok(sum + line.take(content, bench)?));
+                            };
                             let fed = client.feed(lease.filled_mut(), take, &mut records);
                             fed.map_err(|error| fault(&error.to_string()))?;
                             if was_handshaking && !client.is_handshaking() {
-                                let sealed = client.seal(&self.request, &mut records);
-                                sealed.map_err(|error| fault(&error.to_string()))?;
+                                let sessions = self.sessions.as_ref();
+                                sessions.map_or(Ok(()), |all| all.check(client.protocol())).map_err(fault)?;
+                                if line.session.is_none() {
+                                    let sealed = client.seal(&self.request, &mut records);
+                                    sealed.map_err(|error| fault(&error.to_string()))?;
+                                }
                             }
+                            line.client = Some(client);
                             self.shard.queue(line.socket, Bytes::from(records));
-                            read
+                            read.map_err(fault)?
                         }
                     };
-                    read.map_err(|reject| fault(reject.reason))?;
+                    self.say(line).map_err(|error| fault(&error))?;
                     self.resting.set(self.resting.get() + answered);
                 }
                 Poll::Ready(Ok(_)) => {

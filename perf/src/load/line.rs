@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use anygate_shard::{Bytes, Class, Shard, SocketId, Tick};
 
 use super::answers::Answers;
+use super::h2::{Blocks, Session};
 use super::schedule::Schedule;
 use super::tls::Client;
 use super::{Group, Pace, Plan, Tally};
@@ -35,6 +36,24 @@ impl Owed {
     pub(super) fn add(&mut self, began: Tick, count: u32) {
         self.count += count;
         self.began.push_back((began, count));
+    }
+
+    /// Of those that were [taken](Self::take) these are owed again, and no others; says how many others there were.
+    pub(super) fn left(&mut self, again: &[Tick]) -> u32 {
+        self.began.extend(again.iter().map(|&began| (began, 1)));
+        let count = again.len() as u32;
+        std::mem::replace(&mut self.count, count).saturating_sub(count)
+    }
+
+    /// Who answers in another order than was asked keeps by itself when requests began: these, and how many.
+    pub(super) fn take(&mut self) -> impl Iterator<Item = (Tick, u32)> {
+        self.began.drain(..)
+    }
+
+    /// One of those is not owed any more.
+    #[inline]
+    pub(super) fn settle_any(&mut self) {
+        self.count = self.count.saturating_sub(1);
     }
 
     /// When the request began that is answered now; `None` when nobody asked.
@@ -76,6 +95,8 @@ pub(super) struct Line {
     /// It is in its fleet's list of those that may be asked.
     pub(super) idle: bool,
     pub(super) answers: Answers,
+    /// Where HTTP/2 is spoken.
+    pub(super) session: Option<Box<Session>>,
     pub(super) owed: Owed,
     /// When bytes last moved.
     pub(super) moved: Tick,
@@ -95,6 +116,29 @@ impl Line {
         (self.socket, self.client, self.unsealed) = (None, None, 0);
         (self.connected, self.ending, self.leaving) = (false, false, false);
         self.answers = Answers::default();
+        self.session = None;
+    }
+
+    /// Requests that may be unanswered at a time, of so many that are wanted.
+    #[inline]
+    pub(super) fn most(&self, wanted: u32) -> u32 {
+        self.session.as_ref().map_or(wanted, |session| session.most(wanted))
+    }
+
+    /// Puts what is owed behind what the session says; nothing where HTTP/1.1 is spoken.
+    pub(super) fn request(&mut self, blocks: &Blocks) {
+        let Some(session) = &mut self.session else { return };
+        for (began, count) in self.owed.take() {
+            session.ask(blocks, began, count);
+        }
+    }
+
+    /// After the end of a session: how many of its requests came to nothing. Others are owed still, for the server has not
+    /// looked at them.
+    pub(super) fn left(&mut self) -> u32 {
+        let Some(session) = &self.session else { return 0 };
+        let untouched: Vec<_> = session.untouched().collect();
+        self.owed.left(&untouched)
     }
 
     /// A handshake goes on.
@@ -110,6 +154,7 @@ impl Line {
     /// The buffer that fits what comes next. `usual` is how long an answer was.
     #[inline]
     pub(super) fn class(&self, usual: usize) -> Class {
+        let usual = self.session.as_ref().map_or(usual, |session| session.usual());
         let expected =
             self.answers.rest().unwrap_or_else(|| usual.saturating_mul(self.owed.count.max(1) as usize) as u64);
         [Class::Head, Class::Tls].into_iter().find(|class| expected <= class.size() as u64).unwrap_or(Class::Bulk)

@@ -5,6 +5,7 @@ mod drive;
 mod flood;
 #[cfg(test)]
 mod floored;
+pub(crate) mod h2;
 mod hold;
 mod line;
 #[cfg(test)]
@@ -13,6 +14,8 @@ mod plan;
 mod schedule;
 #[cfg(test)]
 mod secured;
+#[cfg(test)]
+mod streams;
 mod tally;
 pub(crate) mod tls;
 mod watch;
@@ -21,7 +24,7 @@ use std::thread;
 
 pub use flood::{Flood, Flooded, flood};
 pub use hold::{Held, hold};
-pub use plan::{Group, Pace, Plan, Reuse};
+pub use plan::{Group, Pace, Plan, Protocol, Reuse};
 pub use tally::{Fault, Tally};
 pub use tls::{Tls, Trust, Versions, system_roots};
 pub use watch::{Phase, Watch};

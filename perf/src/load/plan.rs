@@ -5,7 +5,18 @@ use std::time::Duration;
 
 use anygate_shard::Io;
 
+use super::h2;
 use super::tls::Tls;
+
+/// What is spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2: agreed on by ALPN over TLS, else spoken because it is known that the server does.
+    Http2,
+}
 
 /// How often a connection is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +57,8 @@ pub struct Group {
 pub struct Plan {
     /// Who is asked.
     pub target: SocketAddr,
+    /// What is spoken; bodies are sent over HTTP/1.1 alone.
+    pub protocol: Protocol,
     /// How TLS is spoken; without it, none is.
     pub tls: Option<Tls>,
     /// The path that is asked for, and a query if there is one.
@@ -61,7 +74,8 @@ pub struct Plan {
     /// Connections open at a time, at least 1.
     pub connections: u32,
     /// Requests in a batch: they leave in one write, and the next batch when all of them are answered; with a rate, requests
-    /// on a connection that are not answered yet. At least 1; 1 with [`Reuse::PerRequest`].
+    /// on a connection that are not answered yet. At least 1; 1 with [`Reuse::PerRequest`]. Over HTTP/2, streams at a time:
+    /// for those that are answered, as many others begin at once.
     pub depth: u32,
     /// Requests a second over all connections (open loop); without one, answers set the pace (closed loop).
     pub rate: Option<f64>,
@@ -87,6 +101,7 @@ impl Plan {
     pub fn new(target: SocketAddr, io: Io) -> Self {
         Self {
             target,
+            protocol: Protocol::Http1,
             tls: None,
             path: "/".to_owned(),
             method: None,
@@ -132,6 +147,12 @@ impl Plan {
                 return Err("a rate is more than nothing and less than everything".into());
             }
         }
+        if self.protocol == Protocol::Http2 {
+            if self.upload > 0 {
+                return Err("over HTTP/2 no body is sent".into());
+            }
+            h2::Blocks::of(self)?;
+        }
         Ok(())
     }
 
@@ -140,19 +161,20 @@ impl Plan {
         self.method.as_deref().unwrap_or(if self.upload > 0 { "POST" } else { "GET" })
     }
 
-    /// Who is asked, where no field says so.
-    fn host(&self) -> String {
-        match &self.tls {
-            Some(tls) => format!("Host: {}:{}", tls.name, self.target.port()),
-            None => format!("Host: {}", self.target),
-        }
+    /// Who is asked: as a field says, or the target.
+    pub(crate) fn authority(&self) -> String {
+        let host =
+            |header: &String| Some(header.split_once(':').filter(|(name, _)| is_host(name))?.1.trim().to_owned());
+        self.headers.iter().find_map(host).unwrap_or_else(|| match &self.tls {
+            Some(tls) => format!("{}:{}", tls.name, self.target.port()),
+            None => self.target.to_string(),
+        })
     }
 
     /// The head of one request.
     pub(super) fn request(&self) -> Vec<u8> {
-        let named =
-            |header: &&String| header.split_once(':').is_some_and(|(name, _)| name.eq_ignore_ascii_case("host"));
-        let host = self.headers.iter().find(named).cloned().unwrap_or_else(|| self.host());
+        let named = |header: &&String| header.split_once(':').is_some_and(|(name, _)| is_host(name));
+        let host = self.headers.iter().find(named).cloned().unwrap_or_else(|| format!("Host: {}", self.authority()));
         let mut text = format!("{} {} HTTP/1.1\r\n{host}\r\n", self.method(), self.path);
         for header in self.headers.iter().filter(|header| !named(header)) {
             text.push_str(header);
@@ -167,6 +189,10 @@ impl Plan {
         text.push_str("\r\n");
         text.into_bytes()
     }
+}
+
+fn is_host(name: &str) -> bool {
+    name.eq_ignore_ascii_case("host")
 }
 
 #[cfg(test)]

@@ -21,8 +21,8 @@ const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 type Stream = StreamOwned<ServerConnection, TcpStream>;
 
-/// A server with a thread for each connection, which goes on with earlier sessions by tickets.
-fn server(serve: impl Fn(Stream) + Send + Sync + 'static) -> Server {
+/// A server with a thread for each connection, which agrees on this protocol, and goes on with earlier sessions by tickets.
+pub(super) fn server(protocol: &[u8], serve: impl Fn(Stream) + Send + Sync + 'static) -> Server {
     let Pair { certificate, key } = identity::pair();
     let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
@@ -30,14 +30,14 @@ fn server(serve: impl Fn(Stream) + Send + Sync + 'static) -> Server {
         ServerConfig::builder_with_provider(Arc::new(default_provider())).with_safe_default_protocol_versions();
     let mut config = config.unwrap().with_no_client_auth().with_single_cert(chain, key).unwrap();
     config.ticketer = Ticketer::new().unwrap();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![protocol.to_vec()];
     let config = Arc::new(config);
     Server::start(move |stream, _| serve(StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), stream)))
 }
 
 /// Answers every request, and keeps the connection.
 fn answering() -> Server {
-    server(|mut stream| {
+    server(b"http/1.1", |mut stream| {
         let mut left = Vec::new();
         while request(&mut stream, &mut left).is_some() && stream.write_all(OK).is_ok() {}
     })
@@ -45,7 +45,7 @@ fn answering() -> Server {
 
 /// Sends `answer` to the first request, and ends with the word that nothing follows, or without.
 fn once(answer: &'static [u8], says_so: bool) -> Server {
-    server(move |mut stream| {
+    server(b"http/1.1", move |mut stream| {
         if request(&mut stream, &mut Vec::new()).is_some() {
             let _ = stream.write_all(answer);
             if says_so {
@@ -65,7 +65,7 @@ fn plan(server: &Server, io: Io) -> Plan {
 }
 
 /// What a load saw that saw enough: on a busy machine nothing may happen in so short a time.
-fn seen(server: &Server, plan: &Plan, enough: impl Fn(&Tally) -> bool) -> Tally {
+pub(super) fn seen(server: &Server, plan: &Plan, enough: impl Fn(&Tally) -> bool) -> Tally {
     let mut tries = std::iter::repeat_with(|| server.run(plan)).take(20);
     tries.find(|tally| enough(tally)).expect("something happens in 20 tries")
 }
@@ -119,7 +119,7 @@ fn a_connection_goes_on_with_an_earlier_session_only_where_that_is_asked_for() {
 #[test]
 fn bodies_are_sealed_whole_on_both_drivers() {
     static TAKEN: AtomicU64 = AtomicU64::new(0);
-    let server = server(|mut stream| {
+    let server = server(b"http/1.1", |mut stream| {
         let mut left = Vec::new();
         while let Some((head, length)) = request(&mut stream, &mut left) {
             TAKEN.fetch_add(length, Ordering::Relaxed);
@@ -197,7 +197,7 @@ fn connections_are_held_over_tls() {
 #[test]
 fn a_flood_is_answered_and_ends_no_handshake() {
     static ESTABLISHED: AtomicU64 = AtomicU64::new(0);
-    let server = server(|mut stream| {
+    let server = server(b"http/1.1", |mut stream| {
         if request(&mut stream, &mut Vec::new()).is_some() {
             ESTABLISHED.fetch_add(1, Ordering::Relaxed);
         }

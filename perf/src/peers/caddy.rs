@@ -1,6 +1,7 @@
 //! Caddy: pinned from outside, as many of Go's processors as cores.
 
 use super::Job;
+use crate::load::Protocol;
 use crate::server::Launch;
 use crate::subject::{Duty, Work};
 
@@ -32,8 +33,14 @@ pub(super) fn launch(job: &Job<'_>) -> Launch {
         Work::Files { .. } => FILES,
         Work::Proxy { .. } => PROXY,
     };
+    let protocols = match (job.duty.protocol, job.duty.tls) {
+        (Protocol::Http1, _) => "h1",
+        (Protocol::Http2, true) => "h1 h2",
+        (Protocol::Http2, false) => "h1 h2c",
+    };
     let scheme = if job.duty.tls { "https" } else { "http" };
     let text = job.fill(template).replace("{tls}", &job.tls(TLS)).replace("{scheme}", scheme);
+    let text = text.replace("{protocols}", protocols);
     let arguments = ["run", "--adapter", "caddyfile", "--config", &job.file("Caddyfile")];
     Launch {
         arguments: arguments.map(str::to_owned).to_vec(),

@@ -1,6 +1,7 @@
 //! h2o: pinned from outside; files and proxying, for its fixed answers would be Ruby programs.
 
 use super::{Job, behind};
+use crate::load::Protocol;
 use crate::server::Launch;
 use crate::subject::{Duty, Work};
 
@@ -16,6 +17,9 @@ const TLS: &str = "
     certificate-file: {folder}/cert.pem
     key-file: {folder}/key.pem";
 
+/// It is always offered, and found out by its first bytes where there is no TLS.
+const H2: &str = "http2-idle-timeout: 3600\n";
+
 pub(super) fn version(said: &str) -> Option<&str> {
     behind(said, "h2o version ")
 }
@@ -28,6 +32,7 @@ pub(super) fn can(duty: &Duty) -> bool {
 pub(super) fn launch(job: &Job<'_>) -> Launch {
     let template = if matches!(job.duty.work, Work::Proxy { .. }) { PROXY } else { FILES };
     let arguments = ["-m", "worker", "-c", &job.file("h2o.conf")].map(str::to_owned).to_vec();
-    let files = vec![("h2o.conf", job.fill(template).replace("{tls}", &job.tls(TLS)))];
+    let h2 = if job.duty.protocol == Protocol::Http2 { H2 } else { "" };
+    let files = vec![("h2o.conf", job.fill(template).replace("{tls}", &job.tls(TLS)).replace("{h2}", h2))];
     Launch { arguments, files, pinned: job.cores.to_vec(), ..Launch::default() }
 }

@@ -1,6 +1,7 @@
 //! HAProxy: threads bound by its own setting; no files; routes as one indexed list.
 
 use super::{Job, behind};
+use crate::load::Protocol;
 use crate::server::{Launch, list};
 use crate::subject::{Duty, Work, route};
 
@@ -12,7 +13,7 @@ const ROUTES: &str = include_str!("../../peers/haproxy/routes.conf");
 const PROXY: &str = include_str!("../../peers/haproxy/proxy.conf");
 
 /// Sessions go on by tickets, which is its default, as are its versions and ciphers.
-const TLS: &str = " ssl crt {folder}/both.pem alpn http/1.1";
+const TLS: &str = " ssl crt {folder}/both.pem";
 
 pub(super) fn version(said: &str) -> Option<&str> {
     behind(said, "HAProxy version ")
@@ -29,7 +30,14 @@ pub(super) fn launch(job: &Job<'_>) -> Launch {
         Work::Proxy { .. } => PROXY,
         Work::Fixed | Work::Files { .. } => FIXED,
     };
-    let text = job.fill(template).replace("{cpu_map}", &cpu_map(job.cores)).replace("{tls}", &job.tls(TLS));
+    let h2 = match (job.duty.protocol, job.duty.tls) {
+        (Protocol::Http1, true) => " alpn http/1.1",
+        (Protocol::Http1, false) => "",
+        (Protocol::Http2, true) => " alpn h2",
+        (Protocol::Http2, false) => " proto h2",
+    };
+    let text = job.fill(template).replace("{cpu_map}", &cpu_map(job.cores));
+    let text = text.replace("{tls}", &job.tls(TLS)).replace("{h2}", h2);
     let mut files = vec![("haproxy.cfg", text)];
     if job.duty.routes > 0 {
         let lines: String = (0..job.duty.routes).map(|at| route(at) + "\n").collect();

@@ -103,7 +103,7 @@ impl Peer {
     #[must_use]
     pub fn can(&self, duty: &Duty) -> bool {
         match self.kind {
-            Kind::Nginx => true,
+            Kind::Nginx => nginx::can(&self.version, duty),
             Kind::Haproxy => haproxy::can(duty),
             Kind::H2o => h2o::can(duty),
             Kind::Caddy => caddy::can(duty),
@@ -168,6 +168,7 @@ fn behind<'s>(said: &'s str, name: &str) -> Option<&'s str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::Protocol;
 
     #[test]
     fn what_is_not_installed_is_not_found() {
@@ -196,17 +197,30 @@ mod tests {
             Duty { work: Work::Files { root: "/files".into() }, ..Duty::default() },
             Duty { work: Work::Proxy { origin: "127.0.0.1:9".parse().unwrap() }, ..Duty::default() },
         ];
-        let works = works.into_iter().flat_map(|duty| [Duty { tls: true, ..duty.clone() }, duty]).collect::<Vec<_>>();
+        let works = works.into_iter().flat_map(|duty| [Duty { tls: true, ..duty.clone() }, duty]);
+        let h2 = |duty: Duty| [Duty { protocol: Protocol::Http2, ..duty.clone() }, duty];
+        let works = works.flat_map(h2).collect::<Vec<_>>();
         for kind in Kind::ALL {
-            let peer = Peer { kind, program: kind.name().into(), version: String::new() };
+            let peer = Peer { kind, program: kind.name().into(), version: format!("{} 1.31.5", kind.name()) };
             for duty in works.iter().filter(|duty| peer.can(duty)) {
                 let listen = "127.0.0.1:8081".parse().unwrap();
                 let launch = peer.launch(&Job { listen, cores: &[2], duty, folder: Path::new("/run/x") });
                 let shown = launch.shown();
                 assert!(shown.contains("8081"), "{shown}");
-                for place in
-                    ["listen", "address", "port", "threads", "folder", "root", "origin", "kept", "tls", "scheme"]
-                {
+                for place in [
+                    "listen",
+                    "address",
+                    "port",
+                    "threads",
+                    "folder",
+                    "root",
+                    "origin",
+                    "kept",
+                    "tls",
+                    "scheme",
+                    "h2",
+                    "protocols",
+                ] {
                     assert!(!shown.contains(&format!("{{{place}}}")), "{place} in {shown}");
                 }
                 assert_eq!(duty.tls, shown.contains("/run/x/cert.pem") || shown.contains("/run/x/both.pem"), "{shown}");

@@ -3,8 +3,9 @@
 use std::fmt::Write;
 
 use super::{Job, behind};
+use crate::load::Protocol;
 use crate::server::Launch;
-use crate::subject::{Work, route};
+use crate::subject::{Duty, Work, route};
 
 /// Asks for the version.
 pub(super) const VERSION: &[&str] = &["-v"];
@@ -20,8 +21,21 @@ const TLS: &str = "
         ssl_certificate {folder}/cert.pem;
         ssl_certificate_key {folder}/key.pem;";
 
+/// By prior knowledge where there is no TLS.
+const H2: &str = "
+        http2 on;";
+
 pub(super) fn version(said: &str) -> Option<&str> {
     behind(said, "nginx version: nginx/")
+}
+
+/// A version from before this has no `http2 on`, and speaks one protocol where there is no TLS.
+const SINCE: [u32; 3] = [1, 25, 1];
+
+/// Whether `nginx VERSION` can do this.
+pub(super) fn can(version: &str, duty: &Duty) -> bool {
+    let number = version.rsplit(' ').next().unwrap_or_default();
+    duty.protocol == Protocol::Http1 || number.split('.').map_while(|part| part.parse::<u32>().ok()).ge(SINCE)
 }
 
 pub(super) fn launch(job: &Job<'_>) -> Launch {
@@ -38,6 +52,7 @@ pub(super) fn launch(job: &Job<'_>) -> Launch {
         .replace("{core_masks}", &job.cores.iter().map(|&core| mask(core)).collect::<Vec<_>>().join(" "))
         .replace("{reuseport}", reuseport)
         .replace("{ssl}", if job.duty.tls { " ssl" } else { "" })
+        .replace("{h2}", if job.duty.protocol == Protocol::Http2 { H2 } else { "" })
         .replace("{tls}", &job.tls(TLS));
     let mut files = vec![("nginx.conf", text)];
     if job.duty.routes > 0 {
@@ -65,7 +80,17 @@ fn locations(count: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::subject::Duty;
+
+    #[test]
+    fn old_versions_speak_no_http_2_as_it_is_asked_for_here() {
+        let duty = |protocol| Duty { protocol, ..Duty::default() };
+        for (version, able) in
+            [("nginx 1.22.1", false), ("nginx 1.25.1", true), ("nginx 1.31.5", true), ("nginx 2.0", true)]
+        {
+            assert_eq!(can(version, &duty(Protocol::Http2)), able, "{version}");
+            assert!(can(version, &duty(Protocol::Http1)));
+        }
+    }
 
     #[test]
     fn workers_are_pinned_and_several_have_a_listener_each() {

@@ -9,7 +9,7 @@ use super::{Kind, Peer};
 use crate::floor::BODIES;
 use crate::floor::testing::Running;
 use crate::identity;
-use crate::load::{self, Plan, Reuse, Tls};
+use crate::load::{self, Plan, Protocol, Reuse, Tls};
 use crate::scenario::{FILES, write_files};
 use crate::server::{Answer, Folder, Server, all_same};
 use crate::subject::{Duty, Subject, Work, route};
@@ -78,7 +78,7 @@ fn fixed_answers_are_empty_and_well() {
 }
 
 #[test]
-fn all_speak_the_same_tls_and_answer_the_same() {
+fn all_speak_the_same_tls_and_http_2_and_answer_the_same() {
     let folder = Folder::new("peers-tls").unwrap();
     write_files(folder.path()).unwrap();
     let origin = Running::origin(Io::Epoll);
@@ -88,10 +88,14 @@ fn all_speak_the_same_tls_and_answer_the_same() {
         (Work::Proxy { origin: origin.address }, "/1k", 1 << 10),
     ];
     for (work, path, length) in works {
-        let duty = Duty { work, tls: true, ..Duty::default() };
-        for answer in same(&duty, &gets([path.to_owned()])).into_iter().flatten() {
-            assert_eq!((answer.status, answer.length), (200, length), "{path}: {}", answer.head);
-            assert_eq!(answer.tls.as_deref(), Some("TLS 1.3, TLS13_AES_128_GCM_SHA256, X25519"), "{path}");
+        for (tls, protocol) in [(true, Protocol::Http1), (true, Protocol::Http2), (false, Protocol::Http2)] {
+            let duty = Duty { work: work.clone(), tls, protocol, ..Duty::default() };
+            for answer in same(&duty, &gets([path.to_owned()])).into_iter().flatten() {
+                assert_eq!((answer.status, answer.length), (200, length), "{path}: {}", answer.head);
+                let agreed = tls.then_some("TLS 1.3, TLS13_AES_128_GCM_SHA256, X25519");
+                assert_eq!(answer.tls.as_deref(), agreed, "{path}, {protocol:?}");
+                assert_eq!(answer.head.starts_with("HTTP/2"), protocol == Protocol::Http2, "{}", answer.head);
+            }
         }
     }
 }
@@ -153,7 +157,9 @@ fn what_is_proxied_is_what_the_server_behind_says() {
     let duty = Duty { work: Work::Proxy { origin: origin.address }, ..Duty::default() };
     let mut asked = gets(BODIES.iter().map(|(path, _)| (*path).to_owned()));
     asked.extend([1, UPLOAD].map(|length| ("/1k".to_owned(), Some(length))));
-    let direct = asked.iter().map(|(path, upload)| crate::server::ask(origin.address, path, *upload, false).unwrap());
+    let direct = asked
+        .iter()
+        .map(|(path, upload)| crate::server::ask(origin.address, path, *upload, false, Protocol::Http1).unwrap());
     let direct: Vec<_> = direct.collect();
     if let Some(answers) = same(&duty, &asked) {
         for ((answer, direct), (path, _)) in answers.iter().zip(&direct).zip(&asked) {

@@ -61,7 +61,7 @@ impl Stage<'_> {
         let mut answers: Vec<(&str, Answer)> = Vec::new();
         for &routes in counts {
             let (close, tls) = (ask.reuse == Reuse::PerRequest, ask.secure != Secure::Plain);
-            let duty = Duty { close, work: work.clone(), routes, tls, cores: Vec::new() };
+            let duty = Duty { close, work: work.clone(), routes, tls, protocol: ask.protocol, cores: Vec::new() };
             for subject in self.subjects.iter().filter(|subject| subject.can(&duty)) {
                 let Some(server) = self.start_one(subject, place()?, &duty)? else { continue };
                 let path = if routes == 0 { ask.path.to_owned() } else { route(routes - 1) };
@@ -115,6 +115,7 @@ impl Stage<'_> {
     /// The load of one turn.
     pub(super) fn plan(&self, ask: &Ask, entrant: &Entrant, rate: Option<f64>, duration: Duration) -> Plan {
         Plan {
+            protocol: ask.protocol,
             tls: ask.secure.tls(),
             path: entrant.path.clone(),
             connections: self.method.connections(ask.connections),

@@ -22,7 +22,7 @@ pub use outcome::{Idle, Outcome, PEERS, QUANTILES, Resting, Rounds, Share, Share
 pub use table::SCENARIOS;
 
 use crate::identity;
-use crate::load::{Reuse, Tls, Versions};
+use crate::load::{Protocol, Reuse, Tls, Versions};
 use crate::subject::Subject;
 
 /// One kind of work every subject does.
@@ -71,7 +71,7 @@ pub struct Ask {
     pub path: &'static str,
     /// Connections at a time.
     pub connections: u32,
-    /// Requests in one write.
+    /// Requests in one write; over HTTP/2, streams at a time.
     pub depth: u32,
     /// How often a connection is used.
     pub reuse: Reuse,
@@ -79,6 +79,8 @@ pub struct Ask {
     pub upload: u64,
     /// Whether TLS is spoken.
     pub secure: Secure,
+    /// What is spoken.
+    pub protocol: Protocol,
 }
 
 /// Whether TLS is spoken, always version 1.3 with X25519, AES-128-GCM and a certificate of ECDSA P-256, and how connections
@@ -120,6 +122,8 @@ pub enum Kind {
         connections: usize,
         /// Whether they speak TLS.
         secure: Secure,
+        /// What they speak.
+        protocol: Protocol,
     },
     /// Requests in an open loop on connections that stand, while others begin handshakes and do not end them.
     Flood {
@@ -244,7 +248,7 @@ impl Scenario {
         let lines = RefCell::new(std::mem::take(left_out));
         let stage = entrants::Stage { scenario: self, subjects: &subjects, files, method, left_out: &lines };
         let outcome = match self.kind {
-            Kind::Idle { connections, secure } => idle::run(&stage, connections, secure, progress),
+            Kind::Idle { connections, secure, protocol } => idle::run(&stage, connections, secure, protocol, progress),
             Kind::Flood { .. } => flood::run(&stage, progress),
             Kind::Imbalance { .. } => balance::run(&stage, progress),
             _ => rounds::run(&stage, progress),

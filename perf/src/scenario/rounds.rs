@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::entrants::{Entrant, Stage};
 use super::outcome::{Outcome, Rounds, Turn, Turns};
 use super::{Ask, Kind, Secure};
-use crate::load::{self, Edge, Plan, Tally, Watch};
+use crate::load::{self, Edge, Plan, Protocol, Tally, Watch};
 
 /// A body at least this long is counted by its bytes: turns hold few of them, and begin and end within one.
 const LONG_BODY: u64 = 1 << 20;
@@ -95,7 +95,7 @@ fn take_turn(
 ) -> Result<Turn, String> {
     let mut plan = stage.plan(ask, entrant, rate, duration);
     if rate.is_some() {
-        plan.depth = OPEN_LOOP_DEPTH;
+        plan.depth = if ask.protocol == Protocol::Http2 { ask.depth } else { OPEN_LOOP_DEPTH };
     }
     if let Some(turn) = measured(ask, entrant, &plan, &Watch::default())? {
         return Ok(turn);

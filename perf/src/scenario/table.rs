@@ -1,11 +1,12 @@
 //! Every scenario and every goal: the one table.
 
 use super::{Ask, Goal, Kind, Pace, Scenario, Secure, Task};
-use crate::load::Reuse;
+use crate::load::{Protocol, Reuse};
 
 /// A path, connections at a time, and everything else as most scenarios have it.
 const fn ask(task: Task, path: &'static str, connections: u32) -> Ask {
-    Ask { task, path, connections, depth: 1, reuse: Reuse::KeepAlive, upload: 0, secure: Secure::Plain }
+    let protocol = Protocol::Http1;
+    Ask { task, path, connections, depth: 1, reuse: Reuse::KeepAlive, upload: 0, secure: Secure::Plain, protocol }
 }
 
 const fn pace(rounds: u32, seconds: f64) -> Pace {
@@ -84,7 +85,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "idle",
         about: "15,000 connections at rest after one request each: anonymous memory a connection",
-        kind: Kind::Idle { connections: 15_000, secure: Secure::Plain },
+        kind: Kind::Idle { connections: 15_000, secure: Secure::Plain, protocol: Protocol::Http1 },
         pace: pace(1, 0.0),
         without: &[],
         goals: &[Goal::memory("anygate-uring", 400.0), Goal::memory("anygate-epoll", 400.0)],
@@ -263,7 +264,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "tls-idle",
         about: "5,000 TLS connections at rest after one request each: anonymous memory a connection",
-        kind: Kind::Idle { connections: 5_000, secure: Secure::Full },
+        kind: Kind::Idle { connections: 5_000, secure: Secure::Full, protocol: Protocol::Http1 },
         pace: pace(1, 0.0),
         without: NO_FLOORS,
         goals: &[Goal::memory("anygate-uring", 6144.0), Goal::memory("anygate-epoll", 6144.0)],

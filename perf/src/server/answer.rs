@@ -8,11 +8,13 @@ use std::time::Duration;
 use anygate_proto::h1::chunked::{Decoder, Step};
 use anygate_proto::h1::response::{Asked, parse_response};
 use anygate_proto::{BodyLength, Fields, Limits, Parsed};
+use anygate_shard::{Io, Tick};
 use rustls::StreamOwned;
 
 use crate::identity;
+use crate::load::h2::{Blocks, Seen, Session};
 use crate::load::tls::{Sessions, agreed};
-use crate::load::{Tls, Versions};
+use crate::load::{Plan, Protocol, Tls, Versions};
 
 /// A server that says nothing for this long does not answer.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -58,24 +60,69 @@ pub fn all_same(answers: &[(&str, Answer)]) -> Result<(), String> {
     }
 }
 
-/// Asks on a connection of its own, over TLS if that is said: `GET`, or `POST` with a body of `upload` bytes.
-pub(crate) fn ask(address: SocketAddr, path: &str, upload: Option<u64>, tls: bool) -> io::Result<Answer> {
+/// Asks on a connection of its own, over TLS if that is said: `GET`, or in HTTP/1.1 `POST` with a body of `upload` bytes.
+pub(crate) fn ask(
+    address: SocketAddr,
+    path: &str,
+    upload: Option<u64>,
+    tls: bool,
+    protocol: Protocol,
+) -> io::Result<Answer> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(SILENCE))?;
     stream.set_write_timeout(Some(SILENCE))?;
-    if !tls {
-        return exchange(&mut stream, &address.to_string(), path, upload);
-    }
     let name = identity::NAME.to_owned();
     let offered = Tls { name, versions: Versions::Tls13, one_cipher: true, ..Tls::default() };
-    let sessions = Sessions::new(&offered).map_err(io::Error::other)?;
+    let plan = Plan { path: path.to_owned(), protocol, tls: tls.then_some(offered), ..Plan::new(address, Io::Epoll) };
+    let exchange = |stream: &mut dyn Stream| match protocol {
+        Protocol::Http1 => exchange(stream, &plan.authority(), path, upload),
+        Protocol::Http2 => session(stream, &Blocks::of(&plan).map_err(io::Error::other)?),
+    };
+    let Some(offered) = &plan.tls else { return exchange(&mut stream) };
+    let sessions = Sessions::new(offered, protocol).map_err(io::Error::other)?;
     let mut stream = StreamOwned::new(sessions.connection().map_err(io::Error::other)?, stream);
-    let host = format!("{}:{}", identity::NAME, address.port());
-    let answer = exchange(&mut stream, &host, path, upload)?;
+    let answer = exchange(&mut stream)?;
+    sessions.check(stream.conn.alpn_protocol()).map_err(io::Error::other)?;
     Ok(Answer { tls: Some(agreed(&stream.conn)), ..answer })
 }
 
-fn exchange(stream: &mut (impl Read + Write), host: &str, path: &str, upload: Option<u64>) -> io::Result<Answer> {
+/// What is written to and read from.
+trait Stream: Read + Write {}
+
+impl<S: Read + Write> Stream for S {}
+
+/// One answer in HTTP/2. Its head is shown as HTTP/1.1 would write it.
+fn session(stream: &mut dyn Stream, blocks: &Blocks) -> io::Result<Answer> {
+    let mut session = Session::new(blocks);
+    session.ask(blocks, Tick::ZERO, 1);
+    let (mut head, mut body, mut status) = (String::from("HTTP/2\r\n"), Body::default(), None);
+    let mut input = Vec::new();
+    while status.is_none() {
+        stream.write_all(&std::mem::take(&mut session.out))?;
+        stream.flush()?;
+        input.clear();
+        if !more(stream, &mut input)? {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let mut seen = |seen: Seen<'_>| match seen {
+            Seen::Field(name, value) => {
+                let field = [name, b": ", value, b"\r\n"].concat();
+                head.push_str(&String::from_utf8_lossy(&field));
+            }
+            Seen::Content(content) => body.take(content),
+            Seen::Answer { status: said, .. } => status = Some(said),
+            Seen::Failed => status = Some(0),
+        };
+        session.feed(&input, &mut seen).map_err(|broken| invalid(broken.why))?;
+    }
+    head.push_str("\r\n");
+    match status {
+        Some(status @ 1..) => Ok(Answer { head, status, length: body.length, hash: body.hasher.finish(), tls: None }),
+        _ => Err(io::Error::new(io::ErrorKind::ConnectionReset, "the stream is reset")),
+    }
+}
+
+fn exchange(stream: &mut dyn Stream, host: &str, path: &str, upload: Option<u64>) -> io::Result<Answer> {
     match upload {
         None => write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n")?,
         Some(length) => {
@@ -88,7 +135,7 @@ fn exchange(stream: &mut (impl Read + Write), host: &str, path: &str, upload: Op
 }
 
 /// Reads one final answer to its end.
-fn read(stream: &mut impl Read) -> io::Result<Answer> {
+fn read(stream: &mut dyn Read) -> io::Result<Answer> {
     let limits = Limits::default();
     let mut fields = Fields::default();
     let mut input = Vec::new();
@@ -144,7 +191,7 @@ impl Body {
         self.hasher.write(bytes);
     }
 
-    fn chunked(&mut self, stream: &mut impl Read, input: &mut Vec<u8>) -> io::Result<()> {
+    fn chunked(&mut self, stream: &mut dyn Read, input: &mut Vec<u8>) -> io::Result<()> {
         let mut decoder = Decoder::default();
         loop {
             let step = decoder.decode(input).map_err(|reject| invalid(&format!("{reject:?}")))?;
@@ -167,7 +214,7 @@ impl Body {
 }
 
 /// Appends what comes next; false at the end of the stream.
-fn more(stream: &mut impl Read, input: &mut Vec<u8>) -> io::Result<bool> {
+fn more(stream: &mut dyn Read, input: &mut Vec<u8>) -> io::Result<bool> {
     let mut piece = [0; 16 << 10];
     let length = stream.read(&mut piece)?;
     input.extend_from_slice(&piece[..length]);

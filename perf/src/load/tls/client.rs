@@ -146,6 +146,11 @@ impl Client {
         self.engine.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
+    /// What was agreed to be spoken (RFC 7301), once the handshake has ended.
+    pub(crate) fn protocol(&self) -> Option<&[u8]> {
+        self.engine.alpn_protocol()
+    }
+
     /// Version, cipher suite and group, once the handshake has ended.
     pub(crate) fn agreed(&self) -> String {
         agreed(&self.engine)

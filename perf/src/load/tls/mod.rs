@@ -20,10 +20,12 @@ use rustls::{
     SupportedProtocolVersion,
 };
 
+use super::{Plan, Protocol};
 pub(crate) use client::{Client, agreed};
 
-/// What is offered by name (RFC 7301).
+/// What is offered by name (RFC 7301, RFC 9113 §3.2).
 const HTTP_1_1: &[u8] = b"http/1.1";
+const H2: &[u8] = b"h2";
 /// Sessions that are kept to go on with: those of one server.
 const SESSIONS: usize = 256;
 
@@ -101,14 +103,29 @@ pub struct Tls {
 pub(crate) struct Sessions {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
+    protocol: Protocol,
 }
 
 impl Sessions {
     /// # Errors
     /// The name is none.
-    pub(crate) fn new(tls: &Tls) -> Result<Self, String> {
+    pub(crate) fn new(tls: &Tls, protocol: Protocol) -> Result<Self, String> {
         let name = ServerName::try_from(tls.name.clone()).map_err(|_| format!("`{}` is no name", tls.name))?;
-        Ok(Self { config: Arc::new(config(tls)?), name })
+        Ok(Self { config: Arc::new(config(tls, protocol)?), name, protocol })
+    }
+
+    /// Those of a plan; none where it speaks no TLS.
+    pub(super) fn of(plan: &Plan) -> Result<Option<Self>, String> {
+        plan.tls.as_ref().map(|tls| Self::new(tls, plan.protocol)).transpose()
+    }
+
+    /// # Errors
+    /// Another protocol was agreed on than the one that was offered. For HTTP/1.1 none need be.
+    pub(crate) fn check(&self, agreed: Option<&[u8]>) -> Result<(), &'static str> {
+        if self.protocol == Protocol::Http2 && agreed != Some(H2) {
+            return Err("the server does not agree on HTTP/2");
+        }
+        Ok(())
     }
 
     /// For who reads and writes streams.
@@ -123,7 +140,7 @@ impl fmt::Debug for Sessions {
     }
 }
 
-fn config(tls: &Tls) -> Result<ClientConfig, String> {
+fn config(tls: &Tls, protocol: Protocol) -> Result<ClientConfig, String> {
     let versions: &[&SupportedProtocolVersion] = match tls.versions {
         Versions::Both => &[&TLS13, &TLS12],
         Versions::Tls12 => &[&TLS12],
@@ -144,7 +161,8 @@ fn config(tls: &Tls) -> Result<ClientConfig, String> {
         Trust::Roots(roots) => builder.with_root_certificates(Arc::clone(roots)),
     };
     let mut config = builder.with_no_client_auth();
-    config.alpn_protocols = vec![HTTP_1_1.to_vec()];
+    let offered = if protocol == Protocol::Http2 { H2 } else { HTTP_1_1 };
+    config.alpn_protocols = vec![offered.to_vec()];
     config.resumption = if tls.resume { Resumption::in_memory_sessions(SESSIONS) } else { Resumption::disabled() };
     Ok(config)
 }
