@@ -123,6 +123,18 @@ impl Fields {
         list.iter().filter(move |field| field.known == known)
     }
 
+    /// The first field of this name gets this value, and the others of the name go.
+    pub(crate) fn join(&mut self, known: Known, value: Span) {
+        let mut first = true;
+        self.list.retain_mut(|field| {
+            if field.known != known {
+                return true;
+            }
+            field.value = value;
+            std::mem::replace(&mut first, false)
+        });
+    }
+
     /// Every field, in order.
     #[inline]
     pub fn iter(&self) -> std::slice::Iter<'_, Field> {

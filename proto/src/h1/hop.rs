@@ -75,7 +75,7 @@ const NEVER_TRAILERS: u128 = HOP_BY_HOP
     ]);
 
 /// Whether a trailer field may be relayed.
-pub(super) fn may_be_trailer(name: &[u8], known: Known) -> bool {
+pub(crate) fn may_be_trailer(name: &[u8], known: Known) -> bool {
     NEVER_TRAILERS & known.bit() == 0 && (known != Known::Other || !(is_claim(name) || is_alias(name, &[])))
 }
 

@@ -9,6 +9,8 @@ pub mod response;
 pub mod sink;
 pub mod write;
 
+pub(crate) use hop::may_be_trailer;
+
 /// What a head may weigh. What is over it is refused with the status that names it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {

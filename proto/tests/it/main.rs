@@ -5,6 +5,7 @@ mod chunked;
 mod dates;
 mod forward;
 mod forwarding_oracle;
+mod h2;
 mod hpack;
 mod hpack_properties;
 mod negotiation;
