@@ -130,14 +130,17 @@ impl Connection {
         debug_assert!(len <= open.send.left().min(left), "a window is not kept to");
         open.send.take(len);
         self.send.take(len);
-        let flags = if end { flag::END_STREAM } else { 0 };
-        frame::put_header(&mut self.output, len, Kind::Data, flags, stream.id);
         self.budgets.sent();
         self.offered = NONE;
         self.order.turned(&mut self.streams, stream.index, end);
-        if end {
+        // What the end has to say of itself leaves before the header, behind which nothing but the content may come.
+        let flags = if end {
             self.end_local(stream);
-        }
+            flag::END_STREAM
+        } else {
+            0
+        };
+        frame::put_header(&mut self.output, len, Kind::Data, flags, stream.id);
         true
     }
 

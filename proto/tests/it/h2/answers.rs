@@ -229,6 +229,21 @@ fn an_early_answer_leaves_the_request_open_until_it_ends_or_is_reset() {
 }
 
 #[test]
+fn nothing_comes_between_the_header_of_a_frame_and_its_content() {
+    let mut peer = Peer::new(&Limits { connection_window: 65_535, ..Limits::default() });
+    peer.feed(&post(1));
+    for _ in 0..3 {
+        peer.feed(&data(1, 0, &[b'x'; 16_000]));
+    }
+    peer.feed(&data(1, flag::END_STREAM, b"x"));
+    let key = peer.key(1);
+    assert!(peer.connection.respond(key, OK, false));
+    assert!(peer.connection.data(key, 3, true));
+    peer.connection.output().extend(b"end");
+    assert_eq!(peer.output(), ["HEADERS 1 :status=200", "WINDOW_UPDATE 0 48001", "DATA 1 end end"]);
+}
+
+#[test]
 fn a_tunnel_ends_on_each_side_by_itself() {
     let connect = headers(1, OPEN, &[(":method", "CONNECT"), (":authority", "a:1")]);
     let mut peer = Peer::new(&Limits::default());
