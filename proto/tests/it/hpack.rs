@@ -276,6 +276,12 @@ fn the_count_of_changes_moves_with_the_table_and_with_nothing_else() {
     assert_eq!(after("40 01 61 00"), start + 1);
     assert_eq!(after("be be"), start + 1);
     assert_eq!(after("3f e0 1f"), start + 2);
+    // A block that was good before an update was due is not good again.
+    let mut decoder = Decoder::new(100);
+    list(&mut decoder, &[0x82]).expect("a block");
+    let before = decoder.changes();
+    decoder.acknowledged();
+    assert_ne!(decoder.changes(), before);
 }
 
 /// A block of these fields, and what a decoder that keeps up makes of it.

@@ -64,9 +64,12 @@ impl Decoder {
     pub const fn acknowledged(&mut self) {
         self.limit = self.announced;
         self.update_due = self.table.max() > self.limit;
+        if self.update_due {
+            self.changes = self.changes.wrapping_add(1);
+        }
     }
 
-    /// How often the dynamic table has changed; wraps. A block that is decoded twice, byte by byte the same, is the same
+    /// How often the dynamic table has changed, or what is asked of the next block; wraps. A block that is decoded twice, byte by byte the same, is the same
     /// list if this number is the same before both, and after the first.
     #[inline]
     #[must_use]
