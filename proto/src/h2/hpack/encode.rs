@@ -133,18 +133,22 @@ impl Encoder {
     /// field one that HTTP/2 has (RFC 9113 §8.2.2).
     pub fn encode(&mut self, name: &[u8], value: &[u8], how: Indexing, out: &mut Vec<u8>) {
         let id = Name::of(name);
+        let in_statics = statics::of_name(id, name);
+        if let Some(entry) = statics::ENTRIES.get(in_statics.wrapping_sub(1) as usize) {
+            return self.lower_case(id, in_statics, entry.name.as_bytes(), value, how, out);
+        }
         if !name.iter().any(u8::is_ascii_uppercase) {
-            return self.lower_case(id, name, value, how, out);
+            return self.lower_case(id, 0, name, value, how, out);
         }
         let mut lower = std::mem::take(&mut self.lower);
         lower.clear();
         lower.extend(name.iter().map(u8::to_ascii_lowercase));
-        self.lower_case(id, &lower, value, how, out);
+        self.lower_case(id, 0, &lower, value, how, out);
         self.lower = lower;
     }
 
-    fn lower_case(&mut self, id: Name, name: &[u8], value: &[u8], how: Indexing, out: &mut Vec<u8>) {
-        let in_statics = statics::of_name(id, name);
+    /// A field whose name is in lower case, and in the static table unless `in_statics` is 0.
+    fn lower_case(&mut self, id: Name, in_statics: u32, name: &[u8], value: &[u8], how: Indexing, out: &mut Vec<u8>) {
         let index = statics::of_value(in_statics, value);
         if index != 0 && how != Indexing::Never {
             return integer::write(index, 7, 0x80, out);
@@ -157,37 +161,31 @@ impl Encoder {
         };
         if matches!(entering, Entering::No | Entering::Never) || size > self.table.max() as usize / 2 {
             let pattern = if entering == Entering::Never { 0x10 } else { 0 };
-            return self.literal(in_statics, hash(0, name), name, value, (4, pattern), out);
+            return self.literal(in_statics, name, value, (4, pattern), out);
         }
-        let name_hash = hash(0, name);
+        let name_hash = if in_statics == 0 { hash(0, name) } else { in_statics };
         let tag = Tag { name: name_hash, field: hash(name_hash, value) };
         let held = self.table.find(|other| other.field == tag.field, |one, other| one == name && other == value);
         if let Some(index) = held {
             return integer::write(statics::COUNT + 1 + index, 7, 0x80, out);
         }
         if entering == Entering::AtOnce || self.was_seen(tag.field) {
-            self.literal(in_statics, name_hash, name, value, (6, 0x40), out);
+            self.literal(in_statics, name, value, (6, 0x40), out);
             self.table.insert(name, value, tag);
             self.unsent = true;
         } else {
-            self.literal(in_statics, name_hash, name, value, (4, 0), out);
+            self.literal(in_statics, name, value, (4, 0), out);
         }
     }
 
     /// Appends a literal with this prefix and pattern; the name is an index where a table has it.
-    fn literal(
-        &self,
-        in_statics: u32,
-        name_hash: u32,
-        name: &[u8],
-        value: &[u8],
-        (prefix, pattern): (u32, u8),
-        out: &mut Vec<u8>,
-    ) {
-        let in_table = || self.table.find(|tag| tag.name == name_hash, |one, _| one == name);
+    fn literal(&self, in_statics: u32, name: &[u8], value: &[u8], (prefix, pattern): (u32, u8), out: &mut Vec<u8>) {
         if in_statics != 0 {
             integer::write(in_statics, prefix, pattern, out);
-        } else if let Some(index) = in_table() {
+            return string(value, out);
+        }
+        let hash = hash(0, name);
+        if let Some(index) = self.table.find(|tag| tag.name == hash, |one, _| one == name) {
             integer::write(statics::COUNT + 1 + index, prefix, pattern, out);
         } else {
             out.push(pattern);
@@ -294,9 +292,15 @@ fn entering(id: Name, name: &[u8], value: &[u8]) -> Entering {
 fn hash(seed: u32, text: &[u8]) -> u32 {
     const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
     let mix = |state: u64, word: u64| (state.rotate_left(23) ^ word).wrapping_mul(FACTOR);
-    let (words, rest) = text.as_chunks::<8>();
-    let state =
-        words.iter().fold(u64::from(seed) ^ text.len() as u64, |state, word| mix(state, u64::from_le_bytes(*word)));
-    let rest = rest.iter().fold(0, |word, &byte| word << 8 | u64::from(byte));
-    (mix(state, rest) >> 32) as u32
+    let state = mix(u64::from(seed), text.len() as u64);
+    let state = match text.last_chunk::<8>() {
+        // The last eight bytes are looked at once more where they are not a word of their own.
+        Some(last) => {
+            let words = text.as_chunks::<8>().0;
+            let state = words.iter().fold(state, |state, word| mix(state, u64::from_le_bytes(*word)));
+            mix(state, u64::from_le_bytes(*last))
+        }
+        None => mix(state, text.iter().fold(0, |word, &byte| word << 8 | u64::from(byte))),
+    };
+    (state >> 32) as u32
 }

@@ -105,7 +105,10 @@ static FIRST: [u8; 128] = {
     first
 };
 
-/// The index of `:authority`.
+/// The names that have no id of their own.
+const WITHOUT_ID: [(&[u8], u32); 4] =
+    [(b"accept-charset", 15), (b"access-control-allow-origin", 20), (b"from", 37), (b"refresh", 52)];
+
 const AUTHORITY: u32 = 1;
 const METHOD: u32 = 2;
 const PATH: u32 = 4;
@@ -113,7 +116,7 @@ const SCHEME: u32 = 6;
 /// The index of `:status: 200`.
 pub(super) const STATUS: u32 = 8;
 
-/// Index of the first entry with this name, which is in lower case; 0 when there is none.
+/// Index of the first entry with this name, in any case; 0 when there is none.
 #[inline]
 pub(super) fn of_name(id: Name, name: &[u8]) -> u32 {
     match id {
@@ -123,13 +126,9 @@ pub(super) fn of_name(id: Name, name: &[u8]) -> u32 {
         Name::Scheme => SCHEME,
         Name::Status => STATUS,
         Name::Protocol | Name::Undefined => 0,
-        Name::Field(Known::Other) => match name {
-            b"accept-charset" => 15,
-            b"access-control-allow-origin" => 20,
-            b"from" => 37,
-            b"refresh" => 52,
-            _ => 0,
-        },
+        Name::Field(Known::Other) => {
+            WITHOUT_ID.iter().find(|(other, _)| name.eq_ignore_ascii_case(other)).map_or(0, |&(_, index)| index)
+        }
         Name::Field(known) => u32::from(FIRST[known as usize]),
     }
 }
@@ -137,10 +136,13 @@ pub(super) fn of_name(id: Name, name: &[u8]) -> u32 {
 /// Index of the entry with this value among those of one name, of which `first` is the first; 0 when there is none.
 #[inline]
 pub(super) fn of_value(first: u32, value: &[u8]) -> u32 {
-    let Some(at) = (first as usize).checked_sub(1) else { return 0 };
-    let same_name = ENTRIES[at..].iter().take_while(|entry| entry.name == ENTRIES[at].name);
-    let found = same_name.zip(first..).find(|(entry, _)| entry.value.as_bytes() == value);
-    found.map_or(0, |(_, index)| index)
+    let last = match first {
+        0 => return 0,
+        METHOD | PATH | SCHEME => first + 1,
+        STATUS => 14,
+        _ => first,
+    };
+    (first..=last).find(|&index| ENTRIES[index as usize - 1].value.as_bytes() == value).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -155,6 +157,7 @@ mod tests {
             assert_eq!(ENTRIES[first as usize - 1].name, entry.name);
             assert_eq!(of_value(first, entry.value.as_bytes()), index);
             assert_eq!(of_value(first, b"no such value"), 0);
+            assert_eq!(of_name(entry.id, entry.name.to_ascii_uppercase().as_bytes()), first);
         }
         assert_eq!(of_name(Name::of(b"x-request-id"), b"x-request-id"), 0);
         assert_eq!(of_name(Name::of(b":protocol"), b":protocol"), 0);
