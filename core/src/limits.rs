@@ -49,6 +49,18 @@ pub const TLS_SESSIONS: usize = 1_000_000;
 pub const HANDSHAKE_ADDRESSES: usize = 65_536;
 /// Most `tls.hsts.max_age` may be.
 pub const HSTS_MAX_AGE: Duration = Duration::from_secs(3650 * 24 * 3600);
+/// Most `server.h2.max_streams` may be.
+pub const H2_STREAMS: u32 = 10_000;
+/// Least `server.h2.window` may be.
+pub const H2_WINDOW_MIN: usize = 16 * 1024;
+/// Least `server.h2.connection_window` may be: a connection begins with all but a byte of it (RFC 9113 §6.9.2).
+pub const H2_CONNECTION_WINDOW_MIN: usize = 64 * 1024;
+/// Most `server.h2.window` and `server.h2.connection_window` may be.
+pub const H2_WINDOW: usize = 64 * 1024 * 1024;
+/// Most `server.h2.table_size` may be.
+pub const H2_TABLE_SIZE: usize = 64 * 1024;
+/// Most that each count of frames in `server.h2` may be.
+pub const H2_FRAMES: u32 = 1_000_000;
 /// Longest timeout of any kind.
 pub const TIMEOUT: Duration = Duration::from_secs(366 * 24 * 3600);
 

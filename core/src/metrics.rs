@@ -160,6 +160,32 @@ cells! {
     tls_protocol_errors,
     /// TLS streams that ended without the client's word for it.
     tls_truncated,
+    /// Client connections that speak HTTP/2.
+    h2_connections,
+    /// Requests that came by HTTP/2.
+    h2_requests,
+    /// HTTP/2 requests that their clients gave up.
+    h2_resets,
+    /// HTTP/2 connections that ended by a breach of the protocol.
+    h2_protocol_errors,
+    /// HTTP/2 requests refused because their connection had as many as it may.
+    h2_streams_refused,
+    /// HTTP/2 connections ended because too many requests were given up, or broke the protocol.
+    h2_reset_floods,
+    /// HTTP/2 connections ended because of too many pings.
+    h2_ping_floods,
+    /// HTTP/2 connections ended because of too many changes of settings.
+    h2_settings_floods,
+    /// HTTP/2 connections ended because of too many frames of content without any.
+    h2_empty_frame_floods,
+    /// HTTP/2 connections ended because of too many frames that allow more content.
+    h2_window_update_floods,
+    /// HTTP/2 connections ended because of too many changes of priorities.
+    h2_priority_floods,
+    /// HTTP/2 connections ended because of too many frames of unknown kinds.
+    h2_unknown_frame_floods,
+    /// HTTP/2 connections ended because a head came in too many frames.
+    h2_continuation_floods,
     /// Panics caught in one connection's work.
     panics,
     /// Bytes received from clients.

@@ -10,6 +10,8 @@ mod errors;
 mod formats;
 #[path = "core/fuzz.rs"]
 mod fuzz;
+#[path = "core/h2.rs"]
+mod h2;
 #[path = "core/include.rs"]
 mod include;
 #[path = "core/later.rs"]

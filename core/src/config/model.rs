@@ -11,12 +11,14 @@ use ipnet::IpNet;
 
 use crate::diagnostic::Located;
 
+mod h2;
 mod log;
 mod proxy;
 mod server;
 mod statics;
 mod tls;
 
+pub use h2::Http2;
 pub use log::{Log, LogFormat, LogLevel};
 pub use proxy::{Balance, HostHeader, Proxy, ProxyOverrides, Upstream, UpstreamAddr, UpstreamServer};
 pub use server::{CoreList, HttpsRedirect, Io, Listen, ListenAddr, Server, Steer};

@@ -9,6 +9,7 @@ use crate::diagnostic::{Diagnostic, Located};
 use crate::limits;
 
 mod address;
+mod h2;
 mod proxy;
 mod routes;
 mod scalar;

@@ -95,9 +95,10 @@ mod tests {
     use crate::diagnostic::Sources;
 
     /// Sections by the name the loader has for them, and where the schema keeps them.
-    const SECTIONS: [(&str, &[&str]); 16] = [
+    const SECTIONS: [(&str, &[&str]); 17] = [
         ("the configuration", &[]),
         ("server", &["Server"]),
+        ("h2", &["Http2"]),
         ("tls", &["Tls"]),
         ("a certificate", &["Certificate"]),
         ("ocsp", &["Ocsp"]),
@@ -116,7 +117,7 @@ mod tests {
 
     /// Visits every section once.
     const EVERYTHING: &str = r#"{
-        "server": {"listen": [{"addr": ":80", "redirect": {}}, {"addr": ":443", "tls": true}]},
+        "server": {"listen": [{"addr": ":80", "redirect": {}}, {"addr": ":443", "tls": true}], "h2": {}},
         "tls": {"certificates": {"cert": "a", "key": "b"}, "ocsp": {}, "hsts": {}},
         "echo": {}, "proxy": {}, "static": {}, "log": {},
         "upstreams": {"a": {"servers": [{"addr": "b:1"}], "proxy": {}}},

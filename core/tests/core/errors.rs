@@ -124,7 +124,7 @@ fn a_listener_that_is_none_says_what_was_meant() {
             10 |     - unix:
                |       ^^^^ unknown key
                |
-               = help: it may have `addr`, `tls`, `profile`, `client_auth`, `client_ca`, `redirect`
+               = help: it may have `addr`, `tls`, `profile`, `client_auth`, `client_ca`, `redirect`, `h2`
             error: two listeners on `:80`
               --> anygate.yml:12:7
                |

@@ -7,8 +7,7 @@ use crate::common::{good, shown, yaml};
 #[test]
 fn every_key_of_a_later_version_is_refused_in_one_wording() {
     let text = r#"server:
-  listen: {addr: ":8443", proxy_protocol: true, h2: true}
-  h2: {max_streams: 128}
+  listen: {addr: ":8443", proxy_protocol: true}
 tls: {early_data: false}
 upstreams:
   users:
@@ -29,126 +28,112 @@ admin: {}
         error: `proxy_protocol` is not available in this version; it belongs to a later one
          --> anygate.yml:2:27
           |
-        2 |   listen: {addr: ":8443", proxy_protocol: true, h2: true}
+        2 |   listen: {addr: ":8443", proxy_protocol: true}
           |                           ^^^^^^^^^^^^^^ not available yet
           |
           = help: remove it: nothing would obey it
-        error: `h2` is not available in this version; it belongs to a later one
-         --> anygate.yml:2:49
-          |
-        2 |   listen: {addr: ":8443", proxy_protocol: true, h2: true}
-          |                                                 ^^ not available yet
-          |
-          = help: remove it: nothing would obey it
-        error: `h2` is not available in this version; it belongs to a later one
-         --> anygate.yml:3:3
-          |
-        3 |   h2: {max_streams: 128}
-          |   ^^ not available yet
-          |
-          = help: remove it: nothing would obey it
         error: `weight` is not available in this version; it belongs to a later one
-         --> anygate.yml:7:39
+         --> anygate.yml:6:39
           |
-        7 |     servers: [{addr: "10.0.0.2:8001", weight: 3, backup: true}]
+        6 |     servers: [{addr: "10.0.0.2:8001", weight: 3, backup: true}]
           |                                       ^^^^^^ not available yet
           |
           = help: remove it: nothing would obey it
         error: `backup` is not available in this version; it belongs to a later one
-         --> anygate.yml:7:50
+         --> anygate.yml:6:50
           |
-        7 |     servers: [{addr: "10.0.0.2:8001", weight: 3, backup: true}]
+        6 |     servers: [{addr: "10.0.0.2:8001", weight: 3, backup: true}]
           |                                                  ^^^^^^ not available yet
           |
           = help: remove it: nothing would obey it
         error: `balance` other than `round_robin` is not available in this version; it belongs to a later one
-         --> anygate.yml:8:14
+         --> anygate.yml:7:14
           |
-        8 |     balance: least_conn
+        7 |     balance: least_conn
           |              ^^^^^^^^^^ not available yet
           |
           = help: remove it: nothing would obey it
         error: `protocol` other than `h1` is not available in this version; it belongs to a later one
-         --> anygate.yml:9:15
+         --> anygate.yml:8:15
           |
-        9 |     protocol: h2
+        8 |     protocol: h2
           |               ^^ not available yet
           |
           = help: remove it: nothing would obey it
         error: `precompressed: true` is not available in this version; it belongs to a later one
-          --> anygate.yml:10:25
-           |
-        10 | static: {precompressed: true, compress: {gzip: true}, listing: true, cache_control: {"*.js": 1y}}
-           |                         ^^^^ not available yet
-           |
-           = help: remove it: nothing would obey it
+         --> anygate.yml:9:25
+          |
+        9 | static: {precompressed: true, compress: {gzip: true}, listing: true, cache_control: {"*.js": 1y}}
+          |                         ^^^^ not available yet
+          |
+          = help: remove it: nothing would obey it
         error: `compress` other than `off` is not available in this version; it belongs to a later one
-          --> anygate.yml:10:41
-           |
-        10 | static: {precompressed: true, compress: {gzip: true}, listing: true, cache_control: {"*.js": 1y}}
-           |                                         ^ not available yet
-           |
-           = help: remove it: nothing would obey it
+         --> anygate.yml:9:41
+          |
+        9 | static: {precompressed: true, compress: {gzip: true}, listing: true, cache_control: {"*.js": 1y}}
+          |                                         ^ not available yet
+          |
+          = help: remove it: nothing would obey it
         error: `listing: true` is not available in this version; it belongs to a later one
-          --> anygate.yml:10:64
-           |
-        10 | static: {precompressed: true, compress: {gzip: true}, listing: true, cache_control: {"*.js": 1y}}
-           |                                                                ^^^^ not available yet
-           |
-           = help: remove it: nothing would obey it
+         --> anygate.yml:9:64
+          |
+        9 | static: {precompressed: true, compress: {gzip: true}, listing: true, cache_control: {"*.js": 1y}}
+          |                                                                ^^^^ not available yet
+          |
+          = help: remove it: nothing would obey it
         error: `cache_control` by file is not available in this version; it belongs to a later one
-          --> anygate.yml:10:85
-           |
-        10 | static: {precompressed: true, compress: {gzip: true}, listing: true, cache_control: {"*.js": 1y}}
-           |                                                                                     ^ not available yet
-           |
-           = help: remove it: nothing would obey it
+         --> anygate.yml:9:85
+          |
+        9 | static: {precompressed: true, compress: {gzip: true}, listing: true, cache_control: {"*.js": 1y}}
+          |                                                                                     ^ not available yet
+          |
+          = help: remove it: nothing would obey it
         error: `plugins` is not available in this version; it belongs to a later one
-          --> anygate.yml:11:1
+          --> anygate.yml:10:1
            |
-        11 | plugins: [{name: headers}]
+        10 | plugins: [{name: headers}]
            | ^^^^^^^ not available yet
            |
            = help: remove it: nothing would obey it
         error: `plugins` is not available in this version; it belongs to a later one
-          --> anygate.yml:13:5
+          --> anygate.yml:12:5
            |
-        13 |   - plugins: [{name: auth}]
+        12 |   - plugins: [{name: auth}]
            |     ^^^^^^^ not available yet
            |
            = help: remove it: nothing would obey it
         error: `plugins` is not available in this version; it belongs to a later one
-          --> anygate.yml:14:26
+          --> anygate.yml:13:26
            |
-        14 |     routes: {/: {to: OK, plugins: []}}
+        13 |     routes: {/: {to: OK, plugins: []}}
            |                          ^^^^^^^ not available yet
            |
            = help: remove it: nothing would obey it
         error: `access` other than `off` is not available in this version; it belongs to a later one
-          --> anygate.yml:15:15
+          --> anygate.yml:14:15
            |
-        15 | log: {access: stdout}
+        14 | log: {access: stdout}
            |               ^^^^^^ not available yet
            |
            = help: remove it: nothing would obey it
         error: `metrics` is not available in this version; it belongs to a later one
-          --> anygate.yml:16:1
+          --> anygate.yml:15:1
            |
-        16 | metrics: {listen: ":8081"}
+        15 | metrics: {listen: ":8081"}
            | ^^^^^^^ not available yet
            |
            = help: remove it: nothing would obey it
         error: `tracing` is not available in this version; it belongs to a later one
-          --> anygate.yml:17:1
+          --> anygate.yml:16:1
            |
-        17 | tracing: off
+        16 | tracing: off
            | ^^^^^^^ not available yet
            |
            = help: remove it: nothing would obey it
         error: `admin` is not available in this version; it belongs to a later one
-          --> anygate.yml:18:1
+          --> anygate.yml:17:1
            |
-        18 | admin: {}
+        17 | admin: {}
            | ^^^^^ not available yet
            |
            = help: remove it: nothing would obey it

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::h2::Http2;
 use super::tls::ListenTls;
 use crate::config::{read, schema};
 use crate::diagnostic::Span;
@@ -88,6 +89,9 @@ pub struct Server {
     /// Connections the kernel queues for each listener, 1 to 65535.
     #[schemars(extend("default" = 4096))]
     pub backlog: u32,
+    /// What one HTTP/2 connection may hold and ask for.
+    #[schemars(extend("default" = {}))]
+    pub h2: Http2,
 }
 
 /// One listener.
@@ -101,6 +105,8 @@ pub struct Listen {
     pub tls: Option<ListenTls>,
     /// Where it sends every request, instead of asking the rules; never beside `tls`.
     pub redirect: Option<HttpsRedirect>,
+    /// Whether HTTP/2 is spoken: over TLS where the client agrees (ALPN), in the clear where it begins so (RFC 9113 §3.3).
+    pub h2: bool,
 }
 
 /// Every request of a listener is answered by a redirect to the same host, path and query under https.
@@ -184,6 +190,7 @@ impl Default for Server {
             tcp_nodelay: true,
             tcp_keepalive: Some(Duration::from_secs(60)),
             backlog: 4096,
+            h2: Http2::default(),
         }
     }
 }
@@ -201,7 +208,7 @@ impl Listen {
     /// A plain listener that no file names.
     #[must_use]
     pub fn plain(addr: ListenAddr) -> Self {
-        Self { addr, span: None, tls: None, redirect: None }
+        Self { addr, span: None, tls: None, redirect: None, h2: true }
     }
 }
 

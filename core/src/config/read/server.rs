@@ -10,7 +10,7 @@ use crate::limits;
 
 use super::address::{Wrong, parse_cores, parse_listen, parse_prefix};
 use super::table::Table;
-use super::{list, scalar, tls};
+use super::{h2, list, scalar, tls};
 
 /// Reads the section over the configuration's; its `tls` is read already.
 pub(super) fn read(node: &Node, base_dir: &Path, config: &mut Config, report: &mut Report) {
@@ -54,7 +54,7 @@ pub(super) fn read(node: &Node, base_dir: &Path, config: &mut Config, report: &m
     table.set("backlog", &mut server.backlog, |node, report| {
         scalar::count(node, 1, 65_535, report).map(|count| count as u32)
     });
-    table.later("h2");
+    table.set("h2", &mut server.h2, h2::read);
     table.close();
 }
 
@@ -111,15 +111,16 @@ fn listener(node: &Node, base_dir: &Path, section: &Tls, report: &mut Report) ->
             );
         }
     }
-    for key in ["proxy_protocol", "h2"] {
-        table.later(key);
-    }
+    table.later("proxy_protocol");
+    let mut h2 = true;
+    table.set("h2", &mut h2, scalar::boolean);
     let listen = match addr {
         Some(entry) => read_with(&entry.value, parse, table.report()).map(|addr| Listen {
             addr,
             span: Some(entry.value.span),
             tls,
             redirect,
+            h2,
         }),
         None => {
             table.missing(

@@ -68,6 +68,9 @@ pub(crate) struct ListenerSettings {
     /// Sends every request to https; never with `tls: true`.
     #[schemars(default)]
     redirect: Option<RedirectForm>,
+    /// Whether HTTP/2 is spoken: over TLS where the client agrees (ALPN), in the clear where it begins so.
+    #[schemars(default, extend("default" = true))]
+    h2: bool,
 }
 
 /// Where a plain listener sends its requests.
