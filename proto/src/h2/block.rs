@@ -88,7 +88,7 @@ impl Connection {
         }
         match self.streams.find(id) {
             Some(key) => self.ending(key, end, block),
-            None => match self.streams.closed(id) {
+            None => match self.closed(id) {
                 Closed::ByUs => {
                     self.budgets.charge(Flood::Unknown)?;
                     self.decode(Purpose::Nothing, end, block).map(|_| None)
@@ -105,7 +105,6 @@ impl Connection {
     #[inline]
     fn opening(&mut self, id: u32, end: bool, block: &[u8]) -> Result<Option<Event>, Fatal> {
         if self.leaving == Leaving::Told {
-            self.streams.remember(id, Closed::ByUs);
             self.budgets.charge(Flood::Unknown)?;
             return self.decode(Purpose::Nothing, end, block).map(|_| None);
         }
@@ -176,6 +175,11 @@ impl Connection {
             section.keep(block, before, decoder.changes(), end);
         }
         Ok(verdict)
+    }
+
+    /// How a stream that is not open came to its end. Those behind the last one we named were ignored from the start.
+    pub(super) fn closed(&self, id: u32) -> Closed {
+        if id > self.last { Closed::ByUs } else { self.streams.closed(id) }
     }
 
     /// A stream that the user never hears of.

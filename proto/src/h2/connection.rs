@@ -96,6 +96,9 @@ impl Connection {
         limits.max_frame = limits.max_frame.clamp(settings::MIN_FRAME, settings::MAX_FRAME);
         limits.window = limits.window.min(MOST);
         limits.connection_window = limits.connection_window.clamp(FIRST_WINDOW, MOST);
+        // A head as large as is allowed may always come.
+        let most_frames = limits.head.max_header_size.saturating_mul(2) / limits.max_frame as usize + 1;
+        limits.continuations = limits.continuations.max(u32::try_from(most_frames).unwrap_or(u32::MAX));
         let mut output = Vec::new();
         settings::put_ours(&mut output, &limits);
         Self {

@@ -146,7 +146,7 @@ impl Connection {
         if header.len == 0 {
             self.budgets.charge(Flood::EmptyData)?;
         }
-        if self.streams.closed(id) != Closed::ByUs && id <= self.last {
+        if self.closed(id) != Closed::ByUs {
             self.budgets.charge(Flood::Resets)?;
             frame::put_reset(&mut self.output, id, ErrorCode::STREAM_CLOSED);
             self.streams.remember(id, Closed::ByUs);

@@ -35,7 +35,7 @@ pub struct Limits {
     pub priorities: u32,
     /// Frames of unknown kinds, and frames for streams that are over, until the refill.
     pub unknown: u32,
-    /// Frames of one header block.
+    /// Frames of one header block; at least what a head of twice `max_header_size` needs in frames of `max_frame`.
     pub continuations: u32,
 }
 

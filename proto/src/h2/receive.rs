@@ -209,10 +209,13 @@ impl Connection {
             if increment == 0 {
                 return protocol("WINDOW_UPDATE of 0");
             }
+            let blocked = self.send.left() == 0;
             if !self.send.add(i64::from(increment)) {
                 return fatal(ErrorCode::FLOW_CONTROL_ERROR, "the connection's window is above 2^31-1");
             }
-            self.unblock();
+            if blocked {
+                self.unblock();
+            }
             return Ok(None);
         }
         let Some(key) = self.streams.find(id) else {

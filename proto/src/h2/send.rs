@@ -66,9 +66,6 @@ impl Connection {
         self.output.extend_from_slice(rest);
         self.budgets.sent();
         self.send.take(content.len());
-        if !self.streams.at(stream.index).remote_ended {
-            self.streams.at(stream.index).send.take(content.len());
-        }
         self.end_local(stream);
         true
     }

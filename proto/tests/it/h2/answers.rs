@@ -295,7 +295,7 @@ fn a_change_of_the_clients_table_is_said_in_front_of_the_next_block() {
     let keys = [peer.key(1), peer.key(3), peer.key(5)];
     for (at, key) in keys.into_iter().enumerate() {
         if at == 1 {
-            peer.feed(&settings(&[(1, 0)]));
+            peer.feed(&settings(&[(1, 0), (1, 50)]));
             peer.feed(&settings(&[(1, 100)]));
         }
         let mut head = Vec::new();

@@ -180,6 +180,20 @@ fn a_drain_goes_in_two_steps() {
 }
 
 #[test]
+fn streams_behind_the_last_one_are_ignored_however_many_they_are() {
+    let mut peer = Peer::new(&Limits::default());
+    peer.feed(&get(1));
+    peer.connection.close(ErrorCode::NO_ERROR);
+    peer.output();
+    for at in 1..300 {
+        peer.feed(&post(2 * at + 1));
+    }
+    peer.feed(&join(&[data(3, 0, b"x"), headers(3, END, &[("x", "y")]), rst_stream(5, 8)]));
+    assert_eq!(peer.events(), ["request 1 GET / end"]);
+    assert!(peer.output().is_empty() && peer.connection.last_stream() == 1);
+}
+
+#[test]
 fn a_goaway_with_an_error_may_follow_one_without() {
     let mut peer = Peer::new(&Limits::default());
     peer.feed(&get(7));

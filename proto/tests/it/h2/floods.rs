@@ -35,17 +35,18 @@ fn limits() -> Limits {
         priorities: 8,
         unknown: 3,
         continuations: 4,
+        head: anygate_proto::Limits { max_header_size: 8192, ..anygate_proto::Limits::default() },
         ..Limits::default()
     }
 }
 
 #[test]
-fn rapid_reset() {
+fn rapid_reset_is_cut_off() {
     budget(&limits(), 7, &[], "Resets", |at| join(&[post(2 * at + 1), rst_stream(2 * at + 1, 8)]));
 }
 
 #[test]
-fn made_you_reset() {
+fn made_you_reset_is_cut_off() {
     let id = |at| 2 * at + 1;
     let tricks: [fn(u32) -> Vec<u8>; 6] = [
         |id| window_update(id, 0),
@@ -62,7 +63,7 @@ fn made_you_reset() {
 }
 
 #[test]
-fn streams_beyond_the_limit() {
+fn streams_beyond_the_limit_are_refused_and_then_cut_off() {
     let limits = Limits { max_streams: 1, ..limits() };
     budget(&limits, 7, &get(1), "Resets", |at| get(2 * at + 3));
     let mut peer = Peer::new(&limits);
@@ -71,12 +72,12 @@ fn streams_beyond_the_limit() {
 }
 
 #[test]
-fn pings() {
+fn a_flood_of_pings_is_cut_off() {
     budget(&limits(), 5, &[], "Pings", |at| raw(6, (at % 2) as u8, 0, b"12345678"));
 }
 
 #[test]
-fn settings_frames() {
+fn a_flood_of_settings_is_cut_off() {
     budget(
         &limits(),
         4,
@@ -87,7 +88,7 @@ fn settings_frames() {
 }
 
 #[test]
-fn empty_content() {
+fn a_flood_of_empty_frames_is_cut_off() {
     budget(&limits(), 6, &post(1), "EmptyData", |_| data(1, 0, b""));
     budget(&limits(), 6, &post(1), "EmptyData", |_| raw(0, flag::PADDED, 1, &[3, 0, 0, 0]));
     // For a stream that is over too.
@@ -97,7 +98,7 @@ fn empty_content() {
 }
 
 #[test]
-fn window_updates() {
+fn a_flood_of_window_updates_is_cut_off() {
     budget(&limits(), 9, &[], "WindowUpdates", |_| window_update(0, 1));
     budget(&limits(), 9, &get(1), "WindowUpdates", |at| window_update(at % 2, 1));
 }
@@ -117,14 +118,14 @@ fn window_updates_are_free_where_content_was_sent() {
 }
 
 #[test]
-fn priorities() {
+fn a_flood_of_priorities_is_cut_off() {
     budget(&limits(), 8, &get(1), "Priorities", |at| {
         if at % 2 == 0 { raw(2, 0, 1, &[0; 5]) } else { raw(0x10, 0, 0, &[0, 0, 0, 1, b'i']) }
     });
 }
 
 #[test]
-fn frames_that_mean_nothing() {
+fn a_flood_of_frames_that_mean_nothing_is_cut_off() {
     budget(&limits(), 3, &[], "Unknown", |at| raw(0x80 + at as u8, 0, 0, b"x"));
     budget(&limits(), 3, &[], "Unknown", |_| raw(7, 0, 0, &[0; 8]));
     let mut peer = Peer::new(&limits());
@@ -157,7 +158,7 @@ fn resets_that_cross_an_answer_are_free() {
 }
 
 #[test]
-fn frames_of_one_header_block() {
+fn a_header_block_of_too_many_frames_is_cut_off() {
     let begin = raw(1, flag::END_STREAM, 1, &[]);
     let more = |flags| raw(9, flags, 1, &block(&[("x", "y")]));
     let mut peer = Peer::new(&limits());
@@ -171,7 +172,7 @@ fn frames_of_one_header_block() {
 }
 
 #[test]
-fn bytes_of_one_header_block() {
+fn a_header_block_of_too_many_bytes_is_cut_off() {
     let mut peer = Peer::new(&Limits::default());
     peer.feed(&raw(1, flag::END_STREAM, 1, &[0; 16_384]));
     for _ in 0..3 {

@@ -309,3 +309,30 @@ fn constants_are_those_of_the_rfc() {
     assert_eq!(frame::MOST, 0x7fff_ffff);
     assert_eq!(&PREFACE[..], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 }
+
+#[test]
+fn every_requirement_names_tests_that_are_there() {
+    let sources = [
+        include_str!("answers.rs"),
+        include_str!("connection.rs"),
+        include_str!("content.rs"),
+        include_str!("floods.rs"),
+        include_str!("heads.rs"),
+        include_str!("priorities.rs"),
+        include_str!("properties.rs"),
+        include_str!("streams.rs"),
+        include_str!("../../../src/h2/settings.rs"),
+    ];
+    let mut named = 0;
+    for line in
+        include_str!("REQUIREMENTS.md").lines().filter(|line| line.starts_with("| ") && !line.starts_with("| §"))
+    {
+        let tests = line.rsplit('|').nth(1).expect("a table has cells");
+        for test in tests.split('`').skip(1).step_by(2) {
+            let head = format!("fn {test}(");
+            assert!(sources.iter().any(|source| source.contains(&head)), "{test}");
+            named += 1;
+        }
+    }
+    assert!(named > 80, "{named} tests are named");
+}
