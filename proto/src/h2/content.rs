@@ -16,6 +16,8 @@ pub(super) struct Content {
     end: bool,
 }
 
+const TOO_SHORT: &str = "DATA is too short for its padding";
+
 impl Connection {
     /// The header of a DATA frame: all of its payload counts against the windows, padding too.
     pub(super) fn data_begins(&mut self, header: FrameHeader) -> Result<Option<Event>, Fatal> {
@@ -34,14 +36,14 @@ impl Connection {
             None
         };
         if let Some(code) = refused {
-            self.skip(header.len);
+            self.skip(header)?;
             return self.fault(key, code);
         }
         if !header.has(flag::PADDED) {
             return self.content_begins(key, header.len, 0, header.has(flag::END_STREAM));
         }
         if header.len == 0 {
-            return fatal(ErrorCode::FRAME_SIZE_ERROR, "DATA is too short for its padding");
+            return fatal(ErrorCode::FRAME_SIZE_ERROR, TOO_SHORT);
         }
         self.reading = Reading::PadLength(header);
         Ok(None)
@@ -55,7 +57,7 @@ impl Connection {
         };
         self.give_back(padding + 1);
         let Some(key) = self.streams.find(header.stream) else {
-            // It was reset since its header was read: what follows is content of nobody.
+            // It is over, since long or since its header was read: what follows is content of nobody.
             self.give_back(content);
             self.reading = skipping(content + padding);
             return Ok(None);
@@ -151,14 +153,22 @@ impl Connection {
             frame::put_reset(&mut self.output, id, ErrorCode::STREAM_CLOSED);
             self.streams.remember(id, Closed::ByUs);
         }
-        self.skip(header.len);
+        self.skip(header)?;
         Ok(None)
     }
 
-    /// A payload that is nobody's.
-    fn skip(&mut self, len: u32) {
-        self.give_back(len);
-        self.reading = skipping(len);
+    /// A payload that is nobody's; its padding must be right all the same.
+    fn skip(&mut self, header: FrameHeader) -> Result<(), Fatal> {
+        if header.has(flag::PADDED) {
+            if header.len == 0 {
+                return fatal(ErrorCode::FRAME_SIZE_ERROR, TOO_SHORT);
+            }
+            self.reading = Reading::PadLength(header);
+        } else {
+            self.give_back(header.len);
+            self.reading = skipping(header.len);
+        }
+        Ok(())
     }
 
     /// The user has taken so many bytes of a stream's content: the client may send as many again. Nothing for a stream

@@ -53,6 +53,17 @@ fn padding_longer_than_its_frame_ends_the_connection() {
     let mut peer = Peer::new(&Limits::default());
     peer.feed(&join(&[post(1), raw(0, flag::PADDED, 1, &[])]));
     assert_eq!(peer.events(), [OPENED, "fatal FRAME_SIZE_ERROR"]);
+    // Also where the content is nobody's.
+    for (payload, code) in [(&[2, 0][..], "fatal PROTOCOL_ERROR"), (&[], "fatal FRAME_SIZE_ERROR")] {
+        let mut peer = Peer::new(&Limits::default());
+        peer.feed(&join(&[post(1), rst_stream(1, 8), raw(0, flag::PADDED, 1, &[1, b'x', 0])]));
+        assert!(!peer.dead);
+        peer.feed(&raw(0, flag::PADDED, 1, payload));
+        assert_eq!(peer.events().last().map(String::as_str), Some(code));
+        let mut peer = Peer::new(&Limits::default());
+        peer.feed(&join(&[get(1), raw(0, flag::PADDED, 1, payload)]));
+        assert_eq!(peer.events().last().map(String::as_str), Some(code));
+    }
 }
 
 #[test]
