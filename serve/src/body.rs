@@ -9,6 +9,7 @@ use anygate_proto::head::Fields;
 use anygate_shard::file::File;
 use anygate_shard::{Bytes, SocketId};
 
+use crate::connection::h2::StreamBody;
 use crate::connection::reader::Reader;
 use crate::error::{Error, Side};
 use crate::upstream::Content;
@@ -24,6 +25,8 @@ pub enum Body {
     File(FileRange),
     /// What an HTTP/1.1 connection delivers.
     H1(Rc<RefCell<Reader>>),
+    /// What a stream of HTTP/2 delivers.
+    H2(Box<StreamBody>),
     /// What a server behind delivers.
     Upstream(Box<Content>),
 }
@@ -96,6 +99,7 @@ impl Body {
                 Poll::Ready(Ok(if range.len == 0 { Chunk::End } else { Chunk::File(range) }))
             }
             Self::H1(reader) => reader.borrow_mut().poll_chunk(cx),
+            Self::H2(body) => body.poll_chunk(cx),
             Self::Upstream(content) => content.poll_chunk(cx),
         }
     }
@@ -116,6 +120,7 @@ impl Body {
             Self::Bytes(bytes) => Some(bytes.len() as u64),
             Self::File(range) => Some(range.len),
             Self::H1(reader) => reader.borrow().body_left(),
+            Self::H2(body) => body.len_hint(),
             Self::Upstream(content) => content.len_hint(),
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anygate_shard::{Service, SocketId};
 
-use crate::connection::{accept, moving, relay, short};
+use crate::connection::{accept, h2, moving, relay, short};
 use crate::control::{Order, Report};
 use crate::server::{Row, Server};
 use crate::testing::{self, Spot};
@@ -48,6 +48,7 @@ impl Door {
             }
         }
         self.server.end_those_of(from);
+        self.drain_h2(|listener| listener == from);
         // Who is in a handshake has its time for that still.
         let resting = |row: &Row| matches!(row, Row::Client(c) if c.listener == from && !c.wire.is_handshaking());
         for row in self.rows(resting) {
@@ -55,11 +56,18 @@ impl Door {
         }
     }
 
+    /// Connections of HTTP/2 that came by such a listener finish what is under way and go.
+    fn drain_h2(&self, by: impl Fn(u32) -> bool) {
+        let links: Vec<_> = self.server.rows.borrow().iter().filter_map(|(_, row)| row.link().cloned()).collect();
+        links.iter().filter(|link| by(link.listener())).for_each(h2::drain);
+    }
+
     fn drain(&self) {
         for row in self.rows(|row| matches!(row, Row::Listener(_))) {
             accept::unlisten(&self.server, row);
         }
         self.server.begin_drain();
+        self.drain_h2(|_| true);
         for row in self.rows(|row| matches!(row, Row::Client(_))) {
             short::hurry(&self.server, row);
         }
@@ -79,6 +87,7 @@ impl Service for Door {
     fn ready(&self, row: u32) {
         enum Kind {
             Client,
+            H2(Rc<h2::Link>),
             Listener(SocketId, u32),
             Leaving,
             Relay,
@@ -86,6 +95,7 @@ impl Service for Door {
         }
         let kind = match self.server.rows.borrow().get(row as usize) {
             Some(Row::Client(_)) => Kind::Client,
+            Some(Row::H2(link)) => Kind::H2(Rc::clone(link)),
             Some(Row::Listener(listener)) if listener.leaving.is_some() => Kind::Leaving,
             Some(Row::Listener(listener)) => Kind::Listener(listener.socket, listener.number),
             Some(Row::Relay(_)) => Kind::Relay,
@@ -94,6 +104,7 @@ impl Service for Door {
         };
         match kind {
             Kind::Client => short::arrive(&self.server, row),
+            Kind::H2(link) => h2::ready(&self.server, &link),
             Kind::Listener(socket, number) => accept::accept(&self.server, row, socket, number),
             Kind::Leaving => accept::leave(&self.server, row),
             Kind::Relay => relay::ready(&self.server, row),
@@ -102,11 +113,15 @@ impl Service for Door {
     }
 
     fn expired(&self, row: u32) {
-        let upstream = matches!(self.server.rows.borrow().get(row as usize), Some(Row::Upstream(_)));
-        if upstream {
-            self.server.upstreams.row_expired(&self.server, row);
-        } else {
-            short::expired(&self.server, row);
+        let (link, upstream) = match self.server.rows.borrow().get(row as usize) {
+            Some(Row::H2(link)) => (Some(Rc::clone(link)), false),
+            Some(Row::Upstream(_)) => (None, true),
+            _ => (None, false),
+        };
+        match link {
+            Some(link) => h2::expired(&self.server, &link),
+            None if upstream => self.server.upstreams.row_expired(&self.server, row),
+            None => short::expired(&self.server, row),
         }
     }
 
@@ -147,6 +162,7 @@ impl Service for Door {
         testing::reached(&self.server, Spot::Turn);
         self.server.balance();
         self.server.use_room();
+        h2::turn_ended(&self.server);
         self.server.sessions.turn_ended();
         let (shard, cells) = (self.server.shard.cells(), &self.server.cells);
         let more = |seen: &Cell<u64>, now: u64| now.wrapping_sub(seen.replace(now));

@@ -2,6 +2,7 @@
 
 use anygate_core::config;
 use anygate_proto::date;
+use anygate_proto::h2::hpack::{Encoder, Indexing};
 use anygate_shard::Lease;
 
 /// The field, written once at load.
@@ -9,6 +10,8 @@ use anygate_shard::Lease;
 pub struct Hsts {
     /// `Strict-Transport-Security: max-age=…` and its line end.
     line: Box<[u8]>,
+    /// The same for HTTP/2, which stands behind any other field of a block.
+    block: Box<[u8]>,
 }
 
 impl Hsts {
@@ -18,7 +21,9 @@ impl Hsts {
     /// The field of a configuration.
     #[must_use]
     pub fn new(hsts: &config::Hsts) -> Self {
-        Self { line: format!("{}: {hsts}\r\n", Self::NAME).into_bytes().into() }
+        let mut block = Vec::new();
+        Encoder::new(0).encode(Self::NAME.as_bytes(), hsts.to_string().as_bytes(), Indexing::No, &mut block);
+        Self { line: format!("{}: {hsts}\r\n", Self::NAME).into_bytes().into(), block: block.into() }
     }
 
     /// The field line.
@@ -26,6 +31,13 @@ impl Hsts {
     #[must_use]
     pub fn line(&self) -> &[u8] {
         &self.line
+    }
+
+    /// The field as a part of a block of HTTP/2.
+    #[inline]
+    #[must_use]
+    pub fn block(&self) -> &[u8] {
+        &self.block
     }
 
     /// Its value.

@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
-use anygate_core::config::{Config, ListenAddr};
+use anygate_core::config::{Config, Http2, ListenAddr};
 use anygate_proto::h1::Limits;
+use anygate_proto::h2;
 use anygate_route::Table;
 use ipnet::IpNet;
 
@@ -50,6 +51,8 @@ pub struct Route {
 pub struct ClientSettings {
     /// Bounds of a request head.
     pub limits: Limits,
+    /// Bounds of a connection of HTTP/2.
+    pub h2: h2::Limits,
     /// Value of the `Server` field; empty for none.
     pub name: Box<str>,
     /// To a whole head.
@@ -122,12 +125,14 @@ impl ClientSettings {
         let each = if proxies { 2 } else { 1 };
         // An eighth stays for servers behind, pipes and files, and for the clients who are let in already.
         let max_sockets = divided(descriptors - descriptors / 8);
+        let limits = Limits {
+            max_uri: server.max_uri_size,
+            max_header_size: server.max_header_size,
+            max_headers: server.max_headers,
+        };
         Self {
-            limits: Limits {
-                max_uri: server.max_uri_size,
-                max_header_size: server.max_header_size,
-                max_headers: server.max_headers,
-            },
+            limits,
+            h2: h2_limits(&server.h2, limits),
             name: server.name.as_str().into(),
             header_timeout: server.header_timeout,
             handshake_timeout: tls.handshake_timeout,
@@ -147,6 +152,27 @@ impl ClientSettings {
             nodelay: server.tcp_nodelay,
             keepalive: server.tcp_keepalive,
         }
+    }
+}
+
+/// The bounds of a connection of HTTP/2 with such heads.
+fn h2_limits(config: &Http2, head: Limits) -> h2::Limits {
+    h2::Limits {
+        max_streams: config.max_streams,
+        window: config.window,
+        connection_window: config.connection_window,
+        table_size: config.table_size,
+        head,
+        extended_connect: true,
+        resets: config.max_resets,
+        pings: config.max_pings,
+        settings: config.max_settings,
+        empty_data: config.max_empty_frames,
+        window_updates: config.max_window_updates,
+        priorities: config.max_priorities,
+        unknown: config.max_unknown_frames,
+        continuations: config.max_continuations,
+        ..h2::Limits::default()
     }
 }
 

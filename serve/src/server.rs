@@ -19,6 +19,7 @@ use slab::Slab;
 use crate::action::files::Cache;
 use crate::body::Body;
 use crate::challenges::Challenges;
+use crate::connection::h2::{Link, Links};
 use crate::connection::relay::Relay;
 use crate::connection::row::{ClientRow, ListenerRow, PerAddress};
 use crate::control::Report;
@@ -56,8 +57,20 @@ pub enum Row {
     Relay(Box<Relay>),
     /// A client whose task runs; the row keeps its place.
     Busy,
+    /// A client that speaks HTTP/2.
+    H2(Rc<Link>),
     /// An idle connection to a server behind.
     Upstream(Idle),
+}
+
+impl Row {
+    /// The connection of a client that speaks HTTP/2.
+    pub(crate) fn link(&self) -> Option<&Rc<Link>> {
+        match self {
+            Self::H2(link) => Some(link),
+            _ => None,
+        }
+    }
 }
 
 /// One shard's server. Lives behind an [`Rc`]; every connection's task holds one.
@@ -81,6 +94,8 @@ pub struct Server {
     pub handshakes: HandshakeRate,
     /// What TLS sessions share.
     pub(crate) sessions: Rc<Sessions>,
+    /// Which HTTP/2 connections have something to say.
+    pub(crate) links: Rc<Links>,
     /// What stands before the requests of each listener.
     pub(crate) fronts: Fronts,
     /// True while some or all requests must not be answered by the short way: it drains, a listener redirects, an
@@ -150,6 +165,7 @@ impl Server {
             files: Cache::new(),
             upstreams,
             sessions: Sessions::new(parts.shard.clone(), Arc::clone(&parts.cells)),
+            links: Rc::default(),
             handshakes: HandshakeRate::default(),
             fronts: Fronts::default(),
             detours: Cell::new(false),

@@ -11,7 +11,7 @@ use anygate_shard::{Bytes, Class, Close, Lease, Shard, SocketId, Wake};
 use crate::tls::{Session, TlsInfo};
 
 /// A connection's transport. Protocol code sees only this, never a socket.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Wire {
     /// Bytes go to the socket as they are.
     Plain(SocketId),

@@ -2,6 +2,8 @@
 
 #[path = "serve/backend.rs"]
 mod backend;
+#[path = "serve/h2_client.rs"]
+mod h2_client;
 #[path = "serve/harness.rs"]
 mod harness;
 #[path = "serve/issuer.rs"]
@@ -41,6 +43,8 @@ mod greedy;
 mod greedy_answers;
 #[path = "serve/greedy_crowd.rs"]
 mod greedy_crowd;
+#[path = "serve/h2.rs"]
+mod h2;
 #[path = "serve/handshakes.rs"]
 mod handshakes;
 #[path = "serve/hsts.rs"]

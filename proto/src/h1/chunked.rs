@@ -310,14 +310,17 @@ pub fn size_line(length: u64, out: &mut [u8; SIZE_LINE]) -> &[u8] {
 /// not used.
 pub fn last_chunk(bytes: &[u8], fields: &Fields, sink: &mut impl Sink) {
     sink.put(b"0\r\n");
-    for field in fields {
-        let name = field.name.of(bytes);
-        if super::hop::may_be_trailer(name, field.known) {
-            sink.put(name);
-            sink.put(b": ");
-            sink.put(field.value.of(bytes));
-            sink.put(b"\r\n");
-        }
+    for (name, value) in trailers(bytes, fields) {
+        sink.put(name);
+        sink.put(b": ");
+        sink.put(value);
+        sink.put(b"\r\n");
     }
     sink.put(b"\r\n");
+}
+
+/// Names and values of the trailer fields that may be relayed (RFC 9110 §6.5.1).
+pub fn trailers<'a>(bytes: &'a [u8], fields: &'a Fields) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+    let lines = fields.iter().map(|field| (field.name.of(bytes), field.value.of(bytes), field.known));
+    lines.filter(|(name, _, known)| super::hop::may_be_trailer(name, *known)).map(|(name, value, _)| (name, value))
 }

@@ -225,6 +225,50 @@ pub fn forward_response(view: ResponseView<'_>, back: &ForwardBack<'_>, sink: &m
     Ok(())
 }
 
+/// Hands every field of a response on its way to a client whose protocol has no lines (HTTP/2) to `put`, names and values in
+/// order, as [`forward_response`] would write them. The status is the caller's to write; of `back`, what is said of lines and
+/// the connection is not looked at, nor is `upgrade`.
+///
+/// # Errors
+///
+/// 502 for `edits` as in [`forward_request`]. Nothing was handed over then.
+pub fn forward_fields(
+    view: ResponseView<'_>,
+    back: &ForwardBack<'_>,
+    put: &mut impl FnMut(&[u8], &[u8]),
+) -> Result<(), Reject> {
+    check(&back.edits)?;
+    let (response, fields, bytes) = (view.response, view.fields, view.bytes);
+    let named = Named::in_connection(bytes, fields);
+    for field in fields {
+        let name = field.name.of(bytes);
+        if HOP_BY_HOP & field.known.bit() == 0 && !named.has(name) && !names(back.edits.drop, name) {
+            put(name, field.value.of(bytes));
+        }
+    }
+    if response.is_interim() {
+        return Ok(());
+    }
+    let length = match back.body {
+        BodyLength::Length(length) => Some(length),
+        BodyLength::None => response.content_length,
+        BodyLength::Chunked | BodyLength::UntilClose => None,
+    };
+    if let Some(length) = length.filter(|_| response.status != 204) {
+        put(b"content-length", Decimal::new(length).as_bytes());
+    }
+    if !fields.has(Known::Date) || names(back.edits.drop, b"Date") || named.has(b"Date") {
+        put(b"date", back.date);
+    }
+    if let Some(name) = back.via {
+        put(b"via", &[response.version.number().as_bytes(), b" ", name.as_bytes()].concat());
+    }
+    for (name, value) in back.edits.add {
+        put(name.as_bytes(), value);
+    }
+    Ok(())
+}
+
 /// Whether a request has been through the instance of this name already: answer 508 (RFC 9110 §7.6.3).
 #[must_use]
 pub fn via_loop(view: RequestView<'_>, own: &[u8]) -> bool {

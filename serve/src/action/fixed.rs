@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use anygate_core::status;
 use anygate_proto::Reject;
 use anygate_proto::h1::write::{Answer, Image, Persistence};
+use anygate_proto::h2::hpack::Block;
 use anygate_proto::head::BodyLength;
 use anygate_route::Fixed as Rule;
 use anygate_shard::Bytes;
@@ -16,6 +18,8 @@ use crate::response::Response;
 #[derive(Debug, Clone)]
 pub struct Fixed {
     image: Image,
+    /// The head for HTTP/2; none where HTTP/2 has no such field.
+    block: Option<Arc<Block>>,
     lines: Arc<[u8]>,
     body: Arc<[u8]>,
 }
@@ -52,7 +56,16 @@ impl Fixed {
             lines.extend_from_slice(value);
             lines.extend_from_slice(b"\r\n");
         }
-        Ok(Self { image, lines: lines.into(), body: body.into() })
+        let block = compile_block(&answer, body.len()).map(Arc::new);
+        Ok(Self { image, block, lines: lines.into(), body: body.into() })
+    }
+
+    /// The whole answer for HTTP/2: its head, and its content.
+    #[inline]
+    #[must_use]
+    pub fn block(&self) -> Option<(&Block, &[u8])> {
+        let content: &[u8] = if status::forbids_body(self.image.status()) { &[] } else { &self.body };
+        Some((self.block.as_deref()?, content))
     }
 
     /// The whole answer in all its forms.
@@ -68,6 +81,20 @@ impl Fixed {
         let body = if self.body.is_empty() { Body::Empty } else { Body::Bytes(Bytes::from(Arc::clone(&self.body))) };
         Response::new(self.image.status(), Bytes::from(Arc::clone(&self.lines)), body)
     }
+}
+
+/// The head of an answer for HTTP/2, as [`Image`] has it for HTTP/1.1; `length` is its content's.
+pub(crate) fn compile_block(answer: &Answer<'_>, length: usize) -> Option<Block> {
+    let length = match answer.status {
+        304 => None,
+        forbidden if status::forbids_body(forbidden) => (forbidden == 205).then_some(0),
+        _ => Some(length),
+    };
+    let length = length.map(|length| length.to_string());
+    let server = (!answer.server.is_empty()).then_some((&b"server"[..], answer.server.as_bytes()));
+    let fields = answer.fields.iter().map(|(name, value)| (name.as_bytes(), *value));
+    let length = length.as_ref().map(|length| (&b"content-length"[..], length.as_bytes()));
+    Block::compile(answer.status, server.into_iter().chain(fields).chain(length), true)
 }
 
 #[cfg(test)]

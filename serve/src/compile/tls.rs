@@ -9,11 +9,12 @@ use anygate_core::config::{Certificate, ClientAuth, Config, ListenAddr, Listener
 use anygate_proto::tls::{self, Profile, Settings};
 
 use super::acme;
+use crate::connection::h2;
 use crate::tls::files::{self, located};
 use crate::tls::{Credentials, Front, keys, stand_in};
 
-/// Protocols that are spoken over TLS.
-const PROTOCOLS: [&[u8]; 1] = [b"http/1.1"];
+/// Protocols that are spoken over TLS, the preferred one first.
+const PROTOCOLS: [&[u8]; 2] = [h2::PROTOCOL, b"http/1.1"];
 
 /// How the connections of each listener begin, and the certificates they do so with; a listener whose setting is wrong is
 /// left out.
@@ -32,23 +33,24 @@ pub(super) fn fronts(config: &Config, findings: &mut Vec<Diagnostic>) -> (Vec<(L
             Err(why) => findings.push(located(format!("no certificate can be made: {why}"), None)),
         }
     }
-    let mut made: Vec<(ListenerTls, Option<Settings>)> = Vec::new();
+    let mut made: Vec<((ListenerTls, bool), Option<Settings>)> = Vec::new();
     let mut fronts = Vec::new();
     for listen in &config.server.listen {
         let front = match config.tls_for(listen) {
-            None => Front { redirect: listen.redirect, ..Front::default() },
+            None => Front { redirect: listen.redirect, h2: listen.h2, ..Front::default() },
             Some(wanted) => {
+                let wanted = (wanted, listen.h2);
                 let known = made.iter().find(|(other, _)| *other == wanted).map(|(_, made)| made.clone());
                 let settings = known.unwrap_or_else(|| {
-                    let settings = settings(config, &wanted, now, &mut credentials, findings);
+                    let settings = settings(config, &wanted.0, wanted.1, now, &mut credentials, findings);
                     made.push((wanted.clone(), settings.clone()));
                     settings
                 });
                 let Some(settings) = settings else { continue };
-                match credentials.listen(&listen.addr, settings, wanted.client_ca.as_ref()) {
+                match credentials.listen(&listen.addr, settings, wanted.0.client_ca.as_ref()) {
                     Ok(tls) => {
                         let names = Some(Arc::clone(credentials.resolver()));
-                        Front { tls: Some(tls), names, ..Front::default() }
+                        Front { tls: Some(tls), names, h2: listen.h2, ..Front::default() }
                     }
                     Err(why) => {
                         findings.push(located(why.to_string(), listen.span));
@@ -77,6 +79,7 @@ pub(super) fn never_served(config: &Config) -> Vec<PathBuf> {
 fn settings(
     config: &Config,
     wanted: &ListenerTls,
+    h2: bool,
     now: u64,
     credentials: &mut Credentials,
     findings: &mut Vec<Diagnostic>,
@@ -92,7 +95,7 @@ fn settings(
             TlsProfile::Intermediate => Profile::Intermediate,
             TlsProfile::FipsLike => Profile::FipsLike,
         },
-        protocols: PROTOCOLS.map(<[u8]>::to_vec).to_vec(),
+        protocols: PROTOCOLS[usize::from(!h2)..].iter().map(|protocol| protocol.to_vec()).collect(),
         client_auth: match (wanted.client_auth, authorities) {
             (ClientAuth::Optional, Some(authorities)) => tls::ClientAuth::Optional(authorities),
             (ClientAuth::Required, Some(authorities)) => tls::ClientAuth::Required(authorities),

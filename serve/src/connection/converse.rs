@@ -7,11 +7,10 @@ use std::task::{Context, Poll};
 
 use anygate_core::limits::PIPELINE_QUEUED;
 use anygate_proto::error::Reject;
-use anygate_proto::forwarded;
 use anygate_proto::h1::Parsed;
 use anygate_proto::h1::request::parse_request;
-use anygate_proto::head::{BodyLength, Fields, Head, Request, TargetForm};
-use anygate_route::{Found, Lookup, Scratch, Table};
+use anygate_proto::head::{BodyLength, Fields, Head, Request};
+use anygate_route::Scratch;
 use anygate_shard::net::Address;
 use anygate_shard::{Bytes, Close, Deadline, Lease, SocketId, Tick, Wake};
 
@@ -21,11 +20,10 @@ use crate::connection::inform::Informer;
 use crate::connection::outlet::Outlet;
 use crate::connection::reader::{Pace, Reader};
 use crate::connection::row::ClientRow;
-use crate::connection::{accept, before, drain, short};
+use crate::connection::way::{self, Asked, Errand, Way};
+use crate::connection::{accept, drain, h2, short};
 use crate::error::{Error, Side};
-use crate::exchange::{Exchange, Peer};
 use crate::observe::limit::Limit;
-use crate::pipeline;
 use crate::response::Outcome;
 use crate::server::{Live, Row, Server};
 use crate::testing::{self, Spot};
@@ -88,6 +86,14 @@ impl Seat {
         short::arrive(&self.server, self.row);
     }
 
+    fn go_on_in_h2(mut self, wire: Wire, held: &[u8]) {
+        self.taken = false;
+        let client = self.client(wire, 0);
+        let mut first = Lease::with_capacity(held.len());
+        first.extend_from_slice(held);
+        h2::begin(&self.server, self.row, client, Some(first));
+    }
+
     fn client(&self, wire: Wire, served: u64) -> ClientRow {
         let Self { listener, counted, stays, moves, .. } = *self;
         ClientRow { wire, peer: self.peer.clone(), listener, counted, served, idle: None, stays, moves }
@@ -120,6 +126,8 @@ enum Next {
     /// Nothing yet: the connection can rest.
     Nothing,
     Rejected(Reject),
+    /// The client speaks HTTP/2.
+    Http2,
     TimedOut,
     Gone,
 }
@@ -147,6 +155,10 @@ impl Conversation {
                 Next::Nothing => {
                     self.server().retire(live);
                     return self.rest();
+                }
+                Next::Http2 => {
+                    self.server().retire(live);
+                    return self.go_on_in_h2();
                 }
                 Next::Gone => None,
                 Next::Rejected(reject) => {
@@ -217,6 +229,21 @@ impl Conversation {
         seat.rest(wire, served);
     }
 
+    /// True where the connection's first bytes, of which the first ones came alone, begin HTTP/2.
+    fn begins_h2(&self, held: &[u8]) -> bool {
+        let is_plain = self.reader.borrow().wire().bypass().is_some();
+        h2::is_meant(held) && is_plain && self.server().fronts.speaks_h2(self.seat.listener)
+    }
+
+    /// Hands the connection over, with what came of it.
+    fn go_on_in_h2(self) {
+        let Self { reader, seat, outlet, .. } = self;
+        drop(outlet);
+        let Some(reader) = Rc::into_inner(reader) else { return };
+        let (wire, held) = reader.into_inner().into_parts();
+        seat.go_on_in_h2(wire, &held);
+    }
+
     /// Reads up to the end of the next head.
     async fn next(&mut self, live: &Rc<Live>) -> Next {
         let limits = live.plan.client.limits;
@@ -234,6 +261,9 @@ impl Conversation {
                 // Only a line's end can complete a head; only growth can break a limit: the target's while the first line
                 // lasts, then the head's. Looking at every byte that trickles in would be the peer's to abuse; at the first
                 // ones, it tells at once who does not speak HTTP.
+                if self.served == 0 && parse_from < held.len() && self.begins_h2(held) {
+                    return Next::Http2;
+                }
                 let line = memchr::memchr(b'\n', &held[parse_from.min(held.len())..]).is_some();
                 line_seen |= line;
                 let limit = if line_seen { limits.max_header_size } else { limits.max_uri.min(limits.max_header_size) };
@@ -280,42 +310,21 @@ impl Conversation {
         let bytes = self.take_head(&request);
         let head = request.into_head(bytes, fields);
         let mut matched = Scratch::new();
-        let view = head.view();
         let tls = self.reader.borrow().wire().tls();
-        // What is on its way to a server was looked at before it left.
-        let before = match begun {
-            Some(_) => None,
-            None => before::answer(self.server(), self.seat.listener, tls.as_deref(), view),
+        let way = match begun {
+            Some(_) => Way::of_begun(&live, head.view(), &mut matched),
+            None => Way::find(self.server(), &live, self.seat.listener, tls.as_deref(), head.view(), &mut matched),
         };
-        let found = if before.is_some() || request.form == TargetForm::Asterisk {
-            Found::NotFound
-        } else {
-            let lookup = Lookup { method: view.method(), host: view.authority(), path: view.path() };
-            live.plan.table.find(&lookup, &mut matched)
-        };
-        let max_body = match found {
-            Found::Rule(rule) => live.plan.routes[rule as usize].max_body,
-            _ => None,
-        };
+        let max_body = way.max_body(&live);
         let client = &live.plan.client;
         let pace = Pace { timeout: client.read_timeout, min_rate: client.min_body_rate, max_body };
-        let too_large = matches!((request.body, max_body), (BodyLength::Length(len), Some(max)) if len > max);
         self.reader.borrow_mut().begin_body(request.body, pace, request.expect_continue);
         let asked = Asked::of(&request);
-        let outcome = match (before, found) {
-            _ if too_large => {
-                self.reached(Limit::Body);
-                refusal(413).into()
-            }
-            (Some(answer), _) => answer.into(),
-            (None, Found::Rule(rule)) => {
-                let mut exchange = self.exchange(Rc::clone(&live), rule, head, matched, tls);
-                exchange.begun = begun;
-                let outcome = pipeline::run(&mut exchange).await;
-                drop(exchange);
-                outcome
-            }
-            (None, found) => unmatched(&live, found, &head, &matched).into(),
+        let outcome = if way::is_too_large(request.body, max_body) {
+            self.reached(Limit::Body);
+            way::refusal(413).into()
+        } else {
+            way.walk(self.errand(Rc::clone(&live), head, matched, tls, begun)).await
         };
         testing::reached(self.server(), Spot::Answer);
         let then = match outcome {
@@ -342,33 +351,19 @@ impl Conversation {
         if whole { bytes } else { Bytes::from(bytes.to_vec()) }
     }
 
-    fn exchange(
+    fn errand(
         &self,
         live: Rc<Live>,
-        rule: u32,
         head: Head<Bytes>,
         matched: Scratch,
         tls: Option<Rc<TlsInfo>>,
-    ) -> Exchange {
+        begun: Option<Begun>,
+    ) -> Errand {
         let server = Rc::clone(self.server());
-        let raw = self.seat.peer.clone();
-        let effective = raw.ip().map(|at| forwarded::client_address(at.ip(), head.view(), &live.plan.client.trust));
-        let informer = Informer::new(server.shard.clone(), Rc::clone(&self.reader), head.request.version);
+        let informer = Informer::h1(server.shard.clone(), Rc::clone(&self.reader), head.request.version);
         let body = if self.reader.borrow().body_done() { Body::Empty } else { Body::H1(Rc::clone(&self.reader)) };
-        Exchange {
-            server,
-            live,
-            rule: rule as usize,
-            head,
-            body,
-            matched,
-            peer: Peer { raw, effective },
-            listener: self.seat.listener,
-            tls,
-            attempts: 0,
-            begun: None,
-            informer,
-        }
+        let (peer, listener) = (self.seat.peer.clone(), self.seat.listener);
+        Errand { server, live, head, body, matched, peer, listener, tls, begun, informer }
     }
 
     async fn tunnel(&mut self, live: &Rc<Live>, asked: &Asked, tunnel: Box<crate::upstream::Tunnel>) -> Then {
@@ -377,7 +372,7 @@ impl Conversation {
             return Then::End(Close::Graceful);
         }
         self.server().cells.tunnels.add(1);
-        let how = tunnel::run(self.server(), &self.reader, tunnel).await;
+        let how = tunnel::run(self.server(), &tunnel::End::H1(Rc::clone(&self.reader)), tunnel).await;
         Then::End(how)
     }
 
@@ -389,62 +384,5 @@ impl Conversation {
             Err(error) => self.count(error),
         }
         Then::End(Close::Graceful)
-    }
-}
-
-/// What of a request its response depends on.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Asked {
-    pub(super) version: anygate_proto::head::Version,
-    pub(super) is_head: bool,
-    pub(super) is_connect: bool,
-    pub(super) keep_alive: bool,
-}
-
-impl Asked {
-    fn of(request: &Request) -> Self {
-        Self {
-            version: request.version,
-            is_head: request.is_head,
-            // No other method has a target of this form.
-            is_connect: request.form == TargetForm::Authority,
-            keep_alive: request.keep_alive,
-        }
-    }
-}
-
-/// The page of a status on a connection that ends.
-fn refusal(status: u16) -> crate::response::Response {
-    let mut page = crate::response::Response::page(status);
-    page.close = true;
-    page
-}
-
-/// The answer to a request no rule serves.
-fn unmatched(live: &Live, found: Found, head: &Head<Bytes>, matched: &Scratch) -> crate::response::Response {
-    use crate::response::Response;
-    let view = head.view();
-    let allow = |allow| {
-        let mut lines = b"Allow: ".to_vec();
-        live.plan.table.write_allow(allow, &mut lines);
-        lines.extend_from_slice(b"\r\n");
-        lines
-    };
-    match found {
-        Found::Options(methods) => Response::new(204, Bytes::from(allow(methods)), Body::Empty),
-        Found::MethodNotAllowed(methods) => Response::page(405).with_lines(&allow(methods)),
-        Found::AddSlash(_) => {
-            let mut lines = b"Location: ".to_vec();
-            let path = matched.forward_path(view.path());
-            Table::slash_location(path, view.query(), &mut lines);
-            lines.extend_from_slice(b"\r\n");
-            Response::new(308, Bytes::from(lines), Body::Empty)
-        }
-        Found::Bad(_) => Response::page(400),
-        // `OPTIONS *` asks about the server as a whole (RFC 9110 §9.3.7).
-        _ if head.request.form == TargetForm::Asterisk => Response::new(204, Bytes::empty(), Body::Empty),
-        // What it names is no resource of ours: no method is allowed there (RFC 9110 §10.2.1).
-        _ if view.method() == b"CONNECT" => Response::page(405).with_lines(b"Allow:\r\n"),
-        _ => Response::page(404),
     }
 }

@@ -7,6 +7,7 @@ pub mod accept;
 mod before;
 mod converse;
 mod drain;
+pub mod h2;
 pub mod inform;
 pub(crate) mod moving;
 pub(crate) mod outgoing;
@@ -16,5 +17,6 @@ pub mod relay;
 mod respond;
 pub mod row;
 pub(crate) mod short;
+mod way;
 
 pub use inform::Informer;

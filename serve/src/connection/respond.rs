@@ -11,9 +11,10 @@ use anygate_shard::{Bytes, Close, SocketId};
 use smallvec::SmallVec;
 
 use crate::body::Body;
-use crate::connection::converse::{Asked, Conversation, Then};
+use crate::connection::converse::{Conversation, Then};
 use crate::connection::drain;
 use crate::connection::outlet::Framing;
+use crate::connection::way::Asked;
 use crate::error::{Error, Kind, Phase, Side};
 use crate::hsts::Hsts;
 use crate::observe::limit::Limit;
@@ -184,7 +185,7 @@ impl Conversation {
 }
 
 /// Names and values of field lines made here.
-fn own_fields(lines: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
+pub(super) fn own_fields(lines: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
     lines.split(|&b| b == b'\n').filter_map(|line| {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let colon = line.iter().position(|&b| b == b':')?;

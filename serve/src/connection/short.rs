@@ -9,9 +9,9 @@ use anygate_core::limits::PIPELINE_QUEUED;
 use anygate_proto::h1::Parsed;
 use anygate_proto::h1::request::parse_request;
 use anygate_proto::h1::write::{Image, Persistence};
-use anygate_proto::head::{Request, TargetForm, Version};
+use anygate_proto::head::{Request, RequestView, TargetForm, Version};
 use anygate_proto::tls::Fault;
-use anygate_route::{Found, Lookup};
+use anygate_route::{Found, Lookup, Scratch};
 use anygate_shard::{Class, Close, Lease, Wake};
 
 use crate::action::Action;
@@ -20,13 +20,14 @@ use crate::action::proxy::{Asking, Begun, For};
 use crate::connection::moving::{self, Went};
 use crate::connection::relay::Relay;
 use crate::connection::row::ClientRow;
-use crate::connection::{accept, converse, relay};
+use crate::connection::{accept, converse, h2, relay};
 use crate::filter::Filter;
 use crate::hsts::Hsts;
 use crate::observe::limit::Limit;
 use crate::server::{Bench, Live, Row, Server};
 use crate::testing::{self, Spot};
 use crate::tls::TlsInfo;
+use crate::wire::Wire;
 
 /// Something happened on a resting client's socket.
 pub(crate) fn arrive(server: &Rc<Server>, row: u32) {
@@ -46,8 +47,12 @@ pub(crate) fn arrive(server: &Rc<Server>, row: u32) {
         match client.wire.poll_recv(&server.shard, Class::Head, Wake::row(row)) {
             Poll::Pending => {
                 let settled = handshaking && !client.wire.is_handshaking();
+                if settled && h2::is_agreed(&client.wire) {
+                    return place.h2(None);
+                }
                 return place.rest(heard || settled);
             }
+            Poll::Ready(Ok(lease)) if handshaking && h2::is_agreed(&client.wire) => return place.h2(Some(lease)),
             Poll::Ready(Ok(lease)) if !lease.is_empty() => {
                 heard = true;
                 server.cells.bytes_in.add(lease.len() as u64);
@@ -58,6 +63,9 @@ pub(crate) fn arrive(server: &Rc<Server>, row: u32) {
                 match next {
                     Next::Stay => {}
                     Next::Close(how) => return place.leave(how),
+                    Next::Converse(left) if served == 0 && begins_h2(server, client, left.filled()) => {
+                        return place.h2(Some(left));
+                    }
                     Next::Converse(left) => return place.converse(left),
                     Next::Relay(sent) => return place.relay(sent),
                 }
@@ -74,6 +82,11 @@ pub(crate) fn arrive(server: &Rc<Server>, row: u32) {
             }
         }
     }
+}
+
+/// True where a client speaks HTTP/2 with these first bytes.
+pub(super) fn begins_h2(server: &Server, client: &ClientRow, first: &[u8]) -> bool {
+    h2::is_meant(first) && matches!(client.wire, Wire::Plain(_)) && server.fronts.speaks_h2(client.listener)
 }
 
 /// TLS ended before its time, and said why to who understands it; whoever speaks plain HTTP is told so in plain HTTP.
@@ -105,6 +118,12 @@ impl Place<'_> {
                 self.server.shard.lane_remove(idle);
             }
             converse::begin(self.server, self.row, client, left);
+        }
+    }
+
+    fn h2(mut self, first: Option<Lease>) {
+        if let Some(client) = self.client.take() {
+            h2::begin(self.server, self.row, client, first);
         }
     }
 
@@ -333,10 +352,10 @@ impl Ready<'_> {
 
 /// What of a client's session matters to its requests.
 #[derive(Clone, Copy)]
-struct Session<'s> {
-    tls: &'s TlsInfo,
+pub(super) struct Session<'s> {
+    pub(super) tls: &'s TlsInfo,
     /// Whether it is not for every host.
-    compares: bool,
+    pub(super) compares: bool,
 }
 
 /// Whether filters have nothing to do, as all that they want is a client's certificate, and it was shown to this host.
@@ -344,6 +363,23 @@ struct Session<'s> {
 fn are_met(filters: &[Filter], session: Option<Session<'_>>, host: &[u8]) -> bool {
     let meets = |session: Session<'_>| session.tls.has_certificate() && session.tls.is_for(host);
     matches!(filters, [Filter::ClientCertificate]) && session.is_some_and(meets)
+}
+
+/// The rule that serves a request, if nothing stands before its action.
+#[inline]
+pub(super) fn rule_of(
+    live: &Live,
+    session: Option<Session<'_>>,
+    view: RequestView<'_>,
+    matched: &mut Scratch,
+) -> Option<u32> {
+    if session.is_some_and(|session| session.compares && !session.tls.is_for(view.host())) {
+        return None;
+    }
+    let lookup = Lookup { method: view.method(), host: view.authority(), path: view.path() };
+    let Found::Rule(rule) = live.plan.table.find(&lookup, matched) else { return None };
+    let filters = &live.plan.routes[rule as usize].filters;
+    (filters.is_empty() || are_met(filters, session, view.host())).then_some(rule)
 }
 
 /// The answer to the request at the start of `bytes`, if it is ready.
@@ -365,14 +401,8 @@ fn lookup<'l>(
         return None;
     }
     let view = request.view(bytes, &bench.fields);
-    if session.is_some_and(|session| session.compares && !session.tls.is_for(view.host())) {
-        return None;
-    }
-    let lookup = Lookup { method: view.method(), host: view.authority(), path: view.path() };
-    let Found::Rule(rule) = live.plan.table.find(&lookup, &mut bench.scratch) else { return None };
-    let route = &live.plan.routes[rule as usize];
-    let ready = match &route.action {
-        _ if !route.filters.is_empty() && !are_met(&route.filters, session, view.host()) => return None,
+    let rule = rule_of(live, session, view, &mut bench.scratch)?;
+    let ready = match &live.plan.routes[rule as usize].action {
         Action::Fixed(fixed) => {
             Ready::Image(fixed.image(), request.is_head, Persistence::of(request.version, request.keep_alive))
         }

@@ -44,6 +44,24 @@ pub enum Limit {
     Handshake,
     /// The TLS handshakes of one address in a second.
     HandshakeRate,
+    /// The requests of an HTTP/2 connection at once.
+    Streams,
+    /// The requests of an HTTP/2 connection that are given up, or break the protocol, in a second.
+    Resets,
+    /// Its pings in a second.
+    Pings,
+    /// Its changes of settings in a second.
+    SettingsChanges,
+    /// Its frames of content without any in a second.
+    EmptyFrames,
+    /// Its frames that allow more content in a second.
+    WindowUpdates,
+    /// Its changes of priorities in a second.
+    Priorities,
+    /// Its frames of unknown kinds in a second.
+    UnknownFrames,
+    /// The frames of one of its heads.
+    Continuations,
 }
 
 /// What is known of a limit.
@@ -72,7 +90,7 @@ macro_rules! facts {
 
 impl Limit {
     /// Every limit.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 23] = [
         Self::Head,
         Self::Idle,
         Self::Read,
@@ -87,6 +105,15 @@ impl Limit {
         Self::PerAddress,
         Self::Handshake,
         Self::HandshakeRate,
+        Self::Streams,
+        Self::Resets,
+        Self::Pings,
+        Self::SettingsChanges,
+        Self::EmptyFrames,
+        Self::WindowUpdates,
+        Self::Priorities,
+        Self::UnknownFrames,
+        Self::Continuations,
     ];
 
     const fn facts(self) -> Facts {
@@ -117,6 +144,29 @@ impl Limit {
             Self::HandshakeRate => {
                 facts!(["max_handshakes_per_ip"], handshakes_refused, Warn, "an address began too many TLS handshakes")
             }
+            Self::Streams => {
+                facts!(["max_streams"], h2_streams_refused, Debug, "a connection had all its requests at once")
+            }
+            Self::Resets => facts!(["max_resets"], h2_reset_floods, Warn, "a client gave up too many requests"),
+            Self::Pings => facts!(["max_pings"], h2_ping_floods, Warn, "a client sent too many pings"),
+            Self::SettingsChanges => {
+                facts!(["max_settings"], h2_settings_floods, Warn, "a client changed its settings too often")
+            }
+            Self::EmptyFrames => {
+                facts!(["max_empty_frames"], h2_empty_frame_floods, Warn, "a client sent too many empty frames")
+            }
+            Self::WindowUpdates => {
+                facts!(["max_window_updates"], h2_window_update_floods, Warn, "a client sent too many window updates")
+            }
+            Self::Priorities => {
+                facts!(["max_priorities"], h2_priority_floods, Warn, "a client changed priorities too often")
+            }
+            Self::UnknownFrames => {
+                facts!(["max_unknown_frames"], h2_unknown_frame_floods, Warn, "a client sent too many unknown frames")
+            }
+            Self::Continuations => {
+                facts!(["max_continuations"], h2_continuation_floods, Warn, "a client sent a head in too many frames")
+            }
         }
     }
 
@@ -125,6 +175,15 @@ impl Limit {
     pub const fn section(self) -> &'static str {
         match self {
             Self::Handshake | Self::HandshakeRate => "tls",
+            Self::Streams
+            | Self::Resets
+            | Self::Pings
+            | Self::SettingsChanges
+            | Self::EmptyFrames
+            | Self::WindowUpdates
+            | Self::Priorities
+            | Self::UnknownFrames
+            | Self::Continuations => "server.h2",
             _ => "server",
         }
     }

@@ -17,6 +17,8 @@ pub struct Front {
     pub names: Option<Arc<Resolver>>,
     /// Where every request is sent in place of being served.
     pub redirect: Option<HttpsRedirect>,
+    /// Whether they may go on in HTTP/2.
+    pub h2: bool,
 }
 
 /// The certificate that a client is shown.
@@ -43,6 +45,10 @@ impl Front {
 
 impl fmt::Debug for Front {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Front").field("tls", &self.tls.is_some()).field("redirect", &self.redirect).finish()
+        f.debug_struct("Front")
+            .field("tls", &self.tls.is_some())
+            .field("redirect", &self.redirect)
+            .field("h2", &self.h2)
+            .finish()
     }
 }

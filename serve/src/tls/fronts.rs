@@ -48,6 +48,12 @@ impl Fronts {
         self.with(number, |front| front.tls.as_ref().map(|_| ())).is_some()
     }
 
+    /// True where connections of listener `number` may be of HTTP/2.
+    #[must_use]
+    pub fn speaks_h2(&self, number: u32) -> bool {
+        self.with(number, |front| front.h2.then_some(())).is_some()
+    }
+
     /// True while a listener redirects.
     #[must_use]
     pub fn redirect_some(&self) -> bool {

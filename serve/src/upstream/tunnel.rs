@@ -10,6 +10,7 @@ use anygate_core::limits::SMALL_PIECE;
 use anygate_core::metrics::Counter;
 use anygate_shard::{Bytes, Class, Close, Shard, Wake};
 
+use crate::connection::h2::Stream;
 use crate::connection::reader::Reader;
 use crate::server::Server;
 use crate::testing::{self, Spot};
@@ -22,13 +23,22 @@ const LAST_WORDS: Duration = Duration::from_secs(30);
 /// Reads of one direction before other tasks have their turn.
 const BURST: usize = 16;
 
+/// A side of a tunnel.
+#[derive(Debug)]
+pub enum End {
+    /// A connection of HTTP/1.1.
+    H1(Rc<RefCell<Reader>>),
+    /// A stream of HTTP/2.
+    H2(Rc<Stream>),
+}
+
 /// Copies both ways until both sides have said their end, one breaks, or neither says anything for the tunnel's idle
 /// timeout. What one said before it ended or broke goes to the other first (RFC 9110 §9.3.6). The upstream's side is closed
 /// then; the result tells how to close the client's.
-pub async fn run(server: &Server, client: &Rc<RefCell<Reader>>, tunnel: Box<Tunnel>) -> Close {
+pub async fn run(server: &Server, client: &End, tunnel: Box<Tunnel>) -> Close {
     let (upstream, idle_timeout) = tunnel.opened();
     let ended = match upstream.reader() {
-        Some(reader) => pump(server, client, reader, idle_timeout).await,
+        Some(reader) => pump(server, client, &End::H1(Rc::clone(reader)), idle_timeout).await,
         None => Ended::Silent,
     };
     let how = if ended == Ended::Silent { Close::Abort } else { Close::Graceful };
@@ -45,7 +55,7 @@ enum Ended {
     Silent,
 }
 
-async fn pump(at: &Server, client: &RefCell<Reader>, server: &RefCell<Reader>, idle_timeout: Duration) -> Ended {
+async fn pump(at: &Server, client: &End, server: &End, idle_timeout: Duration) -> Ended {
     let shard = &at.shard;
     // What was read ahead of the client was counted then.
     let mut up = Direction::new(shard, client, server, Counts::Received(&at.cells.bytes_in));
@@ -80,8 +90,8 @@ async fn pump(at: &Server, client: &RefCell<Reader>, server: &RefCell<Reader>, i
 /// One direction.
 struct Direction<'a> {
     shard: &'a Shard,
-    from: &'a RefCell<Reader>,
-    to: &'a RefCell<Reader>,
+    from: &'a End,
+    to: &'a End,
     state: State,
     counts: Counts<'a>,
     /// What was queued when it was last looked.
@@ -114,7 +124,7 @@ enum Broken {
 }
 
 impl<'a> Direction<'a> {
-    fn new(shard: &'a Shard, from: &'a RefCell<Reader>, to: &'a RefCell<Reader>, counts: Counts<'a>) -> Self {
+    fn new(shard: &'a Shard, from: &'a End, to: &'a End, counts: Counts<'a>) -> Self {
         Self { shard, from, to, state: State::Open, counts, behind: 0 }
     }
 
@@ -131,12 +141,12 @@ impl<'a> Direction<'a> {
                 State::Over => return Ok(()),
             };
             // Whatever left meanwhile is progress, also of a peer that takes long for the rest.
-            let queued = self.to.borrow().wire().queued(self.shard);
+            let queued = self.to.queued(self.shard);
             *moved |= queued < std::mem::replace(&mut self.behind, queued);
-            match self.to.borrow().wire().poll_sent(self.shard, low_water, Wake::of(cx)) {
+            match self.to.poll_sent(self.shard, low_water, cx) {
                 Poll::Pending => return Ok(()),
-                Poll::Ready(Err(_)) => return Err(Broken::To),
-                Poll::Ready(Ok(())) => {}
+                Poll::Ready(false) => return Err(Broken::To),
+                Poll::Ready(true) => {}
             }
             if self.state == State::Ending {
                 self.state = State::Over;
@@ -146,17 +156,18 @@ impl<'a> Direction<'a> {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(None) => return Err(Broken::From),
                 Poll::Ready(Some(bytes)) if bytes.is_empty() => {
-                    self.to.borrow().wire().shutdown_write(self.shard);
+                    self.to.shutdown_write(self.shard);
                     self.state = State::Ending;
                 }
                 Poll::Ready(Some(bytes)) => {
-                    if let Counts::Queued(counter) = self.counts {
+                    // What leaves by a stream is counted when its connection gives it away.
+                    if let (Counts::Queued(counter), End::H1(_)) = (self.counts, self.to) {
                         counter.add(bytes.len() as u64);
                     }
                     // It would keep all of the buffer it came in until the receiver takes what is before it.
                     let lags = self.behind > 0 && bytes.len() < SMALL_PIECE;
                     let bytes = if lags { Bytes::from(bytes.to_vec()) } else { bytes };
-                    self.to.borrow().wire().queue(self.shard, bytes);
+                    self.to.queue(self.shard, bytes);
                 }
             }
             *moved = true;
@@ -167,7 +178,11 @@ impl<'a> Direction<'a> {
 
     /// What was read ahead, then what comes; no bytes at the end, `None` when the connection broke.
     fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        let mut from = self.from.borrow_mut();
+        let mut from = match self.from {
+            End::H1(reader) => reader.borrow_mut(),
+            // What comes by a stream was counted when its connection took it in.
+            End::H2(stream) => return stream.poll_bytes(cx),
+        };
         let held = from.held().len();
         if held > 0 || from.ended() {
             return Poll::Ready(Some(from.take(held)));
@@ -182,6 +197,39 @@ impl<'a> Direction<'a> {
                 Poll::Ready(Some(lease.freeze()))
             }
             Poll::Ready(Err(_)) => Poll::Ready(None),
+        }
+    }
+}
+
+impl End {
+    fn queued(&self, shard: &Shard) -> usize {
+        match self {
+            Self::H1(reader) => reader.borrow().wire().queued(shard),
+            Self::H2(stream) => stream.queued(),
+        }
+    }
+
+    /// Ready when at most `low_water` bytes are queued: whether it can take more.
+    fn poll_sent(&self, shard: &Shard, low_water: usize, cx: &mut Context<'_>) -> Poll<bool> {
+        match self {
+            Self::H1(reader) => {
+                reader.borrow().wire().poll_sent(shard, low_water, Wake::of(cx)).map(|sent| sent.is_ok())
+            }
+            Self::H2(stream) => stream.poll_sent(low_water, cx).map(|sent| sent.is_ok()),
+        }
+    }
+
+    fn queue(&self, shard: &Shard, bytes: Bytes) {
+        match self {
+            Self::H1(reader) => reader.borrow().wire().queue(shard, bytes),
+            Self::H2(stream) => stream.queue(bytes),
+        }
+    }
+
+    fn shutdown_write(&self, shard: &Shard) {
+        match self {
+            Self::H1(reader) => reader.borrow().wire().shutdown_write(shard),
+            Self::H2(stream) => stream.finish(),
         }
     }
 }

@@ -27,7 +27,7 @@ struct Row {
 
 fn table() -> Vec<Row> {
     let docs = std::fs::read_to_string(DOCS).expect("the documentation is in the repository");
-    let section = docs.split("\n### Limits\n").nth(1).expect("it has the section").split("\n## ").next();
+    let section = docs.split("\n### Limits\n").nth(1).expect("it has the section").split("\n##").next();
     let rows = section.expect("text").lines().filter(|line| line.starts_with("| `"));
     rows.map(|line| {
         let mut cells = line.trim_matches('|').split(" | ").map(|cell| cell.trim().trim_matches('`').to_owned());
@@ -94,7 +94,11 @@ fn the_documentations_table_of_limits_says_what_holds() {
     assert_eq!(told, exist, "a row for each key, and no other");
     for Row { key, default, answer, counter, level, line } in rows {
         let limit = Limit::ALL.into_iter().find(|limit| limit.keys().contains(&key.as_str())).expect("it is one");
-        let section = if limit.section() == "tls" { "Tls" } else { "Server" };
+        let section = match limit.section() {
+            "tls" => "Tls",
+            "server.h2" => "Http2",
+            _ => "Server",
+        };
         let text = match &schema["$defs"][section]["properties"][&key]["default"] {
             Value::String(text) => text.clone(),
             other => other.to_string(),
@@ -109,7 +113,7 @@ fn the_documentations_table_of_limits_says_what_holds() {
             _ => "debug",
         };
         assert_eq!(level, word, "{key}");
-        let words = ["408", "413", "414", "429", "431", "closed", "cut", "last", "waits"];
+        let words = ["408", "413", "414", "429", "431", "closed", "cut", "last", "waits", "refused", "GOAWAY"];
         assert!(words.contains(&answer.as_str()), "{key}: {answer}");
     }
 }

@@ -32,7 +32,7 @@ mod resource;
 mod site;
 
 pub use cache::Cache;
-pub use resource::Quick;
+pub use resource::{Quick, QuickBlock};
 
 use cache::{Entry, Hit};
 use look::Found;
@@ -125,12 +125,30 @@ impl Files {
     /// ([`anygate_route::Captures::tail`]). Allocates nothing and asks the kernel nothing.
     #[must_use]
     pub fn quick(&self, cache: &Cache, view: RequestView<'_>, tail: &[u8], now: Tick) -> Option<Quick> {
+        self.in_memory(cache, view, tail, now, Resource::quick)
+    }
+
+    /// The same for HTTP/2.
+    #[must_use]
+    pub fn quick_block(&self, cache: &Cache, view: RequestView<'_>, tail: &[u8], now: Tick) -> Option<QuickBlock> {
+        self.in_memory(cache, view, tail, now, Resource::quick_block)
+    }
+
+    #[inline]
+    fn in_memory<T>(
+        &self,
+        cache: &Cache,
+        view: RequestView<'_>,
+        tail: &[u8],
+        now: Tick,
+        answer: impl Fn(&Rc<Resource>, RequestView<'_>) -> Option<T>,
+    ) -> Option<T> {
         cache.with_buffer(|buffer| {
             let name = name::on_disk(self.tail(tail), self.site.hidden, buffer)?;
             match self.fresh(cache, name, now)? {
-                Entry::File(resource) => resource.quick(view),
+                Entry::File(resource) => answer(&resource, view),
                 Entry::Missing if self.falls_back(name, || navigates(view)) => match self.fresh(cache, b"", now)? {
-                    Entry::File(resource) => resource.quick(view),
+                    Entry::File(resource) => answer(&resource, view),
                     _ => None,
                 },
                 _ => None,

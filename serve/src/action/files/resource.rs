@@ -1,11 +1,13 @@
 //! One version of a file, with everything an answer about it says written once.
 
 use std::hash::BuildHasher;
+use std::rc::Rc;
 
 use anygate_core::config::CacheControl;
 use anygate_proto::conditional::{self, Precondition, Validators};
 use anygate_proto::date;
 use anygate_proto::h1::write::{Answer, Persistence};
+use anygate_proto::h2::hpack::Block;
 use anygate_proto::head::{BodyLength, RequestView};
 use anygate_proto::known::Known;
 use anygate_proto::mime;
@@ -17,6 +19,7 @@ use foldhash::quality::FixedState;
 use super::caching;
 use super::look::{Opened, is_same};
 use super::name;
+use crate::action::fixed::compile_block;
 use crate::body::{Body, FileRange};
 use crate::response::Response;
 
@@ -58,6 +61,34 @@ struct Ready {
     /// 304.
     unchanged: Bytes,
     unchanged_date_offset: usize,
+    /// The head of 200 and that of 304 for HTTP/2; none where HTTP/2 has not one of their fields.
+    blocks: Option<[Block; 2]>,
+}
+
+/// A whole answer of HTTP/2: its head to be copied with a date, and its content.
+#[derive(Debug)]
+pub struct QuickBlock {
+    resource: Rc<Resource>,
+    /// 200 or 304.
+    pub status: u16,
+}
+
+impl QuickBlock {
+    /// The head.
+    #[must_use]
+    pub fn block(&self) -> &Block {
+        let blocks = self.resource.ready.as_ref().and_then(|ready| ready.blocks.as_ref());
+        &blocks.expect("it was looked for when this was made")[usize::from(self.status == 304)]
+    }
+
+    /// The content; none of a 304.
+    #[must_use]
+    pub fn content(&self) -> &[u8] {
+        match &self.resource.content {
+            Content::Memory(bytes) if self.status == 200 => bytes,
+            _ => &[],
+        }
+    }
 }
 
 /// A whole HTTP/1.1 answer, for a connection that stays: to be copied, and its date to be overwritten.
@@ -173,8 +204,26 @@ impl Resource {
 
     /// The answer ready to be copied, for requests that ask for nothing special: without conditions, or with the one
     /// that browsers send, when it names this very version. Allocates nothing.
-    pub(super) fn quick(&self, view: RequestView<'_>) -> Option<Quick> {
+    pub(super) fn quick(self: &Rc<Self>, view: RequestView<'_>) -> Option<Quick> {
         let ready = self.ready.as_ref()?;
+        if self.is_known(view)? {
+            let bytes = ready.unchanged.clone();
+            return Some(Quick { bytes, date_offset: ready.unchanged_date_offset, status: 304 });
+        }
+        let len = if view.request.is_head { ready.head_len } else { ready.full.len() };
+        Some(Quick { bytes: ready.full.slice(..len), date_offset: ready.date_offset, status: 200 })
+    }
+
+    /// The same for HTTP/2.
+    pub(super) fn quick_block(self: &Rc<Self>, view: RequestView<'_>) -> Option<QuickBlock> {
+        self.ready.as_ref()?.blocks.as_ref()?;
+        let status = if self.is_known(view)? { 304 } else { 200 };
+        Some(QuickBlock { resource: Rc::clone(self), status })
+    }
+
+    /// Whether who asks has this very version already; `None` where the long way must find out.
+    #[inline]
+    fn is_known(&self, view: RequestView<'_>) -> Option<bool> {
         if view.fields.has_any(CONDITIONS) {
             return None;
         }
@@ -185,15 +234,8 @@ impl Resource {
             }
         };
         match known {
-            Some(true) => {
-                let bytes = ready.unchanged.clone();
-                Some(Quick { bytes, date_offset: ready.unchanged_date_offset, status: 304 })
-            }
             Some(false) => None,
-            None => {
-                let len = if view.request.is_head { ready.head_len } else { ready.full.len() };
-                Some(Quick { bytes: ready.full.slice(..len), date_offset: ready.date_offset, status: 200 })
-            }
+            known => Some(known.is_some()),
         }
     }
 
@@ -220,18 +262,21 @@ impl Ready {
         };
         let mut full = Vec::new();
         let date_offset = answer.write(date::PLACEHOLDER, &mut full).ok()?;
+        let block = compile_block(&answer, body.len());
         let head_len = full.len();
         full.reserve_exact(body.len());
         full.extend_from_slice(body);
         let mut not_modified = Vec::new();
         let answer = Answer { status: 304, fields: unchanged, body: BodyLength::None, ..answer };
         let unchanged_date_offset = answer.write(date::PLACEHOLDER, &mut not_modified).ok()?;
+        let blocks = block.zip(compile_block(&answer, 0)).map(|(block, unchanged)| [block, unchanged]);
         Some(Self {
             full: Bytes::from(full),
             head_len,
             date_offset,
             unchanged: Bytes::from(not_modified),
             unchanged_date_offset,
+            blocks,
         })
     }
 }

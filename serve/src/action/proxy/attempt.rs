@@ -6,10 +6,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-use anygate_proto::h1::forward::{Edits, ForwardBack, forward_response};
 use anygate_proto::h1::response::Asked;
-use anygate_proto::h1::sink::Copied;
-use anygate_proto::h1::write::Persistence;
 use anygate_proto::{BodyLength, ResponseHead};
 use anygate_shard::{Bytes, Deadline};
 
@@ -107,7 +104,7 @@ impl Attempt<'_> {
                 if told > INTERIM_BYTES {
                     break;
                 }
-                self.inform(exchange, &head);
+                exchange.informer.inform(self.server, &head);
                 waiting.encouraged();
                 continue;
             }
@@ -153,27 +150,6 @@ impl Attempt<'_> {
             })
         })
         .await
-    }
-
-    /// Passes an interim response on (RFC 9110 §15.2).
-    fn inform(&self, exchange: &Exchange, head: &ResponseHead<Bytes>) {
-        if !exchange.informer.listens() {
-            return;
-        }
-        let mut out = Vec::with_capacity(head.bytes.len());
-        let back = ForwardBack {
-            version: exchange.head.request.version,
-            body: BodyLength::None,
-            persistence: Persistence::Implied,
-            via: None,
-            date: &self.server.date(),
-            upgrade: false,
-            edits: Edits::default(),
-        };
-        if forward_response(head.view(), &back, &mut Copied::new(&head.bytes, &mut out)).is_ok() {
-            self.server.cells.bytes_out.add(out.len() as u64);
-            exchange.informer.inform(self.server.lend(out));
-        }
     }
 
     /// A 101: a tunnel, if it is what was asked for.

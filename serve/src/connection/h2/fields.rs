@@ -1,0 +1,93 @@
+//! How a response's head is written for HTTP/2: a status and fields, without a line about framing or the connection.
+
+use anygate_proto::date;
+use anygate_proto::h1::forward::{Edits, ForwardBack, forward_fields};
+use anygate_proto::h1::write::Persistence;
+use anygate_proto::h2::hpack::{Encoder, Indexing};
+use anygate_proto::head::{BodyLength, Version};
+use anygate_proto::text;
+use smallvec::SmallVec;
+
+use crate::connection::respond::own_fields;
+use crate::error::{Error, Kind, Phase, Side};
+use crate::hsts::Hsts;
+use crate::response::{Edit, FieldSource, Response};
+
+/// What is said besides the response's own fields.
+pub(super) struct Besides<'a> {
+    /// The status, where it is another than the response's.
+    pub(super) status: u16,
+    /// `content-length`.
+    pub(super) length: Option<u64>,
+    pub(super) date: &'a [u8; date::LEN],
+    /// The `server` field; empty for none.
+    pub(super) server: &'a str,
+    /// This instance's name in `via`.
+    pub(super) id: &'a str,
+    pub(super) hsts: Option<&'a Hsts>,
+    /// Names that are left out.
+    pub(super) without: &'a [&'a str],
+}
+
+/// Appends a response's head to a block.
+///
+/// # Errors
+/// 502 where a field that a server behind or a filter gave would have split the response; nothing is to be sent then.
+pub(super) fn write(
+    response: &Response,
+    besides: &Besides<'_>,
+    encoder: &mut Encoder,
+    block: &mut Vec<u8>,
+) -> Result<(), Error> {
+    let hsts = besides.hsts.map(|hsts| (Hsts::NAME, hsts.value()));
+    let mut drop: Vec<&str> = response.edits.iter().filter_map(Edit::drops).collect();
+    let mut add: Vec<(&str, &[u8])> = response.edits.iter().filter_map(Edit::adds).collect();
+    add.extend(hsts);
+    match &response.fields {
+        FieldSource::Upstream(head) => {
+            drop.extend(hsts.map(|(name, _)| name));
+            drop.extend(besides.without);
+            let back = ForwardBack {
+                version: Version::Http2,
+                body: besides.length.map_or(BodyLength::None, BodyLength::Length),
+                persistence: Persistence::Implied,
+                via: response.via.then_some(besides.id),
+                date: besides.date,
+                upgrade: false,
+                edits: Edits { drop: &drop, add: &add },
+            };
+            // What the encoder has written it remembers: nothing may be wrong with what follows.
+            if !add.is_empty() {
+                forward_fields(head.view(), &back, &mut |_, _| {}).map_err(|_| split())?;
+            }
+            encoder.status(besides.status, block);
+            forward_fields(head.view(), &back, &mut |name, value| encoder.encode(name, value, Indexing::Auto, block))
+                .map_err(|_| split())
+        }
+        FieldSource::Lines(lines) => {
+            let length = besides.length.map(|length| length.to_string());
+            let dropped = |name: &str| drop.iter().any(|drop| drop.eq_ignore_ascii_case(name));
+            let mut fields: SmallVec<[(&str, &[u8]); 12]> = SmallVec::new();
+            fields.push(("date", besides.date));
+            if !besides.server.is_empty() {
+                fields.push(("server", besides.server.as_bytes()));
+            }
+            fields.extend(own_fields(lines).filter(|(name, _)| !dropped(name)));
+            fields.extend(add.iter().copied());
+            fields.extend(length.as_ref().map(|length| ("content-length", length.as_bytes())));
+            let sound = |(name, value): &(&str, &[u8])| text::is_token(name.as_bytes()) && text::is_field_value(value);
+            if !fields.iter().all(sound) {
+                return Err(split());
+            }
+            encoder.status(besides.status, block);
+            for (name, value) in fields {
+                encoder.encode(name.as_bytes(), value, Indexing::Auto, block);
+            }
+            Ok(())
+        }
+    }
+}
+
+fn split() -> Error {
+    Error::new(Kind::Malformed { status: 502 }, Side::Upstream, Phase::AfterHead)
+}

@@ -1,0 +1,522 @@
+//! One HTTP/2 connection: what comes is taken in, requests go their ways, and the connection ends.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use anygate_core::metrics::ShardCells;
+use anygate_proto::h2::hpack::Encoder;
+use anygate_proto::h2::{Connection, ErrorCode, Event, Fatal, Flood, StreamKey};
+use anygate_shard::net::Address;
+use anygate_shard::{Bytes, Class, Close, Lease, Shard, Tick, Wake};
+
+use super::output::READ_STOP;
+use super::stream::Stream;
+use super::watch::Timer;
+use super::{Links, serve, short};
+use crate::body::Trailers;
+use crate::connection::accept;
+use crate::connection::row::ClientRow;
+use crate::observe::limit::Limit;
+use crate::server::{Live, Row, Server};
+use crate::testing::{self, Spot};
+use crate::wire::Wire;
+
+/// How often a client's budgets are full again.
+const REFILL: Duration = Duration::from_secs(1);
+/// What a request weighs that needs a task, where an answer that is ready weighs 1.
+const TASK_WORK: u64 = 4;
+
+/// One client's HTTP/2 connection.
+pub struct Link {
+    pub(super) shard: Shard,
+    pub(super) cells: Arc<ShardCells>,
+    pub(super) wire: Wire,
+    pub(super) peer: Address,
+    pub(super) listener: u32,
+    pub(super) row: u32,
+    links: Rc<Links>,
+    counted: bool,
+    /// It stands in the list of those with something to say.
+    listed: Cell<bool>,
+    /// It has ended; what its requests still say goes nowhere.
+    over: Cell<bool>,
+    pub(super) state: RefCell<State>,
+}
+
+/// What changes in it.
+pub(super) struct State {
+    pub(super) codec: Connection,
+    /// Requests that tasks serve, by the index of their streams.
+    streams: Vec<Option<Rc<Stream>>>,
+    /// What came while too much waits to leave: looked at later, from there on.
+    pub(super) held: Option<(Lease, usize)>,
+    /// The class of buffer that what comes next is read into.
+    wants: Class,
+    served: u64,
+    refilled: Tick,
+    pub(super) leaving: Leaving,
+    pub(super) timer: Timer,
+    /// Bytes given to the wire since it began.
+    pub(super) given: u64,
+    /// Something came since the connection was looked at last.
+    pub(super) heard: bool,
+}
+
+/// How far a connection is on its way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leaving {
+    /// It is not.
+    No,
+    /// The client was asked to begin no more requests.
+    Asked,
+    /// It was told the last one that is served.
+    Told,
+}
+
+impl State {
+    /// The stream of a key, where a task serves it.
+    #[inline]
+    pub(super) fn stream(&self, key: StreamKey) -> Option<&Rc<Stream>> {
+        self.streams.get(key.index as usize)?.as_ref().filter(|stream| stream.key() == key)
+    }
+
+    fn enter(&mut self, stream: Rc<Stream>) {
+        let index = stream.key().index as usize;
+        if self.streams.len() <= index {
+            self.streams.resize(index + 1, None);
+        }
+        self.streams[index] = Some(stream);
+    }
+
+    pub(super) fn remove(&mut self, key: StreamKey) -> Option<Rc<Stream>> {
+        self.stream(key)?;
+        self.streams[key.index as usize].take()
+    }
+
+    /// Gives back the memory that a connection at rest does not need.
+    pub(super) fn trim(&mut self) {
+        self.codec.trim();
+        if self.streams.iter().all(Option::is_none) {
+            self.streams = Vec::new();
+        }
+    }
+}
+
+/// What became of what came.
+enum Taken {
+    All,
+    /// From here on it waits.
+    UpTo(usize),
+    Fatal(Fatal),
+}
+
+/// A client that speaks HTTP/2 begins; this came of it already.
+pub(crate) fn begin(server: &Rc<Server>, row: u32, mut client: ClientRow, first: Option<Lease>) {
+    if let Some(idle) = client.idle.take() {
+        server.shard.lane_remove(idle);
+    }
+    let live = server.live();
+    let ClientRow { wire, peer, listener, counted, served, .. } = client;
+    let state = State {
+        codec: Connection::new(&live.plan.client.h2),
+        streams: Vec::new(),
+        held: first.map(|lease| (lease, 0)),
+        wants: Class::Head,
+        served,
+        refilled: server.shard.now(),
+        leaving: Leaving::No,
+        timer: Timer::default(),
+        given: 0,
+        heard: true,
+    };
+    let link = Rc::new(Link {
+        shard: server.shard.clone(),
+        cells: Arc::clone(&server.cells),
+        wire,
+        peer,
+        listener,
+        row,
+        links: Rc::clone(&server.links),
+        counted,
+        listed: Cell::new(false),
+        over: Cell::new(false),
+        state: RefCell::new(state),
+    });
+    server.swap_row(row, Row::H2(Rc::clone(&link)));
+    server.cells.h2_connections.add(1);
+    if server.closes(listener) {
+        link.ask_to_leave();
+    }
+    ready(server, &link);
+}
+
+/// Something happened on a connection's socket.
+pub(crate) fn ready(server: &Rc<Server>, link: &Rc<Link>) {
+    let watch = Watch { server, link };
+    if link.over.get() {
+        return;
+    }
+    link.speaks();
+    loop {
+        let held = link.state.borrow_mut().held.take();
+        let (lease, mut at) = match held {
+            Some(held) => held,
+            None => match link.read() {
+                Poll::Pending => return,
+                Poll::Ready(Ok(lease)) if !lease.is_empty() => (lease, 0),
+                Poll::Ready(Ok(_)) => return leave(server, watch.link, Close::Graceful),
+                Poll::Ready(Err(error)) => {
+                    let graceful = link.wire.fault().is_some() || error.kind() == io::ErrorKind::UnexpectedEof;
+                    return leave(server, link, if graceful { Close::Graceful } else { Close::Abort });
+                }
+            },
+        };
+        if link.is_congested() {
+            link.state.borrow_mut().held = Some((lease, at));
+            return;
+        }
+        testing::reached(server, Spot::Row);
+        match link.take_in(server, lease.filled(), &mut at) {
+            Taken::All => {}
+            Taken::UpTo(at) => {
+                link.state.borrow_mut().held = Some((lease, at));
+                return;
+            }
+            Taken::Fatal(fatal) => {
+                link.broke(server, fatal);
+                return leave(server, link, Close::Graceful);
+            }
+        }
+    }
+}
+
+/// A connection's work. If it panics, its place is given back all the same.
+struct Watch<'s> {
+    server: &'s Rc<Server>,
+    link: &'s Rc<Link>,
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            leave(self.server, self.link, Close::Abort);
+        }
+    }
+}
+
+/// At a turn's end: what connections have to say leaves, and those that are done end.
+pub(crate) fn turn_ended(server: &Rc<Server>) {
+    if server.links.is_empty() {
+        return;
+    }
+    let list = server.links.take();
+    for link in &list {
+        let _watch = Watch { server, link };
+        link.listed.set(false);
+        if !link.over.get() {
+            link.settle(server);
+        }
+    }
+    server.links.give_back(list);
+}
+
+/// This connection finishes what is under way and goes.
+pub(crate) fn drain(link: &Rc<Link>) {
+    link.ask_to_leave();
+}
+
+/// A connection's time is over.
+pub(crate) fn expired(server: &Rc<Server>, link: &Rc<Link>) {
+    let _watch = Watch { server, link };
+    testing::reached(server, Spot::Expired);
+    if !link.over.get() {
+        link.time_is_over(server);
+    }
+}
+
+/// Ends a connection: what its requests still say goes nowhere.
+pub(super) fn leave(server: &Server, link: &Rc<Link>, how: Close) {
+    if link.over.replace(true) {
+        return;
+    }
+    let mut idle = None;
+    // It is in use where its work panicked.
+    if let Ok(mut state) = link.state.try_borrow_mut() {
+        let state = &mut *state;
+        if how != Close::Abort {
+            link.flush(state);
+        }
+        state.held = None;
+        idle = state.timer.take();
+        for stream in std::mem::take(&mut state.streams).into_iter().flatten() {
+            stream.lost();
+        }
+    }
+    let Link { listener, counted, .. } = **link;
+    let (wire, peer) = (link.wire.clone(), link.peer.clone());
+    let client = ClientRow { wire, peer, listener, counted, served: 0, idle, stays: Tick::ZERO, moves: 0 };
+    accept::farewell(server, client, link.row, how);
+}
+
+impl Link {
+    /// The listener it came by.
+    pub(crate) fn listener(&self) -> u32 {
+        self.listener
+    }
+
+    /// It has something to say, or is to be looked after, when the turn ends.
+    pub(super) fn speaks(self: &Rc<Self>) {
+        if !self.over.get() && !self.listed.replace(true) {
+            self.links.add(self);
+        }
+    }
+
+    fn read(&self) -> Poll<io::Result<Lease>> {
+        let wants = self.state.borrow().wants;
+        let lease = std::task::ready!(self.wire.poll_recv(&self.shard, wants, Wake::row(self.row)))?;
+        let state = &mut *self.state.borrow_mut();
+        // Who sends much at a time sends more.
+        state.wants = if lease.spare() == 0 { Class::Bulk } else { Class::Head };
+        state.heard = true;
+        self.cells.bytes_in.add(lease.len() as u64);
+        Poll::Ready(Ok(lease))
+    }
+
+    /// True while so much waits to leave that nothing more is taken in: who does not read is not read from.
+    fn is_congested(&self) -> bool {
+        let state = &mut *self.state.borrow_mut();
+        if state.codec.output().len() > READ_STOP / 4 {
+            self.flush(state);
+        }
+        self.wire.queued(&self.shard) > READ_STOP
+    }
+
+    /// Takes in what came, from `at` on.
+    fn take_in(self: &Rc<Self>, server: &Rc<Server>, input: &[u8], at: &mut usize) -> Taken {
+        let live = server.live();
+        let tls = self.wire.tls();
+        let shortcut = short::Shortcut::new(server, &live, self, tls.as_deref());
+        let state = &mut *self.state.borrow_mut();
+        let now = self.shard.now();
+        if now - state.refilled >= REFILL {
+            state.refilled = now;
+            state.codec.refill();
+        }
+        let mut quick = 0;
+        let taken = loop {
+            let event = match state.codec.next(input, at) {
+                Ok(Some(event)) => event,
+                Ok(None) => break Taken::All,
+                Err(fatal) => break Taken::Fatal(fatal),
+            };
+            match event {
+                Event::Request { stream, end } => {
+                    self.count_request(server, &live, state);
+                    if end && shortcut.answer(&mut state.codec, stream) {
+                        quick += 1;
+                    } else {
+                        self.serve(server, &live, state, stream, end);
+                    }
+                    if state.codec.output().len() > READ_STOP / 4 {
+                        self.flush(state);
+                        if self.wire.queued(&self.shard) > READ_STOP && *at < input.len() {
+                            break Taken::UpTo(*at);
+                        }
+                    }
+                }
+                Event::Refused { stream, status, .. } => self.refuse(server, &live, state, stream, status),
+                Event::Data { stream, range, end } => match state.stream(stream) {
+                    Some(reader) => {
+                        let mut half = reader.halves();
+                        half.received.extend_from_slice(&input[range]);
+                        half.heard_all |= end;
+                        reader.wake(&mut half);
+                    }
+                    None => state.codec.consumed(stream, range.len()),
+                },
+                Event::Trailers { stream } => {
+                    let (lines, fields) = state.codec.trailers();
+                    if let Some(reader) = state.stream(stream) {
+                        let mut half = reader.halves();
+                        if !fields.is_empty() {
+                            half.trailers = Some(Box::new(Trailers { lines: lines.to_vec(), fields: fields.clone() }));
+                        }
+                        half.heard_all = true;
+                        reader.wake(&mut half);
+                    }
+                }
+                Event::Reset { stream, by_client, .. } => {
+                    let counter = if by_client { &self.cells.h2_resets } else { &self.cells.parse_errors };
+                    counter.add(1);
+                    if let Some(stream) = state.remove(stream) {
+                        stream.lost();
+                    }
+                }
+                Event::GoAway { .. } => self.say_last(state),
+            }
+        };
+        for _ in 0..state.codec.take_refused() {
+            server.reached(Limit::Streams, Some(&self.peer));
+        }
+        if quick > 0 {
+            server.worked(self.row, quick, Tick::MAX);
+        }
+        taken
+    }
+
+    fn count_request(&self, server: &Server, live: &Live, state: &mut State) {
+        self.cells.requests.add(1);
+        self.cells.h2_requests.add(1);
+        state.served += 1;
+        if state.served >= live.plan.client.max_requests && state.leaving != Leaving::Told {
+            server.reached(Limit::Requests, Some(&self.peer));
+            self.say_last(state);
+        }
+    }
+
+    /// Has a task serve the request that was just read.
+    fn serve(self: &Rc<Self>, server: &Rc<Server>, live: &Rc<Live>, state: &mut State, key: StreamKey, end: bool) {
+        server.worked(self.row, TASK_WORK, Tick::MAX);
+        let stream = Stream::new(Rc::clone(self), key, end);
+        let asked = serve::Asked::take(&mut state.codec);
+        state.enter(Rc::clone(&stream));
+        serve::begin(server, stream, Rc::clone(live), asked);
+    }
+
+    /// A head that breaks a limit, or HTTP: its stream gets the page of a status.
+    #[cold]
+    fn refuse(self: &Rc<Self>, server: &Rc<Server>, live: &Rc<Live>, state: &mut State, key: StreamKey, status: u16) {
+        match status {
+            414 => server.reached(Limit::Target, Some(&self.peer)),
+            431 => server.reached(Limit::HeadSize, Some(&self.peer)),
+            _ => self.cells.parse_errors.add(1),
+        }
+        let is_head = state.codec.request().request.is_head;
+        let stream = Stream::new(Rc::clone(self), key, true);
+        state.enter(Rc::clone(&stream));
+        serve::refuse(server, stream, Rc::clone(live), status, is_head);
+    }
+
+    /// The connection is at its end, and says why.
+    #[cold]
+    fn broke(&self, server: &Server, fatal: Fatal) {
+        let limit = match fatal.flood {
+            None => return self.cells.h2_protocol_errors.add(1),
+            Some(Flood::Resets) => Limit::Resets,
+            Some(Flood::Pings) => Limit::Pings,
+            Some(Flood::Settings) => Limit::SettingsChanges,
+            Some(Flood::EmptyData) => Limit::EmptyFrames,
+            Some(Flood::WindowUpdates) => Limit::WindowUpdates,
+            Some(Flood::Priorities) => Limit::Priorities,
+            Some(Flood::Unknown) => Limit::UnknownFrames,
+            Some(Flood::Continuations) => Limit::Continuations,
+        };
+        server.reached(limit, Some(&self.peer));
+    }
+
+    // ---- leaving ----------------------------------------------------------------------------------------------------
+
+    /// Asks the client to begin no more requests; those on their way are served.
+    fn ask_to_leave(self: &Rc<Self>) {
+        let state = &mut *self.state.borrow_mut();
+        if state.leaving == Leaving::No {
+            state.leaving = Leaving::Asked;
+            state.codec.shut_down();
+            self.speaks();
+        }
+    }
+
+    /// Tells the client the last request that is served.
+    pub(super) fn say_last(&self, state: &mut State) {
+        if state.leaving != Leaving::Told {
+            state.leaving = Leaving::Told;
+            state.codec.close(ErrorCode::NO_ERROR);
+        }
+    }
+
+    // ---- what streams ask for ---------------------------------------------------------------------------------------
+
+    /// Content was taken: the client may send as much again.
+    pub(super) fn consumed(self: &Rc<Self>, key: StreamKey, bytes: usize) {
+        self.state.borrow_mut().codec.consumed(key, bytes);
+        self.speaks();
+    }
+
+    /// A stream has something to send.
+    pub(super) fn wants(self: &Rc<Self>, key: StreamKey) {
+        self.state.borrow_mut().codec.wants(key);
+        self.speaks();
+    }
+
+    /// Ends a stream.
+    pub(super) fn reset(self: &Rc<Self>, key: StreamKey, code: ErrorCode) {
+        self.state.borrow_mut().codec.reset(key, code);
+        self.speaks();
+    }
+
+    /// Encodes a head: it must be sent at once.
+    pub(super) fn encode<T>(&self, write: impl FnOnce(&mut Encoder, &mut Vec<u8>) -> T) -> T {
+        let mut block = self.links.block.borrow_mut();
+        block.clear();
+        write(self.state.borrow_mut().codec.encoder(), &mut block)
+    }
+
+    /// Where heads are encoded.
+    pub(super) fn block(&self) -> &RefCell<Vec<u8>> {
+        &self.links.block
+    }
+
+    /// Sends the head that was encoded last.
+    pub(super) fn send_block<T>(self: &Rc<Self>, send: impl FnOnce(&mut Connection, &[u8]) -> T) -> T {
+        let sent = send(&mut self.state.borrow_mut().codec, &self.links.block.borrow());
+        self.speaks();
+        sent
+    }
+
+    /// A task is done with its stream: what it did not take is given back, what it did not say is not said any more.
+    pub(super) fn done(self: &Rc<Self>, stream: &Stream) {
+        let Ok(mut state) = self.state.try_borrow_mut() else { return };
+        if state.remove(stream.key()).is_none() {
+            return;
+        }
+        if !stream.is_ended() {
+            state.codec.reset(stream.key(), ErrorCode::INTERNAL_ERROR);
+        } else if !stream.has_heard_all() {
+            // The answer is complete, and nobody wants the rest of the request (RFC 9113 §8.1).
+            state.codec.reset(stream.key(), ErrorCode::NO_ERROR);
+        }
+        drop(state);
+        self.speaks();
+    }
+
+    /// These bytes in a buffer of the arena, where one is to be had.
+    pub(super) fn lend(&self, bytes: Vec<u8>) -> Bytes {
+        match self.shard.try_lease(class_for(bytes.len())) {
+            Some(mut lease) if bytes.len() <= lease.spare() => {
+                lease.extend_from_slice(&bytes);
+                lease.freeze()
+            }
+            _ => Bytes::from(bytes),
+        }
+    }
+}
+
+/// The smallest class of buffer that so many bytes fit in, or the largest.
+pub(super) fn class_for(len: usize) -> Class {
+    match len {
+        0..=4096 => Class::Head,
+        4097..=16_384 => Class::Tls,
+        _ => Class::Bulk,
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").field("peer", &self.peer).field("row", &self.row).finish_non_exhaustive()
+    }
+}

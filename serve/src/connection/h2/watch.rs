@@ -1,0 +1,171 @@
+//! How long may a connection do nothing, take to say a frame, or take nothing of what it is told?
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use anygate_core::limits::RATE_GRACE;
+use anygate_shard::{Close, LaneEntry, LaneId, Tick};
+
+use super::link::{self, Leaving, Link, State};
+use crate::observe::limit::Limit;
+use crate::server::Server;
+
+/// How long after the first GOAWAY the last stream is named: requests may be on their way (RFC 9113 §6.8).
+const ON_THEIR_WAY: Duration = Duration::from_secs(1);
+/// How long a connection at rest keeps the memory that it will need again.
+const KEEPS_MEMORY: Duration = Duration::from_secs(1);
+
+/// What a connection's time runs for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    /// Requests, before it gives back memory.
+    Rest,
+    /// Requests.
+    Idle,
+    /// The rest of a frame, of a head, or of the client's first words.
+    Head,
+    /// The client, to take what it is told.
+    Taking,
+    /// Requests on their way to a client that was asked to begin no more.
+    Last,
+}
+
+/// A connection's time.
+#[derive(Debug, Default)]
+pub(super) struct Timer {
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    entry: LaneEntry,
+    wait: Wait,
+    since: Tick,
+    /// What the client had taken, and how many requests it had made, by then.
+    taken: u64,
+    frames: u64,
+}
+
+impl Timer {
+    /// The place in a lane, which is the caller's to give back.
+    pub(super) fn take(&mut self) -> Option<LaneEntry> {
+        self.running.take().map(|running| running.entry)
+    }
+
+    fn waits_for(&self) -> Option<Wait> {
+        self.running.as_ref().map(|running| running.wait)
+    }
+}
+
+impl Link {
+    /// Lets the time run that the connection has for what it does now.
+    pub(super) fn look_to_time(&self, server: &Server) {
+        let state = &mut *self.state.borrow_mut();
+        let wanted = self.wanted(state);
+        let heard = std::mem::take(&mut state.heard);
+        let now = state.timer.waits_for();
+        let runs_on = match (now, wanted) {
+            // Who says something is not idle.
+            (Some(Wait::Rest | Wait::Idle), Some(Wait::Rest)) => !heard,
+            (now, wanted) => now == wanted,
+        };
+        if !runs_on {
+            self.run(server, state, wanted);
+        }
+    }
+
+    fn wanted(&self, state: &State) -> Option<Wait> {
+        if state.leaving == Leaving::Asked {
+            Some(Wait::Last)
+        } else if state.codec.is_at_rest() && state.held.is_none() {
+            Some(Wait::Rest)
+        } else if self.wire.queued(&self.shard) > 0 {
+            Some(Wait::Taking)
+        } else if state.codec.is_partial() {
+            Some(Wait::Head)
+        } else {
+            None
+        }
+    }
+
+    fn run(&self, server: &Server, state: &mut State, wanted: Option<Wait>) {
+        if let Some(entry) = state.timer.take() {
+            self.shard.lane_remove(entry);
+        }
+        let Some(wait) = wanted else { return };
+        let entry = self.shard.lane_push(self.lane(server, wait), self.row);
+        let taken = state.given - (self.wire.queued(&self.shard) as u64).min(state.given);
+        let frames = state.codec.frames();
+        state.timer.running = Some(Running { entry, wait, since: self.shard.now(), taken, frames });
+    }
+
+    fn lane(&self, server: &Server, wait: Wait) -> LaneId {
+        let live = server.live();
+        let client = &live.plan.client;
+        let idle = if server.draining() { client.idle_timeout.min(ON_THEIR_WAY) } else { client.idle_timeout };
+        self.shard.lane(match wait {
+            Wait::Rest => idle.min(KEEPS_MEMORY),
+            Wait::Idle => idle.saturating_sub(KEEPS_MEMORY),
+            Wait::Head => client.header_timeout,
+            Wait::Taking => client.write_timeout,
+            Wait::Last => client.idle_timeout.min(ON_THEIR_WAY),
+        })
+    }
+
+    /// The time that ran is over.
+    pub(super) fn time_is_over(self: &Rc<Self>, server: &Rc<Server>) {
+        let ends = {
+            let state = &mut *self.state.borrow_mut();
+            let Some(running) = state.timer.running.take() else { return };
+            // What it ran for may have come since, and something else be waited for.
+            match (running.wait, self.wanted(state)) {
+                (Wait::Last, _) => {
+                    self.say_last(state);
+                    None
+                }
+                (Wait::Rest, Some(Wait::Rest)) if !self.lane_of_rest_is_all(server) => {
+                    state.trim();
+                    self.run(server, state, Some(Wait::Idle));
+                    return;
+                }
+                (Wait::Rest | Wait::Idle, Some(Wait::Rest)) => {
+                    if !server.closes(self.listener) {
+                        server.reached(Limit::Idle, Some(&self.peer));
+                    }
+                    self.say_last(state);
+                    Some(Close::Graceful)
+                }
+                (Wait::Head, Some(Wait::Head)) if running.frames == state.codec.frames() => {
+                    server.reached(Limit::Head, Some(&self.peer));
+                    self.say_last(state);
+                    Some(Close::Graceful)
+                }
+                (Wait::Taking, Some(Wait::Taking)) => self.too_slow(server, state, &running).map(|limit| {
+                    server.reached(limit, Some(&self.peer));
+                    Close::Abort
+                }),
+                _ => None,
+            }
+        };
+        match ends {
+            Some(how) => link::leave(server, self, how),
+            None => self.settle(server),
+        }
+    }
+
+    /// True where a connection at rest is closed before it gives memory back.
+    fn lane_of_rest_is_all(&self, server: &Server) -> bool {
+        server.live().plan.client.idle_timeout <= KEEPS_MEMORY
+    }
+
+    /// Which limit a client reached that took so little since then, if any.
+    fn too_slow(&self, server: &Server, state: &State, running: &Running) -> Option<Limit> {
+        let taken = state.given - (self.wire.queued(&self.shard) as u64).min(state.given);
+        let (taken, spent) = (taken - running.taken.min(taken), self.shard.now() - running.since);
+        if taken == 0 {
+            return Some(Limit::Write);
+        }
+        let rate = server.live().plan.client.min_send_rate.filter(|_| spent > RATE_GRACE)?;
+        (taken < rate.saturating_mul(spent.as_secs())).then_some(Limit::SendRate)
+    }
+}
