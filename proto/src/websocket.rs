@@ -1,6 +1,9 @@
 //! Whether an upgrade is a WebSocket opening handshake that may become a tunnel (RFC 6455 §4).
 //!
-//! A proxy passes key and answer on; it computes neither.
+//! A proxy passes key and answer on, and computes neither; but where the client came by HTTP/2 it is the proxy that asks for
+//! the upgrade, and checks the answer (RFC 8441 §5).
+
+use aws_lc_rs::digest;
 
 use crate::head::{RequestView, ResponseView, Version};
 use crate::known::Known;
@@ -53,10 +56,42 @@ pub fn accepted(view: ResponseView<'_>) -> bool {
         && view.fields.has(Known::SecWebsocketAccept)
 }
 
+/// The one `Sec-WebSocket-Accept` that fits this `Sec-WebSocket-Key` (RFC 6455 §4.2.2).
+#[must_use]
+pub fn accept_of(key: &[u8]) -> [u8; 28] {
+    let mut context = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
+    context.update(key);
+    context.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    let mut accept = [b'='; 28];
+    base64(context.finish().as_ref(), &mut accept);
+    accept
+}
+
+/// Writes bytes in base64 (RFC 4648 §4) over as many `=` as they take.
+pub fn base64(bytes: &[u8], out: &mut [u8]) {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (group, out) in bytes.chunks(3).zip(out.chunks_mut(4)) {
+        let word = group.iter().enumerate().fold(0, |word, (at, &byte)| word | u32::from(byte) << (16 - 8 * at));
+        for (at, digit) in out.iter_mut().enumerate().take(group.len() + 1) {
+            *digit = ALPHABET[(word >> (18 - 6 * at)) as usize & 63];
+        }
+    }
+}
+
 /// 16 bytes in base64: 22 digits, of which the last has four bits of nothing, and `==`.
 fn is_key(key: &[u8]) -> bool {
     let [digits @ .., b'=', b'='] = key else {
         return false;
     };
     digits.len() == 22 && digits.iter().all(|&b| b.is_ascii_alphanumeric() || b == b'+' || b == b'/')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_of_the_rfcs_example_fits_its_key() {
+        assert_eq!(&accept_of(b"dGhlIHNhbXBsZSBub25jZQ=="), b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
 }

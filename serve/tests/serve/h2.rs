@@ -10,7 +10,30 @@ use crate::h2_client::{DATA, H2, PING, RST_STREAM, WINDOW_UPDATE};
 use crate::harness::{Gate, both, plan};
 use crate::papers::Papers;
 use anygate_proto::h2::PREFACE;
+use anygate_proto::websocket::accept_of;
 use anygate_serve::observe::limit::Limit;
+use anygate_serve::testing::{Spot, panic_once};
+
+/// A WebSocket's opening handshake (RFC 8441 §5.1).
+const WEBSOCKET: [(&str, &str); 7] = [
+    (":method", "CONNECT"),
+    (":protocol", "websocket"),
+    (":scheme", "http"),
+    (":authority", "a.test"),
+    (":path", "/chat?r=1"),
+    ("sec-websocket-version", "13"),
+    ("sec-websocket-protocol", "chat"),
+];
+
+/// The beginning of the answer that agrees to a handshake of HTTP/1.1.
+fn switching(head: &str) -> String {
+    let key = head.lines().find_map(|line| line.strip_prefix("sec-websocket-key: ")).expect("there is a key");
+    let accept = accept_of(key.as_bytes());
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n",
+        String::from_utf8_lossy(&accept)
+    )
+}
 
 const CANCEL: u32 = 8;
 const CALM: u32 = 11;
@@ -386,11 +409,8 @@ fn a_websocket_comes_by_extended_connect() {
     both(|io| {
         let backend = Backend::start(|served| {
             let Some(head) = served.head() else { return };
+            served.send(format!("{}Sec-WebSocket-Protocol: chat\r\n\r\nhello", switching(&head)).as_bytes());
             served.record(head);
-            served.send(
-                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: chat\r\n\r\nhello",
-            );
             while let Some(byte) = served.bytes(1) {
                 served.send(&byte);
             }
@@ -399,19 +419,7 @@ fn a_websocket_comes_by_extended_connect() {
         });
         let gate = Gate::start(io, &backend.config_with("x_forwarded: false, via: false"));
         let mut client = H2::plain(&gate);
-        let head = client.head(
-            1,
-            &[
-                (":method", "CONNECT"),
-                (":protocol", "websocket"),
-                (":scheme", "http"),
-                (":authority", "a.test"),
-                (":path", "/chat?r=1"),
-                ("sec-websocket-version", "13"),
-                ("sec-websocket-protocol", "chat"),
-            ],
-            false,
-        );
+        let head = client.head(1, &WEBSOCKET, false);
         client.send(&head);
         client.until(|client| client.answers.get(&1).is_some_and(|answer| answer.body == b"hello"));
         let answer = &client.answers[&1];
@@ -429,5 +437,43 @@ fn a_websocket_comes_by_extended_connect() {
         let answer = client.answer(1);
         assert!(answer.ended && answer.text().ends_with("pingbye"), "{io:?}: {answer:?}");
         assert_eq!(gate.cells.tunnels.get(), 1, "{io:?}");
+    });
+}
+
+#[test]
+fn a_server_behind_that_did_not_read_the_websockets_key_opens_no_tunnel() {
+    both(|io| {
+        let backend = Backend::answering(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+            Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
+        );
+        let gate = Gate::start(io, &format!("routes: {{/chat: \"http://{}\", /ok: OK}}\n", backend.address));
+        let mut client = H2::plain(&gate);
+        let head = client.head(1, &WEBSOCKET, false);
+        client.send(&head);
+        assert_eq!(client.answer(1).status, 502, "{io:?}");
+        let elsewhere = WEBSOCKET.map(|(name, value)| if name == ":path" { (name, "/ok") } else { (name, value) });
+        let head = client.head(3, &elsewhere, false);
+        client.send(&head);
+        assert_eq!(client.answer(3).status, 501, "{io:?}: a 200 would say that there is a tunnel");
+        assert_eq!(gate.cells.tunnels.get(), 0, "{io:?}");
+    });
+}
+
+#[test]
+fn a_request_that_panics_ends_alone_and_a_connection_that_does_ends_with_its_requests() {
+    both(|io| {
+        let gate = Gate::start(io, "routes: {/ok: OK hello, /e: \"*\"}\n");
+        let mut client = H2::plain(&gate);
+        assert_eq!(client.get(1, "/e").status, 200, "{io:?}");
+        panic_once(&gate.cells, Spot::Task);
+        assert_eq!(client.get(3, "/e").reset, Some(2), "{io:?}");
+        assert_eq!(client.get(5, "/ok").status, 200, "{io:?}");
+        panic_once(&gate.cells, Spot::Row);
+        client.ask(7, "GET", "/ok", &[], true);
+        client.drain();
+        assert!(gate.emptied(), "{io:?}");
+        assert_eq!(H2::plain(&gate).get(1, "/ok").status, 200, "{io:?}: the shard goes on");
+        assert_eq!(gate.cells.panics.get(), 2, "{io:?}");
     });
 }

@@ -15,7 +15,7 @@ use anygate_shard::net::Address;
 use anygate_shard::{Bytes, Class, Close, Lease, Shard, Tick, Wake};
 
 use super::output::READ_STOP;
-use super::stream::Stream;
+use super::stream::{Pace, Stream, Window};
 use super::watch::Timer;
 use super::{Links, serve, short};
 use crate::body::Trailers;
@@ -61,6 +61,8 @@ pub(super) struct State {
     refilled: Tick,
     pub(super) leaving: Leaving,
     pub(super) timer: Timer,
+    /// How the client takes the content of all answers.
+    pub(super) pace: Pace,
     /// Bytes given to the wire since it began.
     pub(super) given: u64,
     /// Something came since the connection was looked at last.
@@ -131,6 +133,7 @@ pub(crate) fn begin(server: &Rc<Server>, row: u32, mut client: ClientRow, first:
         refilled: server.shard.now(),
         leaving: Leaving::No,
         timer: Timer::default(),
+        pace: Pace::default(),
         given: 0,
         heard: true,
     };
@@ -329,7 +332,10 @@ impl Link {
                         }
                     }
                 }
-                Event::Refused { stream, status, .. } => self.refuse(server, &live, state, stream, status),
+                Event::Refused { stream, status, end } => {
+                    let stream = Stream::new(Rc::clone(self), stream, end);
+                    self.refuse(server, &live, state, stream, status);
+                }
                 Event::Data { stream, range, end } => match state.stream(stream) {
                     Some(reader) => {
                         let mut half = reader.halves();
@@ -390,14 +396,20 @@ impl Link {
 
     /// A head that breaks a limit, or HTTP: its stream gets the page of a status.
     #[cold]
-    fn refuse(self: &Rc<Self>, server: &Rc<Server>, live: &Rc<Live>, state: &mut State, key: StreamKey, status: u16) {
+    fn refuse(
+        self: &Rc<Self>,
+        server: &Rc<Server>,
+        live: &Rc<Live>,
+        state: &mut State,
+        stream: Rc<Stream>,
+        status: u16,
+    ) {
         match status {
             414 => server.reached(Limit::Target, Some(&self.peer)),
             431 => server.reached(Limit::HeadSize, Some(&self.peer)),
             _ => self.cells.parse_errors.add(1),
         }
         let is_head = state.codec.request().request.is_head;
-        let stream = Stream::new(Rc::clone(self), key, true);
         state.enter(Rc::clone(&stream));
         serve::refuse(server, stream, Rc::clone(live), status, is_head);
     }
@@ -451,6 +463,33 @@ impl Link {
     pub(super) fn wants(self: &Rc<Self>, key: StreamKey) {
         self.state.borrow_mut().codec.wants(key);
         self.speaks();
+    }
+
+    /// What the client lets come on a stream just now, in bytes.
+    pub(super) fn window_left(&self, key: StreamKey) -> usize {
+        self.state.borrow().codec.window_left(key)
+    }
+
+    /// The same in words.
+    pub(super) fn window_of(&self, key: StreamKey) -> Window {
+        let state = self.state.borrow();
+        if state.codec.connection_window_left() == 0 {
+            Window::ConnectionShut
+        } else if state.codec.window_left(key) == 0 {
+            Window::Shut
+        } else {
+            Window::Open
+        }
+    }
+
+    /// What the client took of all answers, in bytes.
+    pub(super) fn taken(&self) -> u64 {
+        self.state.borrow().pace.taken
+    }
+
+    /// True where it lets all of them come more slowly than that in a second.
+    pub(super) fn is_taken_too_slowly(&self, rate: u64) -> bool {
+        self.state.borrow().pace.is_too_slow(rate)
     }
 
     /// Ends a stream.

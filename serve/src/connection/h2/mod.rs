@@ -1,6 +1,6 @@
 //! A client's HTTP/2 connection (RFC 9113): a row like any other client's, without a task.
 //!
-//! What comes is taken in by the row ([`link`]): requests whose answers are ready are answered on the spot (`short`), each
+//! What comes is taken in by the row (`link`): requests whose answers are ready are answered on the spot (`short`), each
 //! of the others becomes a task (`serve`), which speaks with its client through a [`Stream`]. What leaves is gathered at the
 //! turn's end (`output`): frames of the connection and heads first, then content in the order of RFC 9218. Bytes and frames
 //! are [`anygate_proto::h2`]'s.

@@ -90,16 +90,19 @@ impl Link {
     }
 
     /// Remembers what the client took, and since when it takes nothing.
-    fn note(&self, state: &State, half: &mut Halves, key: StreamKey, len: usize) {
+    fn note(&self, state: &mut State, half: &mut Halves, key: StreamKey, len: usize) {
         let now = self.shard.now();
         if len > 0 {
-            half.taken += len as u64;
-            if let Some(since) = half.shut_since.take() {
-                half.waited += now - since;
-            }
+            half.pace.took(len, now);
+            state.pace.took(len, now);
         }
-        if half.queued > 0 && state.codec.window_left(key) == 0 {
-            half.shut_since.get_or_insert(now);
+        if half.queued == 0 {
+            return;
+        }
+        if state.codec.connection_window_left() == 0 {
+            state.pace.shut(now);
+        } else if state.codec.window_left(key) == 0 {
+            half.pace.shut(now);
         }
     }
 

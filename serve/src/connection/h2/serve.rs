@@ -2,18 +2,19 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use anygate_core::limits::{BODY_QUEUED, SENDFILE_STEP};
+use anygate_core::limits::SENDFILE_STEP;
 use anygate_proto::h2::{Connection, ErrorCode};
 use anygate_proto::head::{BodyLength, Fields, Request};
 use anygate_route::Scratch;
-use anygate_shard::{Class, Deadline, Lease};
+use anygate_shard::{Bytes, Class, Close, Deadline, Lease};
 
+use super::StreamBody;
 use super::fields::{self, Besides};
 use super::stream::{End, Stream, gone, trailers_block};
-use super::{StreamBody, websocket};
+use super::websocket::{self, Upgrade};
 use crate::body::{Body, Chunk, FileRange};
 use crate::connection::inform::Informer;
 use crate::connection::reader::Pace;
@@ -73,6 +74,8 @@ struct Task {
     deadline: Deadline,
     timeout: Duration,
     rate: Option<u64>,
+    /// What a WebSocket's server answers, if it answers this request.
+    accept: Option<[u8; 28]>,
 }
 
 impl Drop for Task {
@@ -86,7 +89,7 @@ impl Task {
     fn new(server: &Rc<Server>, stream: Rc<Stream>, live: &Live) -> Self {
         let client = &live.plan.client;
         let (timeout, rate) = (client.write_timeout, client.min_send_rate);
-        Self { server: Rc::clone(server), stream, deadline: server.shard.deadline_unset(), timeout, rate }
+        Self { server: Rc::clone(server), stream, deadline: server.shard.deadline_unset(), timeout, rate, accept: None }
     }
 
     async fn run(mut self, live: Rc<Live>, asked: Asked) {
@@ -110,20 +113,28 @@ impl Task {
         self.server.retire(live);
     }
 
-    async fn outcome(&self, live: &Rc<Live>, asked: Asked) -> Outcome {
-        let Asked { bytes, request, fields, websocket, unknown_protocol } = asked;
-        let link = self.stream.link();
+    async fn outcome(&mut self, live: &Rc<Live>, asked: Asked) -> Outcome {
+        let Asked { bytes, mut request, fields, websocket, unknown_protocol } = asked;
+        let link = Rc::clone(self.stream.link());
+        let method = request.method.of(&bytes);
+        if request.body == BodyLength::None && matches!(method, b"POST" | b"PUT" | b"PATCH") {
+            // Where content is expected it is said that there is none (RFC 9110 §8.6).
+            request.body = BodyLength::Length(0);
+        }
         if unknown_protocol {
             // RFC 9220 §3 says so of HTTP/3; RFC 8441 says nothing.
             return Response::page(501).into();
         }
         let head = if websocket {
             match websocket::as_upgrade(request.view(&bytes, &fields)) {
-                Some((bytes, request, fields)) => request.into_head(link.lend(bytes), fields),
+                Some(Upgrade { bytes, request, fields, accept }) => {
+                    self.accept = Some(accept);
+                    request.into_head(Bytes::from(bytes), fields)
+                }
                 None => return Response::page(400).into(),
             }
         } else {
-            request.into_head(link.lend(bytes), fields)
+            request.into_head(Bytes::from(bytes), fields)
         };
         let tls = link.wire.tls();
         let mut matched = Scratch::new();
@@ -135,7 +146,7 @@ impl Task {
         }
         let client = &live.plan.client;
         let pace = Pace { timeout: client.read_timeout, min_rate: client.min_body_rate, max_body };
-        let body = if websocket || request.body == BodyLength::None {
+        let body = if websocket || request.body.is_empty() {
             Body::Empty
         } else {
             let stream = Rc::clone(&self.stream);
@@ -196,7 +207,7 @@ impl Task {
         {
             self.count(error);
         }
-        if let Err(error) = self.sent(0).await {
+        if let Err(error) = self.sent().await {
             self.cut(error);
         }
     }
@@ -243,12 +254,12 @@ impl Task {
                     return Ok(());
                 }
             }
-            self.sent(BODY_QUEUED).await?;
+            self.room().await?;
         }
     }
 
     /// The next piece of a response, unless nobody is there to take it.
-    fn poll_chunk(&self, body: &mut Body, cx: &mut std::task::Context<'_>) -> Poll<Result<Chunk, Error>> {
+    fn poll_chunk(&self, body: &mut Body, cx: &mut Context<'_>) -> Poll<Result<Chunk, Error>> {
         match body.poll_chunk(cx) {
             Poll::Pending => self.stream.poll_gone(cx).map(|()| Err(gone())),
             ready => ready,
@@ -278,29 +289,47 @@ impl Task {
             range.len -= (read as u64).min(range.len);
             warm -= (read as u64).min(warm);
             self.stream.queue(lease.freeze());
-            self.sent(BODY_QUEUED).await?;
+            self.room().await?;
         }
         Ok(())
     }
 
-    /// Waits until at most `low_water` bytes wait for their turn. A client that lets nothing come is given up; what waits
-    /// behind other answers of its connection has time, for the connection's own is limited.
-    async fn sent(&mut self, low_water: usize) -> Result<(), Error> {
-        let mut taken = None;
+    /// Waits until all content that is queued has had its turn, and the end where it was said. A client that lets nothing come
+    /// is given up; what waits behind other answers of its connection has time, for the connection's own is limited.
+    async fn sent(&mut self) -> Result<(), Error> {
+        self.wait(|stream, cx| stream.poll_sent(0, cx)).await
+    }
+
+    /// Waits until more content is of use.
+    async fn room(&mut self) -> Result<(), Error> {
+        self.wait(Stream::poll_room).await
+    }
+
+    async fn wait(
+        &mut self,
+        ready: impl Fn(&Stream, &mut Context<'_>) -> Poll<Result<(), Error>>,
+    ) -> Result<(), Error> {
+        let mut since = None;
         poll_fn(|cx| {
-            if let Poll::Ready(sent) = self.stream.poll_sent(low_water, cx) {
+            if let Poll::Ready(done) = ready(&self.stream, cx) {
                 self.deadline.clear();
-                return Poll::Ready(sent);
+                return Poll::Ready(done);
             }
             self.stream.keep_pace(self.rate)?;
-            let now = self.stream.taken();
-            if taken.replace(now) != Some(now) {
+            let now = self.stream.progress();
+            let then = *since.get_or_insert_with(|| {
+                self.deadline.reset(self.timeout);
+                now
+            });
+            if now.0 != then.0 {
+                since = Some(now);
                 self.deadline.reset(self.timeout);
             }
             while self.deadline.poll_expired(cx).is_ready() {
-                if self.stream.is_shut() {
+                if self.stream.is_shut_since(then) {
                     return Poll::Ready(Err(Error::new(Kind::NotTaken, Side::Downstream, Phase::InBody)));
                 }
+                since = Some(now);
                 self.deadline.reset(self.timeout);
             }
             Poll::Pending
@@ -333,6 +362,11 @@ impl Task {
 
     /// Opens a tunnel: 200 where HTTP/1.1 says 101 (RFC 8441 §5), then bytes both ways.
     async fn tunnel(&mut self, live: &Rc<Live>, tunnel: Box<Tunnel>) {
+        if !websocket::fits(&tunnel.response, self.accept.as_ref().map(|accept| &accept[..])) {
+            self.server.cells.upstream_failures.add(1);
+            drop(tunnel);
+            return self.respond(live, false, Response::page(502)).await;
+        }
         let written = self.write_head(live, &tunnel.response, 200, None, &websocket::OF_UPGRADES);
         if written.is_err() {
             return self.respond_plainly(live, false).await;
@@ -341,10 +375,11 @@ impl Task {
         self.stream.respond(false);
         self.server.cells.tunnels.add(1);
         let end = tunnel::End::H2(Rc::clone(&self.stream));
-        tunnel::run(&self.server, &end, tunnel).await;
-        if !self.stream.is_ended() {
+        if tunnel::run(&self.server, &end, tunnel).await == Close::Abort {
+            self.stream.reset(ErrorCode::CANCEL);
+        } else if !self.stream.is_ended() {
             self.stream.finish();
-            let _ = self.sent(0).await;
+            let _ = self.sent().await;
         }
     }
 }

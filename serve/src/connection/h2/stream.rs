@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use anygate_core::limits::RATE_GRACE;
+use anygate_core::limits::{BODY_QUEUED, RATE_GRACE, SMALL_PIECE};
 use anygate_proto::ResponseView;
 use anygate_proto::h1::chunked;
 use anygate_proto::h1::forward::{ForwardBack, forward_fields};
@@ -45,11 +45,8 @@ pub(super) struct Halves {
     pub(super) end: Option<End>,
     /// Our side is ended, or cannot be any more.
     pub(super) ended: bool,
-    /// Since when nothing can leave because the client keeps its window shut.
-    pub(super) shut_since: Option<Tick>,
-    /// How long that was in all, and what the client took.
-    pub(super) waited: Duration,
-    pub(super) taken: u64,
+    /// How the client takes the content.
+    pub(super) pace: Pace,
     /// Who waits for any of it.
     wake: Option<Wake>,
 }
@@ -60,6 +57,40 @@ pub(super) enum End {
     Bare,
     /// A trailer section, as a block.
     Trailers(Vec<u8>),
+}
+
+/// How a client takes content whose window it may keep shut: a stream's, or its connection's.
+#[derive(Default)]
+pub(super) struct Pace {
+    /// Since when nothing can leave because the window is shut.
+    shut_since: Option<Tick>,
+    /// How long that was in all.
+    waited: Duration,
+    /// Bytes that it took.
+    pub(super) taken: u64,
+}
+
+impl Pace {
+    /// So many bytes leave.
+    #[inline]
+    pub(super) fn took(&mut self, len: usize, now: Tick) {
+        self.taken += len as u64;
+        if let Some(since) = self.shut_since.take() {
+            self.waited += now - since;
+        }
+    }
+
+    /// The window is shut, and there is more.
+    #[inline]
+    pub(super) fn shut(&mut self, now: Tick) {
+        self.shut_since.get_or_insert(now);
+    }
+
+    /// True where it took less than that in a second, once it was waited for long enough. Only the time counts in which the
+    /// window was shut.
+    pub(super) fn is_too_slow(&self, rate: u64) -> bool {
+        self.waited > RATE_GRACE && self.taken < rate.saturating_mul(self.waited.as_secs())
+    }
 }
 
 /// What came of a request's content.
@@ -146,12 +177,6 @@ impl Stream {
         })
     }
 
-    /// True when all of the request has come, and its content was taken.
-    pub(super) fn is_read(&self) -> bool {
-        let half = self.half.borrow();
-        half.heard_all && half.received.is_empty()
-    }
-
     /// True when all of the request has come, taken or not.
     pub(super) fn has_heard_all(&self) -> bool {
         self.half.borrow().heard_all
@@ -196,11 +221,6 @@ impl Stream {
         answered
     }
 
-    /// What the client took of the answer's content.
-    pub(super) fn taken(&self) -> u64 {
-        self.half.borrow().taken
-    }
-
     /// Sends the head that was encoded last, and with it the end where there is no content.
     pub(super) fn respond(&self, end: bool) {
         self.link.send_block(|codec, block| codec.respond(self.key, block, end));
@@ -213,8 +233,10 @@ impl Stream {
         if half.gone || half.end.is_some() || bytes.is_empty() {
             return;
         }
+        // It would keep all of the buffer it came in until the client takes it.
+        let lags = bytes.len() < SMALL_PIECE && (half.queued > 0 || self.link.window_left(self.key) < bytes.len());
         half.queued += bytes.len();
-        half.queue.push_back(bytes);
+        half.queue.push_back(if lags { Bytes::from(bytes.to_vec()) } else { bytes });
         drop(half);
         self.link.wants(self.key);
     }
@@ -267,21 +289,52 @@ impl Stream {
         self.link.reset(self.key, code);
     }
 
-    /// True while the client lets nothing of this answer come, though it could.
-    pub(super) fn is_shut(&self) -> bool {
-        self.half.borrow().shut_since.is_some()
+    /// Ready when more content is of use: none waits, or little and the client lets more come.
+    ///
+    /// # Errors
+    /// The client gave the request up.
+    pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let queued = self.queued();
+        if queued < BODY_QUEUED && queued > 0 && queued < self.link.window_left(self.key) {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_sent(0, cx)
     }
 
-    /// An error once the client took this answer too slowly for too long; only the time counts in which it kept its window
-    /// shut.
+    /// How much of this answer the client has taken, and of all others: what does not change, it takes no more of.
+    pub(super) fn progress(&self) -> (u64, u64) {
+        (self.half.borrow().pace.taken, self.link.taken())
+    }
+
+    /// True while the client lets nothing of this answer come, though it could, since then: what waits behind other answers
+    /// of its connection has time, as long as the client takes those.
+    pub(super) fn is_shut_since(&self, then: (u64, u64)) -> bool {
+        let now = self.progress();
+        match self.link.window_of(self.key) {
+            Window::Open => false,
+            Window::Shut => now.0 == then.0,
+            Window::ConnectionShut => now == then,
+        }
+    }
+
+    /// An error once the client took this answer, or all those of its connection, too slowly for too long.
     pub(super) fn keep_pace(&self, rate: Option<u64>) -> Result<(), Error> {
-        let half = self.half.borrow();
-        let Some(rate) = rate.filter(|_| half.waited > RATE_GRACE) else { return Ok(()) };
-        if half.taken < rate.saturating_mul(half.waited.as_secs()) {
+        let Some(rate) = rate else { return Ok(()) };
+        if self.half.borrow().pace.is_too_slow(rate) || self.link.is_taken_too_slowly(rate) {
             return Err(Error::new(Kind::TakenTooSlowly, Side::Downstream, Phase::InBody));
         }
         Ok(())
     }
+}
+
+/// What a client lets come.
+pub(super) enum Window {
+    /// Something, of this stream.
+    Open,
+    /// Nothing of this stream.
+    Shut,
+    /// Nothing at all.
+    ConnectionShut,
 }
 
 /// Encodes one trailer section. What is encoded so depends on nothing that was sent before, and can wait.

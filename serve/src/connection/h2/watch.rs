@@ -18,6 +18,8 @@ const KEEPS_MEMORY: Duration = Duration::from_secs(1);
 /// What a connection's time runs for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wait {
+    /// The end of the TLS handshake, where requests came as early data.
+    Handshake,
     /// Requests, before it gives back memory.
     Rest,
     /// Requests.
@@ -75,7 +77,9 @@ impl Link {
     }
 
     fn wanted(&self, state: &State) -> Option<Wait> {
-        if state.leaving == Leaving::Asked {
+        if self.wire.is_handshaking() {
+            Some(Wait::Handshake)
+        } else if state.leaving == Leaving::Asked {
             Some(Wait::Last)
         } else if state.codec.is_at_rest() && state.held.is_none() {
             Some(Wait::Rest)
@@ -104,6 +108,7 @@ impl Link {
         let client = &live.plan.client;
         let idle = if server.draining() { client.idle_timeout.min(ON_THEIR_WAY) } else { client.idle_timeout };
         self.shard.lane(match wait {
+            Wait::Handshake => client.handshake_timeout,
             Wait::Rest => idle.min(KEEPS_MEMORY),
             Wait::Idle => idle.saturating_sub(KEEPS_MEMORY),
             Wait::Head => client.header_timeout,
@@ -119,6 +124,10 @@ impl Link {
             let Some(running) = state.timer.running.take() else { return };
             // What it ran for may have come since, and something else be waited for.
             match (running.wait, self.wanted(state)) {
+                (Wait::Handshake, Some(Wait::Handshake)) => {
+                    server.reached(Limit::Handshake, Some(&self.peer));
+                    Some(Close::Graceful)
+                }
                 (Wait::Last, _) => {
                     self.say_last(state);
                     None

@@ -4,16 +4,29 @@ use std::hash::{BuildHasher, RandomState};
 
 use anygate_proto::head::{BodyLength, Field, Fields, Request, RequestView, Span, TargetForm, Version};
 use anygate_proto::known::Known;
+use anygate_proto::websocket::{accept_of, base64};
+
+use crate::response::{FieldSource, Response};
 
 /// Fields of the answer that are about the handshake of HTTP/1.1 alone (RFC 8441 §5).
 pub(super) const OF_UPGRADES: [&str; 1] = ["Sec-WebSocket-Accept"];
 
 /// Fields of the request that are made anew.
-const MADE_ANEW: [Known; 4] = [Known::Connection, Known::Upgrade, Known::SecWebsocketKey, Known::ContentLength];
+const MADE_ANEW: [Known; 5] =
+    [Known::Host, Known::Connection, Known::Upgrade, Known::SecWebsocketKey, Known::ContentLength];
+
+/// A request as HTTP/1.1 has it.
+pub(super) struct Upgrade {
+    pub(super) bytes: Vec<u8>,
+    pub(super) request: Request,
+    pub(super) fields: Fields,
+    /// What the answer says if it is one to this.
+    pub(super) accept: [u8; 28],
+}
 
 /// The same request as a `GET` that asks for an upgrade: the rules that serve WebSockets of HTTP/1.1 serve it too. `None` where
 /// it has no path.
-pub(super) fn as_upgrade(view: RequestView<'_>) -> Option<(Vec<u8>, Request, Fields)> {
+pub(super) fn as_upgrade(view: RequestView<'_>) -> Option<Upgrade> {
     if view.path().is_empty() {
         return None;
     }
@@ -30,20 +43,22 @@ pub(super) fn as_upgrade(view: RequestView<'_>) -> Option<(Vec<u8>, Request, Fie
     let path = Span { start: target.start, len: path_len as u32 };
     let query = query.map(|query| Span { start: target.end() as u32 - query.len() as u32, len: query.len() as u32 });
     put(b" HTTP/1.1\r\n");
-    let authority = put(view.authority());
-    put(b"\r\n");
-    let mut fields = Fields::with_capacity(view.fields.iter().count() + 3);
-    let key = key();
-    let own = [(&b"connection"[..], &b"upgrade"[..]), (b"upgrade", b"websocket"), (b"sec-websocket-key", &key)];
-    let kept = view.fields.iter().filter(|field| !MADE_ANEW.contains(&field.known));
-    let kept = kept.map(|field| (field.name.of(view.bytes), field.value.of(view.bytes)));
-    for (name, value) in kept.chain(own) {
-        let known = Known::of(name);
-        let name = put(name);
-        put(b": ");
-        let value = put(value);
+    let mut fields = Fields::with_capacity(view.fields.iter().count() + 4);
+    let mut put_line = |name: &[u8], value: &[u8]| {
+        let field = Field { known: Known::of(name), name: put(name), value: (put(b": "), put(value)).1 };
         put(b"\r\n");
-        fields.push(Field { name, value, known });
+        fields.push(field);
+        field.value
+    };
+    let authority = put_line(b"host", view.authority());
+    for field in view.fields.iter().filter(|field| !MADE_ANEW.contains(&field.known)) {
+        put_line(field.name.of(view.bytes), field.value.of(view.bytes));
+    }
+    let key = key();
+    for (name, value) in
+        [(&b"connection"[..], &b"upgrade"[..]), (b"upgrade", b"websocket"), (b"sec-websocket-key", &key)]
+    {
+        put_line(name, value);
     }
     put(b"\r\n");
     let request = Request {
@@ -62,22 +77,22 @@ pub(super) fn as_upgrade(view: RequestView<'_>) -> Option<(Vec<u8>, Request, Fie
         upgrade: true,
         ..*view.request
     };
-    Some((bytes, request, fields))
+    Some(Upgrade { bytes, request, fields, accept: accept_of(&key) })
 }
 
 /// A key of 16 bytes in base64 (RFC 6455 §4.1), another each time. It only shows that the server knows WebSockets.
 fn key() -> [u8; 24] {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let state = RandomState::new();
-    let mut bits = (u128::from(state.hash_one(1)) << 64) | u128::from(state.hash_one(2));
-    let mut key = *b"========================";
-    // 22 digits hold 132 bits; the last four of them are none.
-    for digit in &mut key[..21] {
-        *digit = ALPHABET[(bits >> 122) as usize & 63];
-        bits <<= 6;
-    }
-    key[21] = ALPHABET[(bits >> 122) as usize & 0b11_0000];
+    let bits = (u128::from(state.hash_one(1)) << 64) | u128::from(state.hash_one(2));
+    let mut key = [b'='; 24];
+    base64(&bits.to_be_bytes(), &mut key);
     key
+}
+
+/// True where a server's answer fits the key it was asked with, if it was asked with one.
+pub(super) fn fits(response: &Response, accept: Option<&[u8]>) -> bool {
+    let FieldSource::Upstream(head) = &response.fields else { return false };
+    accept.is_some() && head.view().get(Known::SecWebsocketAccept) == accept
 }
 
 #[cfg(test)]
@@ -96,7 +111,8 @@ mod tests {
         let Ok(Parsed::Complete(request)) = parse_request(head, &Limits::default(), &mut fields) else {
             panic!("a good head");
         };
-        let (bytes, request, fields) = as_upgrade(request.view(head, &fields)).expect("it has a path");
+        let Upgrade { bytes, request, fields, accept } =
+            as_upgrade(request.view(head, &fields)).expect("it has a path");
         let view = request.view(&bytes, &fields);
         assert_eq!(handshake(view), Handshake::Valid);
         assert_eq!(
@@ -104,8 +120,12 @@ mod tests {
             (&b"/chat"[..], Some(&b"room=7"[..]), &b"a.example"[..])
         );
         assert_eq!(view.get_named("origin"), Some(&b"x"[..]));
+        assert_eq!(view.get(Known::SecWebsocketKey).map(accept_of), Some(accept));
         let mut again = Fields::new();
-        assert!(matches!(parse_request(b"", &Limits::default(), &mut again), Ok(Parsed::Partial)));
+        let Ok(Parsed::Complete(parsed)) = parse_request(&bytes, &Limits::default(), &mut again) else {
+            panic!("it is one of HTTP/1.1");
+        };
+        assert_eq!((parsed.path, parsed.query, parsed.target), (request.path, request.query, request.target));
     }
 
     #[test]
