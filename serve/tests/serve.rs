@@ -45,6 +45,10 @@ mod greedy_answers;
 mod greedy_crowd;
 #[path = "serve/h2.rs"]
 mod h2;
+#[path = "serve/h2_cases/mod.rs"]
+mod h2_cases;
+#[path = "serve/h2_floods.rs"]
+mod h2_floods;
 #[path = "serve/handshakes.rs"]
 mod handshakes;
 #[path = "serve/hsts.rs"]

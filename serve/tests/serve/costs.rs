@@ -21,16 +21,16 @@ use crate::harness::{both, plan};
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 /// A server on the test's own thread, turned by hand, so that every allocation of the thread is seen.
-struct Bench {
-    shard: Shard,
+pub(crate) struct Bench {
+    pub(crate) shard: Shard,
     door: Door,
     mailbox: Receiver<Order>,
     address: SocketAddr,
-    cells: Arc<ShardCells>,
+    pub(crate) cells: Arc<ShardCells>,
 }
 
 impl Bench {
-    fn new(io: Io, yaml: &str) -> Self {
+    pub(crate) fn new(io: Io, yaml: &str) -> Self {
         let listener = net::bind(&Address::Ip(([127, 0, 0, 1], 0).into()), &Bind::default()).expect("a port is free");
         let address = TcpListener::from(listener.try_clone().expect("a descriptor")).local_addr().expect("it is bound");
         let (orders, mailbox) = mailbox::channel(8);
@@ -47,15 +47,16 @@ impl Bench {
             shards: 1,
             peers: None,
         });
-        assert!(orders.send(Order::Listen { fd: listener, number: 0, front: Front::default() }).is_ok());
+        let front = Front { h2: true, ..Front::default() };
+        assert!(orders.send(Order::Listen { fd: listener, number: 0, front }).is_ok());
         Self { shard, door: Door::new(server), mailbox, address, cells }
     }
 
-    fn turn(&self) {
+    pub(crate) fn turn(&self) {
         self.shard.turn(&self.door, &self.mailbox, Park::AtMost(Duration::from_millis(1)));
     }
 
-    fn client(&self) -> TcpStream {
+    pub(crate) fn client(&self) -> TcpStream {
         let client = TcpStream::connect(self.address).expect("the listener is there");
         client.set_nonblocking(true).expect("a socket option");
         client

@@ -3,9 +3,9 @@
 //! `tests/cases/requests*.txt` says what clients send and what servers behind get of it ([`requests`]). The line format is told
 //! in [`text`]; each file's first lines tell its columns. To add a case, add a line.
 
-mod requests;
+pub(crate) mod requests;
 mod responses;
-mod text;
+pub(crate) mod text;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -16,13 +16,13 @@ use text::Piece;
 use crate::pipe::{Pipe, Way};
 
 /// How long a case waits for bytes that must come.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long nothing may come where nothing must.
-const SILENCE: Duration = Duration::from_millis(25);
+pub(crate) const SILENCE: Duration = Duration::from_millis(25);
 
 /// Where nobody listens, nor any other test: a port that is given to nobody who does not ask for it.
-const NOBODY: &str = "127.0.0.1:1";
+pub(crate) const NOBODY: &str = "127.0.0.1:1";
 
 /// Steps a client takes between bytes.
 const CLIENT_STEPS: &[&str] = &["answered", "pause", "fin"];
@@ -38,7 +38,7 @@ pub(crate) enum Cut {
 
 impl Cut {
     /// Sends as much as the gate takes, cut so.
-    fn send(self, stream: &mut impl Write, bytes: &[u8]) {
+    pub(crate) fn send(self, stream: &mut impl Write, bytes: &[u8]) {
         let mut dice = match self {
             Cut::Whole => {
                 let _ = stream.write_all(bytes);

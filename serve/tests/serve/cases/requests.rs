@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -306,7 +306,7 @@ impl Recorder {
 }
 
 /// Requests with the chunks of each body joined to one; from where they are none, as they are.
-fn joined(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn joined(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut rest = bytes;
     while let Some(head) = rest.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -441,10 +441,10 @@ impl Recorded {
 }
 
 /// The folder that `$DIR` stands for, gone with the test.
-struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let folder = Self(std::env::temp_dir().join(format!("anygate-cases-{}-{number}", std::process::id())));
@@ -461,6 +461,11 @@ impl Folder {
             file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)).expect("its time");
         }
         folder
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
     }
 }
 

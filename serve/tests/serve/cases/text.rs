@@ -106,7 +106,7 @@ fn folder() -> PathBuf {
 }
 
 /// One file's text.
-pub(super) fn table(
+pub(crate) fn table(
     file: &str,
     text: &str,
     columns: &'static [&'static str],
