@@ -9,7 +9,7 @@ use anygate_shard::Io;
 
 use super::behind::{Behind, CUT};
 use super::client::{PREFACE, Talker};
-use super::words::{ACK, Frame, Item, hex, items, number, text, told};
+use super::words::{Frame, Item, hex, items, number, text, told};
 use crate::cases::requests::Folder;
 use crate::cases::text::{Case, Table, escaped};
 use crate::cases::{Cut, End, NOBODY, PATIENCE, SILENCE, settled};
@@ -19,8 +19,9 @@ use crate::pipe::{Way, keys};
 /// What servers behind get is no concern of the case.
 const ANYTHING: &[u8] = b"*";
 
-/// Asked behind each case that leaves the connection standing.
-const PING: &[u8] = b"anygate?";
+/// Asked behind each case that leaves the connection standing, and where nothing is to come for a while.
+const PROBE: &[u8] = b"anygate?";
+const QUIET: &[u8] = b"silence?";
 
 /// A gate that offers HTTP/2 to clients who come this way.
 pub(crate) fn gate(io: Io, way: Way, config: &str) -> Gate {
@@ -122,7 +123,7 @@ type Wrong = (&'static str, String, String);
 
 fn tried(case: &Case, then: &Then, (cut, way): (Cut, Way), gate: &Gate, behind: &Behind) -> Result<(), Wrong> {
     let want = items(&case.bytes("get"));
-    let mut session = Session { client: Talker::connect(gate.address, way), cut, way, behind, last: 0, pings: 0 };
+    let mut session = Session { client: Talker::connect(gate.address, way), cut, way, behind, last: 0 };
     let (scripts, acts): (Vec<Item>, Vec<Item>) =
         items(&case.bytes("send")).into_iter().partition(|act| act[0] == b"server");
     scripts.into_iter().for_each(|script| behind.expect(script[1..].to_vec()));
@@ -144,10 +145,9 @@ fn tried(case: &Case, then: &Then, (cut, way): (Cut, Way), gate: &Gate, behind: 
             let scheme = if way == Way::Tls { "https" } else { "http" };
             let asked = format!("{probe} END_STREAM :method=GET :scheme={scheme} :authority=probe :path=/probe");
             let pongs = client.pongs;
-            let ping = Frame { kind: 0x6, payload: PING.to_vec(), ..Frame::default() };
             let head = items(format!("HEADERS {asked}").as_bytes()).pop().and_then(|item| Frame::of(&item).ok()?);
             let head = head.expect("a frame");
-            client.send(&[ping.bytes(), head.bytes()].concat(), cut);
+            client.send(&[ping(PROBE).bytes(), head.bytes()].concat(), cut);
             client.hear(PATIENCE, |client| client.pongs > pongs && client.ended(probe) && client.settled());
             less = Some(probe);
         }
@@ -191,7 +191,6 @@ struct Session<'a> {
     behind: &'a Behind,
     /// The largest stream that it opened.
     last: u32,
-    pings: u64,
 }
 
 impl Session<'_> {
@@ -250,7 +249,6 @@ impl Session<'_> {
         if frame.kind == 0x1 && frame.stream % 2 == 1 {
             self.last = self.last.max(frame.stream & 0x7fff_ffff);
         }
-        self.pings += u64::from(frame.kind == 0x6 && frame.flags & ACK == 0);
         bytes.extend_from_slice(&frame.bytes());
     }
 
@@ -260,9 +258,10 @@ impl Session<'_> {
         let number = |at: usize| number(act.get(at).ok_or("a number is missing")?);
         Ok(match word(0)? {
             "quiet" => {
-                let (pings, had) = (self.pings, self.client.items.len());
-                self.client
-                    .hear(PATIENCE, |client| client.settled() && client.pongs >= pings && client.items.len() >= had);
+                // Once this one is answered, all before it was looked at.
+                let (pongs, ping) = (self.client.pongs, ping(QUIET));
+                self.client.send(&ping.bytes(), Cut::Whole);
+                self.client.hear(PATIENCE, |client| client.settled() && client.pongs > pongs);
                 self.client.hear(SILENCE, |_| false);
                 self.client.items.push((0, vec![b"quiet".to_vec()]));
                 true
@@ -325,6 +324,10 @@ impl Session<'_> {
     }
 }
 
+fn ping(payload: &[u8]) -> Frame {
+    Frame { kind: 0x6, payload: payload.to_vec(), ..Frame::default() }
+}
+
 /// What is wanted, with the streams.
 fn expected(want: &[Item]) -> Vec<(u32, Item)> {
     let stream = |item: &Item| match item[0].as_slice() {
@@ -344,7 +347,7 @@ fn came(client: &Talker, want: &[Item], less: Option<u32>) -> Vec<(u32, Item)> {
         b"SETTINGS" if item.get(1).is_some_and(|word| word == b"ACK") => std::mem::replace(&mut acknowledged, true),
         b"SETTINGS" => settings,
         b"WINDOW_UPDATE" => updates,
-        b"PING" if less.is_some() => item.get(2).is_none_or(|word| word != PING),
+        b"PING" => item.get(2).is_none_or(|word| word != PROBE && word != QUIET),
         _ => less.is_none_or(|probe| probe != *stream),
     };
     client.items.iter().filter(keep).cloned().collect()
