@@ -1,8 +1,10 @@
 //! HTTP/2 at the front door: every action, content both ways, limits and ends of connections.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anygate_serve::control::Order;
+use rustls::client::Resumption;
 
 use crate::backend::Backend;
 use crate::greedy::reached;
@@ -15,7 +17,7 @@ use anygate_serve::observe::limit::Limit;
 use anygate_serve::testing::{Spot, panic_once};
 
 /// A WebSocket's opening handshake (RFC 8441 §5.1).
-const WEBSOCKET: [(&str, &str); 7] = [
+pub(crate) const WEBSOCKET: [(&str, &str); 7] = [
     (":method", "CONNECT"),
     (":protocol", "websocket"),
     (":scheme", "http"),
@@ -26,7 +28,7 @@ const WEBSOCKET: [(&str, &str); 7] = [
 ];
 
 /// The beginning of the answer that agrees to a handshake of HTTP/1.1.
-fn switching(head: &str) -> String {
+pub(crate) fn switching(head: &str) -> String {
     let key = head.lines().find_map(|line| line.strip_prefix("sec-websocket-key: ")).expect("there is a key");
     let accept = accept_of(key.as_bytes());
     format!(
@@ -475,5 +477,27 @@ fn a_request_that_panics_ends_alone_and_a_connection_that_does_ends_with_its_req
         assert!(gate.emptied(), "{io:?}");
         assert_eq!(H2::plain(&gate).get(1, "/ok").status, 200, "{io:?}: the shard goes on");
         assert_eq!(gate.cells.panics.get(), 2, "{io:?}");
+    });
+}
+
+#[test]
+fn early_data_is_served_where_it_is_safe() {
+    both(|io| {
+        let papers = Papers::new(&[&["a.test"]]);
+        let gate = Gate::start(io, &papers.configuration(1, "early_data: true", "routes: {/: OK hello, /e: \"*\"}\n"));
+        let mut config = (*papers.client(false)).clone();
+        config.enable_early_data = true;
+        config.resumption = Resumption::in_memory_sessions(8);
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let config = Arc::new(config);
+        assert_eq!(H2::tls(&gate, &config, "a.test").get(1, "/").status, 200, "{io:?}");
+        let asked =
+            |method, path| [(":method", method), (":scheme", "https"), (":authority", "a.test"), (":path", path)];
+        let (get, post) = (asked("GET", "/"), asked("POST", "/e"));
+        let mut client = H2::early(&gate, &config, "a.test", &[(1, &get), (3, &post)]);
+        assert_eq!((client.answer(1).status, client.answer(3).status), (200, 425), "{io:?}");
+        assert_eq!(gate.cells.tls_early_data.get(), 1, "{io:?}");
+        client.ask(5, "POST", "/e", &[], true);
+        assert_eq!(client.answer(5).status, 200, "{io:?}: behind the handshake it is done");
     });
 }

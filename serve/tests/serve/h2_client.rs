@@ -119,6 +119,23 @@ impl H2 {
         Self::over(Box::new(StreamOwned::new(session, transport)), &socket).settled(&[])
     }
 
+    /// A connection whose requests `asked` come as early data: there must be a session that allows it.
+    pub(crate) fn early(gate: &Gate, config: &Arc<ClientConfig>, name: &str, asked: &[Request<'_>]) -> Self {
+        let socket = gate.client().stream;
+        let name = ServerName::try_from(name.to_owned()).expect("a name");
+        let mut session = ClientConnection::new(Arc::clone(config), name).expect("good settings");
+        let mut first = [&PREFACE[..], &frame(SETTINGS, 0, 0, b"")].concat();
+        let mut encoder = Encoder::new(4096);
+        for (stream, fields) in asked {
+            first.extend(head(&mut encoder, *stream, fields, true));
+        }
+        session.early_data().expect("a session that allows it").write_all(&first).expect("there is room");
+        let transport = socket.try_clone().expect("a descriptor");
+        let mut client = Self::over(Box::new(StreamOwned::new(session, transport)), &socket);
+        client.encoder = encoder;
+        client
+    }
+
     fn over(stream: Box<dyn Stream>, socket: &TcpStream) -> Self {
         socket.set_read_timeout(Some(PATIENCE)).expect("a socket option");
         Self {
@@ -157,11 +174,7 @@ impl H2 {
 
     /// A request's head, as a frame.
     pub(crate) fn head(&mut self, stream: u32, fields: &[(&str, &str)], end: bool) -> Vec<u8> {
-        let mut block = Vec::new();
-        for (name, value) in fields {
-            self.encoder.encode(name.as_bytes(), value.as_bytes(), Indexing::Auto, &mut block);
-        }
-        frame(HEADERS, END_HEADERS | if end { END_STREAM } else { 0 }, stream, &block)
+        head(&mut self.encoder, stream, fields, end)
     }
 
     /// Begins a request.
@@ -277,6 +290,17 @@ impl H2 {
             }
         }
     }
+}
+
+/// A stream, and the fields of a request on it.
+pub(crate) type Request<'a> = (u32, &'a [(&'a str, &'a str)]);
+
+fn head(encoder: &mut Encoder, stream: u32, fields: &[(&str, &str)], end: bool) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        encoder.encode(name.as_bytes(), value.as_bytes(), Indexing::Auto, &mut block);
+    }
+    frame(HEADERS, END_HEADERS | if end { END_STREAM } else { 0 }, stream, &block)
 }
 
 /// A frame as it goes.

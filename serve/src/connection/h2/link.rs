@@ -222,6 +222,7 @@ pub(crate) fn turn_ended(server: &Rc<Server>) {
         let _watch = Watch { server, link };
         link.listed.set(false);
         if !link.over.get() {
+            testing::reached(server, Spot::Settle);
             link.settle(server);
         }
     }

@@ -198,6 +198,10 @@ impl Task {
         } else {
             self.stream.respond(false);
             if let Err(error) = self.send_body(&mut response.body).await {
+                // What came goes before the cut: a client that sees nothing of an answer may take it for one never begun.
+                if error.side == Side::Upstream {
+                    let _ = self.sent().await;
+                }
                 return self.cut(error);
             }
         }

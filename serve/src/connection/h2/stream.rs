@@ -295,7 +295,7 @@ impl Stream {
     /// The client gave the request up.
     pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let queued = self.queued();
-        if queued < BODY_QUEUED && queued > 0 && queued < self.link.window_left(self.key) {
+        if queued > 0 && queued <= BODY_QUEUED && queued < self.link.window_left(self.key) {
             return Poll::Ready(Ok(()));
         }
         self.poll_sent(0, cx)
