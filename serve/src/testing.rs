@@ -23,6 +23,8 @@ pub enum Spot {
     Tunnel,
     /// A connection to a server behind that rests was heard of.
     Idle,
+    /// A connection of HTTP/2 says what it has to say at a turn's end.
+    Settle,
     /// A message of the control thread is acted on.
     Message,
     /// A turn of the shard has ended.

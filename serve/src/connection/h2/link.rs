@@ -17,6 +17,7 @@ use anygate_shard::{Bytes, Class, Close, Lease, Shard, Tick, Wake};
 use super::output::READ_STOP;
 use super::stream::{Pace, Stream, Window};
 use super::watch::Timer;
+use super::links::Round;
 use super::{Links, serve, short};
 use crate::body::Trailers;
 use crate::connection::accept;
@@ -217,8 +218,8 @@ pub(crate) fn turn_ended(server: &Rc<Server>) {
     if server.links.is_empty() {
         return;
     }
-    let list = server.links.take();
-    for link in &list {
+    let round = Round::of(&server.links);
+    while let Some(link) = round.next() {
         let _watch = Watch { server, link };
         link.listed.set(false);
         if !link.over.get() {
@@ -226,7 +227,6 @@ pub(crate) fn turn_ended(server: &Rc<Server>) {
             link.settle(server);
         }
     }
-    server.links.give_back(list);
 }
 
 /// This connection finishes what is under way and goes.

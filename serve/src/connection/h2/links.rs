@@ -1,6 +1,6 @@
 //! Which HTTP/2 connections of a shard have something to say at the turn's end?
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::Link;
@@ -26,17 +26,39 @@ impl Links {
         self.list.borrow().is_empty()
     }
 
-    /// All of them.
-    pub(super) fn take(&self) -> Vec<Rc<Link>> {
-        self.list.take()
+}
+
+/// The connections whose turn it is, one after another. Where the work of one panics, those behind it have their turn the next
+/// time: nobody else would say that they have something to say.
+pub(super) struct Round<'l> {
+    links: &'l Links,
+    list: Vec<Rc<Link>>,
+    at: Cell<usize>,
+}
+
+impl<'l> Round<'l> {
+    /// All that have something to say.
+    pub(super) fn of(links: &'l Links) -> Self {
+        Self { links, list: links.list.take(), at: Cell::new(0) }
     }
 
-    /// Takes the list's memory back, unless it has been used again.
-    pub(super) fn give_back(&self, mut list: Vec<Rc<Link>>) {
-        list.clear();
-        let mut now = self.list.borrow_mut();
+    /// Whose turn it is now.
+    pub(super) fn next(&self) -> Option<&Rc<Link>> {
+        let link = self.list.get(self.at.get())?;
+        self.at.set(self.at.get() + 1);
+        Some(link)
+    }
+}
+
+impl Drop for Round<'_> {
+    fn drop(&mut self) {
+        self.list.drain(..self.at.get());
+        let mut now = self.links.list.borrow_mut();
         if now.is_empty() {
-            *now = list;
+            // Its memory is used again.
+            *now = std::mem::take(&mut self.list);
+        } else {
+            now.append(&mut self.list);
         }
     }
 }
