@@ -36,6 +36,7 @@ const COVERED: &[(&str, bool)] = &[
     ("anygate_serve", false),
     ("anygate_shard", false),
     ("granit_parser", true),
+    ("h2", false),
     ("httparse", true),
     ("rustls", false),
     ("serde_json", true),
@@ -68,6 +69,9 @@ const TARGETS: &[Target] = &[
     Target { name: "config", longest: 640, dictionary: "config" },
     Target { name: "connection", longest: 400, dictionary: "http" },
     Target { name: "tls", longest: 1024, dictionary: "tls" },
+    Target { name: "hpack", longest: 512, dictionary: "h2" },
+    Target { name: "h2_requests", longest: 512, dictionary: "h2" },
+    Target { name: "h2_answers", longest: 256, dictionary: "h2" },
 ];
 
 /// Arguments of `cargo xtask fuzz`.

@@ -7,8 +7,13 @@
 pub mod chunked_body;
 pub mod config;
 pub mod connection;
+pub mod h2_answers;
+mod h2_pipe;
+pub mod h2_requests;
 mod house;
+pub mod hpack;
 pub mod naive;
+pub mod naive_hpack;
 pub mod request_head;
 pub mod response_head;
 pub mod route;

@@ -1,0 +1,90 @@
+//! Does our HTTP/2 server see what the h2 crate's sees, whatever frames a client sends, and answer with the same resets,
+//! acknowledgements and ends? Where the two may differ, [`excuses`] says why.
+//!
+//! An input is three bytes of settings and what frames are made of ([`script`]), or frames as they are.
+
+mod excuses;
+mod facts;
+mod ours;
+mod script;
+mod sight;
+mod theirs;
+
+use std::collections::BTreeMap;
+use std::io::{Write, stderr};
+use std::sync::Mutex;
+
+use excuses::Case;
+use facts::Facts;
+use script::Script;
+use sight::Sight;
+
+/// The window of a connection for content that comes in.
+const CONNECTION_WINDOW: u32 = 100_000;
+/// Most bytes of a header list. No input has as much, unless it repeats what the table holds.
+const HEADER_LIST: u32 = 1 << 20;
+
+/// One input.
+pub fn run(data: &[u8]) {
+    let script = Script::of(data);
+    let (ours, written) = ours::run(&script, 0);
+    let theirs = theirs::run(&script);
+    if std::env::var_os("ANYGATE_FUZZ_SHOW").is_some() {
+        show(&script, &ours, &theirs);
+    }
+    same(&script, &ours, &theirs);
+    let (pieces, again) = ours::run(&script, u32::from(script.setting.cuts) + 1);
+    assert_eq!(ours, pieces, "in pieces: {script:?}");
+    assert!(written == again, "in pieces something else is written: {script:?}");
+}
+
+/// Compares until one of the connections is over, or until a difference that has an excuse: what comes then differs anyhow.
+fn same(script: &Script, ours: &[Sight], theirs: &[Sight]) {
+    for (at, (own, other)) in ours.iter().zip(theirs).enumerate() {
+        // Once it is over the crate neither hands out nor sends what it still held.
+        let over = own.over && other.over && own.go_away == other.go_away;
+        if over || own == other {
+            continue;
+        }
+        let facts = Facts::of(script, at);
+        let answers = script.setting.answers;
+        let case = Case { facts: &facts, answers, before: &ours[..at], ours: own, theirs: other };
+        let Some(excuse) = excuses::find(&case) else {
+            panic!("frame {at}: ours {own:?}\ntheirs {other:?}\n{}\n{facts:?}", told(script, at));
+        };
+        count(excuse);
+        return;
+    }
+}
+
+/// How often each excuse was needed, told now and then when `ANYGATE_FUZZ_COUNT` is set.
+fn count(excuse: &'static str) {
+    static COUNTS: Mutex<(u64, BTreeMap<&str, u64>)> = Mutex::new((0, BTreeMap::new()));
+    if let Ok(mut counts) = COUNTS.lock() {
+        counts.0 += 1;
+        *counts.1.entry(excuse).or_default() += 1;
+        if counts.0.is_multiple_of(1 << 18) && std::env::var_os("ANYGATE_FUZZ_COUNT").is_some() {
+            let _ = writeln!(stderr(), "{:#?}", counts.1);
+        }
+    }
+}
+
+/// The chunks up to one.
+fn told(script: &Script, last: usize) -> String {
+    let shown = script.chunks[..=last].iter().map(|chunk| crate::shown(chunk)).collect::<Vec<_>>();
+    format!("{:?}\n{}", script.setting, shown.join("\n"))
+}
+
+fn show(script: &Script, ours: &[Sight], theirs: &[Sight]) {
+    let _ = writeln!(stderr(), "{:?}", script.setting);
+    for (at, chunk) in script.chunks.iter().enumerate() {
+        let shown = &chunk[..chunk.len().min(200)];
+        let _ = writeln!(
+            stderr(),
+            "{at}: {}\n  ours   {:?}\n  theirs {:?}",
+            crate::shown(shown),
+            ours.get(at),
+            theirs.get(at)
+        );
+    }
+}

@@ -1,0 +1,468 @@
+//! Where may the two servers differ? Each excuse is as narrow as its reason: the RFC leaves a choice, or the crate leaves a
+//! rule out, or says of everything that it is a PROTOCOL_ERROR.
+
+use super::facts::{Facts, Field};
+use super::script::{
+    ACK, Answers, CONTINUATION, DATA, GOAWAY, HEADERS, PRIORITY, PRIORITY_UPDATE, PUSH_PROMISE, RST_STREAM, SETTINGS,
+    WINDOW_UPDATE,
+};
+use super::sight::{Sight, Stream};
+use crate::naive_hpack::Broken;
+
+const PROTOCOL_ERROR: u32 = 1;
+const FLOW_CONTROL_ERROR: u32 = 3;
+const STREAM_CLOSED: u32 = 5;
+const FRAME_SIZE_ERROR: u32 = 6;
+const REFUSED_STREAM: u32 = 7;
+const COMPRESSION_ERROR: u32 = 9;
+
+/// What the two servers saw of one chunk, and what is known of it.
+pub(super) struct Case<'a> {
+    pub(super) facts: &'a Facts,
+    pub(super) answers: Answers,
+    /// What ours saw of the chunks before, which is what theirs saw.
+    pub(super) before: &'a [Sight],
+    pub(super) ours: &'a Sight,
+    pub(super) theirs: &'a Sight,
+}
+
+/// A reason for a difference.
+struct Excuse {
+    name: &'static str,
+    holds: fn(&Case<'_>) -> bool,
+}
+
+/// Why a difference is none, by name.
+pub(super) fn find(case: &Case<'_>) -> Option<&'static str> {
+    EXCUSES.iter().find(|excuse| (excuse.holds)(case)).map(|excuse| excuse.name)
+}
+
+const EXCUSES: &[Excuse] = &[
+    // ---- the beginning (RFC 9113 §3.4) ----
+    Excuse {
+        name: "the crate closes without GOAWAY where the preface is wrong, which may be omitted",
+        holds: |case| case.facts.preface_is_wrong && case.ours_ends(PROTOCOL_ERROR) && case.theirs.over,
+    },
+    Excuse {
+        name: "the crate does not ask for SETTINGS as the first frame",
+        holds: |case| case.facts.settings_are_missing && case.ours_ends(PROTOCOL_ERROR),
+    },
+    Excuse {
+        name: "the crate waits for a whole frame, where its header says enough or content is passed on",
+        holds: |case| case.facts.last().is_cut() && !case.theirs.over && case.theirs_stream().is_none(),
+    },
+    Excuse {
+        name: "the crate looks at a length before all of the frame's header has come",
+        holds: |case| case.facts.begins_large && case.theirs_ends(FRAME_SIZE_ERROR),
+    },
+    // ---- sizes (§4.2) and the code of what is compressed wrongly (§4.3) ----
+    Excuse {
+        name: "a wrong size is a PROTOCOL_ERROR to the crate",
+        holds: |case| {
+            case.facts.is_of_wrong_size && case.ours_ends(FRAME_SIZE_ERROR) && case.theirs_ends(PROTOCOL_ERROR)
+        },
+    },
+    Excuse {
+        name: "the crate does not look at the size of a frame that it does not know, or that follows an end",
+        holds: |case| {
+            case.facts.is_of_wrong_size && case.last_kind() == PRIORITY_UPDATE && case.ours_ends(FRAME_SIZE_ERROR)
+        },
+    },
+    Excuse {
+        name: "PRIORITY of a wrong size is an error of its stream (§6.3); the crate ends the connection",
+        holds: |case| {
+            let frame = case.facts.last();
+            frame.kind == PRIORITY
+                && frame.payload.len() != 5
+                && case.ours.streams.get(&frame.stream).is_some_and(|stream| stream.reset == Some(FRAME_SIZE_ERROR))
+                && case.theirs_ends(PROTOCOL_ERROR)
+        },
+    },
+    Excuse {
+        name: "a block that cannot be decoded is a PROTOCOL_ERROR to the crate",
+        holds: |case| {
+            case.facts.block.as_ref().is_some_and(Result::is_err)
+                && case.ours_ends(COMPRESSION_ERROR)
+                && case.theirs_ends(PROTOCOL_ERROR)
+        },
+    },
+    Excuse {
+        name: "the crate lets a table size come behind fields, at the beginning of a CONTINUATION",
+        holds: |case| {
+            case.facts.block.as_ref().is_some_and(|block| matches!(block, Err(Broken::Size)))
+                && case.last_kind() == CONTINUATION
+                && case.ours_ends(COMPRESSION_ERROR)
+        },
+    },
+    Excuse {
+        name: "the crate reads no integer of more than five octets",
+        holds: |case| case.facts.has_long_integer && case.theirs_ends(PROTOCOL_ERROR),
+    },
+    // ---- fields (§8.2, §8.3) ----
+    Excuse {
+        name: "a field that the crate cannot hold ends the connection, where it is an error of its stream (§8.1.1)",
+        holds: |case| {
+            case.facts.any(Field::is_beyond_the_crate) && case.theirs_ends(PROTOCOL_ERROR) && !case.ours_asks()
+        },
+    },
+    Excuse {
+        name: "after a malformed beginning of a block the crate has forgotten that it goes on",
+        holds: |case| {
+            case.facts.has(CONTINUATION)
+                && case.facts.any(Field::is_malformed_to_the_crate)
+                && case.theirs_ends(PROTOCOL_ERROR)
+                && !case.ours_asks()
+        },
+    },
+    Excuse {
+        name: "the crate forgets what was malformed in a part of a block that ends within a field",
+        holds: |case| {
+            case.facts.has(CONTINUATION)
+                && case.facts.is_malformed_request()
+                && case.ours_resets(PROTOCOL_ERROR)
+                && case.theirs_asks()
+        },
+    },
+    Excuse {
+        name: "the crate has forgotten a malformed block that is to go on, and takes another frame",
+        holds: |case| case.facts.interrupts && case.ours_ends(PROTOCOL_ERROR),
+    },
+    Excuse {
+        name: "the crate judges a block before all of it has come",
+        holds: |case| {
+            case.facts.is_unfinished
+                && case.ours == &Sight::default()
+                && (case.theirs_ends(PROTOCOL_ERROR) || case.theirs_resets(PROTOCOL_ERROR))
+        },
+    },
+    Excuse {
+        name: "white space around a value is malformed (§8.2.1); the crate lets it pass",
+        holds: |case| case.facts.any(Field::has_blanks_around) && case.ours_resets(PROTOCOL_ERROR),
+    },
+    Excuse {
+        name: "`te` is compared without regard to case",
+        holds: |case| {
+            case.facts.any(|field| field.name == b"te" && field.value.eq_ignore_ascii_case(b"trailers"))
+                && !case.facts.any(|field| field.name == b"te" && !field.value.eq_ignore_ascii_case(b"trailers"))
+                && (case.theirs_resets(PROTOCOL_ERROR)
+                    || case.theirs_ends(PROTOCOL_ERROR)
+                    || case.same_but(|asked| asked.fields.retain(|(name, _)| name != b"te")))
+        },
+    },
+    Excuse {
+        name: "bytes of a tunnel are no content, whatever length is said; the crate compares",
+        holds: |case| {
+            case.facts.value(b":protocol").is_some()
+                && case.facts.fields(b"content-length").count() > 0
+                && case.ours_asks()
+                && case.theirs_resets(PROTOCOL_ERROR)
+        },
+    },
+    Excuse {
+        name: "`:path` begins with a slash, or is `*` for OPTIONS (§8.3.1); the crate takes others, and none",
+        holds: |case| case.facts.path_is_malformed() && case.ours_resets(PROTOCOL_ERROR) && case.theirs_asks(),
+    },
+    Excuse {
+        name: "`host` says what `:authority` says (§8.3.1); the crate does not compare",
+        holds: |case| case.facts.hosts_differ() && case.ours_resets(PROTOCOL_ERROR) && case.theirs_asks(),
+    },
+    Excuse {
+        name: "CONNECT has an authority and nothing else (§8.5); the crate does not miss it",
+        holds: |case| {
+            case.facts.value(b":method") == Some(b"CONNECT")
+                && case.facts.value(b":protocol").is_none()
+                && case.facts.value(b":authority").is_none()
+                && case.ours_resets(PROTOCOL_ERROR)
+                && case.theirs_asks()
+        },
+    },
+    Excuse {
+        name: "several lengths are one too many, the same ones too",
+        holds: |case| {
+            case.facts.fields(b"content-length").count() > 1 && case.ours_resets(PROTOCOL_ERROR) && case.theirs_asks()
+        },
+    },
+    Excuse {
+        name: "to the crate no digits are a length of 0",
+        holds: |case| {
+            case.facts.value(b"content-length").is_some_and(<[u8]>::is_empty)
+                && case.ours_resets(PROTOCOL_ERROR)
+                && case.theirs_asks()
+        },
+    },
+    Excuse {
+        name: "the crate reads no length of more than 19 digits",
+        holds: |case| {
+            case.facts.fields(b"content-length").any(|field| field.value.len() > 19)
+                && case.theirs_resets(PROTOCOL_ERROR)
+        },
+    },
+    Excuse {
+        name: "what breaks HTTP but not HTTP/2 is answered with 400; the crate takes it or resets",
+        holds: |case| {
+            case.facts.is_bad_for_http()
+                && case.ours_stream().is_some_and(|stream| stream.refused == Some(400))
+                && (case.theirs_asks() || case.theirs_resets(PROTOCOL_ERROR))
+        },
+    },
+    Excuse {
+        name: "a URI's scheme, path or authority that the http crate does not take",
+        holds: |case| case.facts.is_odd_to_the_crate() && case.ours_asks() && case.theirs_resets(PROTOCOL_ERROR),
+    },
+    Excuse {
+        name: "the http crate cuts a target at `#`, and writes nothing for a scheme without an authority",
+        holds: |case| case.facts.value(b":path").is_some_and(|path| path.contains(&b'#')) && case.theirs_asks(),
+    },
+    Excuse {
+        name: "without `:authority`, `host` is the authority",
+        holds: |case| {
+            case.facts.value(b":authority").is_none_or(<[u8]>::is_empty)
+                && case.facts.fields(b"host").count() == 1
+                && case.ours_asks()
+                && case.theirs_asks()
+                && case.same_but(|asked| asked.authority.clear())
+        },
+    },
+    Excuse {
+        name: "fields that must not be trailers are left out (RFC 9110 §6.5.1)",
+        holds: |case| {
+            let trailers = |sight: &Sight| sight.streams.values().find_map(|stream| stream.trailers.clone());
+            let (Some(ours), Some(theirs)) = (trailers(case.ours), trailers(case.theirs)) else { return false };
+            let dropped = |pair: &(Vec<u8>, Vec<u8>)| !ours.contains(pair);
+            ours.iter().all(|pair| theirs.contains(pair))
+                && theirs.iter().filter(|pair| dropped(pair)).all(|(name, _)| is_never_a_trailer(name))
+        },
+    },
+    Excuse {
+        name: "trailers have no pseudo-header fields (§8.1); the crate drops them",
+        holds: |case| {
+            case.facts.any(|field| field.name.starts_with(b":"))
+                && case.facts.is_trailers
+                && case.ours_resets(PROTOCOL_ERROR)
+        },
+    },
+    // ---- streams (§5.1) ----
+    Excuse {
+        name: "what comes on a stream after END_STREAM is STREAM_CLOSED on it; the crate ends the connection",
+        holds: |case| {
+            matches!(case.last_kind(), DATA | HEADERS | CONTINUATION)
+                && case.ours_resets(STREAM_CLOSED)
+                && (case.theirs_ends(PROTOCOL_ERROR) || case.theirs_resets(PROTOCOL_ERROR))
+        },
+    },
+    Excuse {
+        name: "HEADERS on a stream that is over is STREAM_CLOSED; to the crate it is an identifier too low",
+        holds: |case| {
+            case.facts.opens_again()
+                && case.ours_ends(STREAM_CLOSED)
+                && (case.theirs_ends(PROTOCOL_ERROR) || case.theirs_resets(PROTOCOL_ERROR))
+        },
+    },
+    Excuse {
+        name: "whose identifier may not be is seen at the first frame of a block, by the crate at its last",
+        holds: |case| !case.facts.stream_may_open() && case.facts.is_unfinished && case.ours_ends(PROTOCOL_ERROR),
+    },
+    Excuse {
+        name: "a window above 2^31-1 is an error (§6.9.1), also behind the end of the answer, where the crate forgets windows",
+        holds: |case| {
+            case.last_kind() == WINDOW_UPDATE
+                && case.answers != Answers::Never
+                && case.ours_resets(FLOW_CONTROL_ERROR)
+                && *case.theirs == Sight::default()
+        },
+    },
+    Excuse {
+        name: "the crate resets a stream for what its HEADERS say before it looks whether its identifier may be",
+        holds: |case| {
+            matches!(case.last_kind(), HEADERS | CONTINUATION)
+                && !case.facts.stream_may_open()
+                && (case.ours_ends(PROTOCOL_ERROR) || case.ours_ends(STREAM_CLOSED))
+                && case.theirs_resets(PROTOCOL_ERROR)
+        },
+    },
+    Excuse {
+        name: "the crate counts a stream against the limit only when its HEADERS are well-formed",
+        holds: |case| {
+            matches!(case.last_kind(), HEADERS | CONTINUATION)
+                && case.ours_resets(REFUSED_STREAM)
+                && case.theirs_resets(PROTOCOL_ERROR)
+        },
+    },
+    Excuse {
+        name: "the crate does not remember every stream that it reset or refused, and complains once more",
+        holds: |case| {
+            let reset = |sight: &Sight| {
+                sight.streams.get(&case.facts.last().stream).is_some_and(|stream| stream.reset.is_some())
+            };
+            case.before.iter().any(reset)
+                && *case.ours == Sight::default()
+                && (case.theirs_resets(STREAM_CLOSED)
+                    || case.theirs_resets(PROTOCOL_ERROR)
+                    || case.theirs_ends(PROTOCOL_ERROR))
+        },
+    },
+    Excuse {
+        name: "the crate does not reset a stream that both sides have ended, one of them wrongly",
+        holds: |case| {
+            let told = |stream: Option<&Stream>| stream.is_some_and(|stream| stream.told == Some(PROTOCOL_ERROR));
+            case.ours_resets(PROTOCOL_ERROR)
+                && told(case.ours_stream())
+                && told(case.theirs_stream())
+                && !case.theirs_resets(PROTOCOL_ERROR)
+        },
+    },
+    Excuse {
+        name: "which stream has the connection's window is for each server to say",
+        holds: |case| {
+            let sum = |sight: &Sight| sight.streams.values().map(|stream| stream.sent).sum::<usize>();
+            let rest = |sight: &Sight| {
+                let mut sight = sight.clone();
+                for stream in sight.streams.values_mut() {
+                    (stream.sent, stream.answer_ended) = (0, false);
+                }
+                sight.finish(false);
+                sight
+            };
+            sum(case.ours) > 0 && sum(case.ours) == sum(case.theirs) && rest(case.ours) == rest(case.theirs)
+        },
+    },
+    Excuse {
+        name: "the crate does not say that a stream was reset for which it holds all of the answer",
+        holds: |case| {
+            case.last_kind() == RST_STREAM
+                && case.ours_stream().is_some_and(|stream| stream.told.is_some())
+                && case.theirs_stream().is_none()
+        },
+    },
+    Excuse {
+        name: "PUSH_PROMISE is never for a client to send; the crate reads its block first",
+        holds: |case| case.facts.has(PUSH_PROMISE) && case.ours_ends(PROTOCOL_ERROR),
+    },
+    // ---- priorities (§5.3, RFC 9218) ----
+    Excuse {
+        name: "the crate does not decode the block of a stream that depends on itself: its table is another from then on",
+        holds: |case| case.facts.block_was_skipped,
+    },
+    Excuse {
+        name: "a stream may depend on itself, because nothing depends any more (§5.3.2)",
+        holds: |case| case.facts.depends_on_itself && (case.theirs_resets(PROTOCOL_ERROR) || case.theirs.over),
+    },
+    Excuse {
+        name: "the crate knows no PRIORITY_UPDATE",
+        holds: |case| case.facts.has(PRIORITY_UPDATE) && case.ours_ends(PROTOCOL_ERROR),
+    },
+    // ---- the connection's frames ----
+    Excuse {
+        name: "WINDOW_UPDATE of 0 is an error of its stream (§6.9); the crate ends the connection",
+        holds: |case| {
+            let frame = case.facts.last();
+            let zero = frame.payload.iter().enumerate().all(|(at, byte)| *byte == 0 || at == 0 && *byte == 0x80);
+            frame.kind == WINDOW_UPDATE && zero && frame.stream != 0 && case.theirs_ends(PROTOCOL_ERROR)
+        },
+    },
+    Excuse {
+        name: "SETTINGS_INITIAL_WINDOW_SIZE above 2^31-1 is a FLOW_CONTROL_ERROR (§6.5.2), to the crate a PROTOCOL_ERROR",
+        holds: |case| {
+            case.facts.settings(4).any(|value| value > 0x7fff_ffff)
+                && case.ours_ends(FLOW_CONTROL_ERROR)
+                && case.theirs_ends(PROTOCOL_ERROR)
+        },
+    },
+    Excuse {
+        name: "SETTINGS_NO_RFC7540_PRIORITIES is 0 or 1 and stays so (RFC 9218 §2.1); the crate does not know it",
+        holds: |case| case.facts.settings(9).count() > 0 && case.ours_ends(PROTOCOL_ERROR),
+    },
+    Excuse {
+        name: "an acknowledgement of SETTINGS that were acknowledged is only counted",
+        holds: |case| {
+            case.last_kind() == SETTINGS && case.facts.last().flags & ACK != 0 && case.theirs_ends(PROTOCOL_ERROR)
+        },
+    },
+    Excuse {
+        name: "the crate leaves when the client says GOAWAY and no stream is open",
+        holds: |case| case.facts.went_away && case.theirs_ends(0),
+    },
+    Excuse {
+        name: "a GOAWAY that grows is nothing to a server that opens no streams",
+        holds: |case| case.last_kind() == GOAWAY && case.facts.went_away && case.theirs_ends(PROTOCOL_ERROR),
+    },
+];
+
+/// Fields that frame, route, authenticate, control or claim: the ones among [`super::script`]'s.
+fn is_never_a_trailer(name: &[u8]) -> bool {
+    let names: [&[u8]; 23] = [
+        b"authorization",
+        b"cache-control",
+        b"content-length",
+        b"cookie",
+        b"date",
+        b"expect",
+        b"host",
+        b"http2-settings",
+        b"range",
+        b"set-cookie",
+        b"te",
+        b"trailer",
+        b"via",
+        b"age",
+        b"expires",
+        b"location",
+        b"max-forwards",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"retry-after",
+        b"vary",
+        b"www-authenticate",
+        b"forwarded",
+    ];
+    let others = name.starts_with(b"x-forwarded-") || name.starts_with(b"if-") || name.starts_with(b"content-");
+    others || names.contains(&name)
+}
+
+impl Case<'_> {
+    fn last_kind(&self) -> u8 {
+        self.facts.last().kind
+    }
+
+    fn ours_ends(&self, code: u32) -> bool {
+        self.ours.over && self.ours.go_away.last().is_some_and(|said| *said == code)
+    }
+
+    fn theirs_ends(&self, code: u32) -> bool {
+        self.theirs.over && self.theirs.go_away.last().is_some_and(|said| *said == code)
+    }
+
+    fn ours_stream(&self) -> Option<&Stream> {
+        self.ours.streams.get(&self.facts.last().stream)
+    }
+
+    fn theirs_stream(&self) -> Option<&Stream> {
+        self.theirs.streams.get(&self.facts.last().stream)
+    }
+
+    fn ours_resets(&self, code: u32) -> bool {
+        !self.ours.over && self.ours_stream().is_some_and(|stream| stream.reset == Some(code))
+    }
+
+    fn theirs_resets(&self, code: u32) -> bool {
+        !self.theirs.over && self.theirs_stream().is_some_and(|stream| stream.reset == Some(code))
+    }
+
+    fn ours_asks(&self) -> bool {
+        !self.ours.over && self.ours_stream().is_some_and(|stream| stream.asked.is_some())
+    }
+
+    fn theirs_asks(&self) -> bool {
+        !self.theirs.over
+            && self.theirs_stream().is_some_and(|stream| stream.asked.is_some() || stream.trailers.is_some())
+    }
+
+    fn same_but(&self, change: impl Fn(&mut super::sight::Asked)) -> bool {
+        let changed = |sight: &Sight| {
+            let mut sight = sight.clone();
+            sight.streams.values_mut().filter_map(|stream| stream.asked.as_mut()).for_each(&change);
+            sight
+        };
+        changed(self.ours) == changed(self.theirs)
+    }
+}
