@@ -60,11 +60,13 @@ impl ReceiveWindow {
         self.left >= 0
     }
 
-    /// Content was taken: the increment that is worth a WINDOW_UPDATE now, or nothing yet.
+    /// Content was taken: the increment that is worth a WINDOW_UPDATE now, or nothing yet. Half of the window is; where
+    /// much of it is held, an eighth that the client has no more left than.
     #[inline]
     pub(super) fn give_back(&mut self, bytes: u32) -> Option<u32> {
         self.taken = self.taken.saturating_add(bytes);
-        if self.taken == 0 || self.taken < self.full / 2 {
+        let needed = self.taken >= self.full / 8 && i64::from(self.taken) >= self.left;
+        if self.taken == 0 || (self.taken < self.full / 2 && !needed) {
             return None;
         }
         let increment = std::mem::take(&mut self.taken);
@@ -107,14 +109,25 @@ mod tests {
     #[test]
     fn what_is_taken_is_given_back_in_halves() {
         let mut window = ReceiveWindow::new(100);
-        assert!(window.receive(100));
-        assert!(!window.receive(1));
-        window.left += 1;
+        assert!(window.receive(49));
         assert_eq!(window.give_back(49), None);
-        assert_eq!(window.left, 0);
+        assert_eq!(window.left, 51);
+        assert!(window.receive(1));
         assert_eq!(window.give_back(1), Some(50));
-        assert_eq!(window.left, 50);
+        assert_eq!(window.left, 100);
         assert_eq!(window.give_back(0), None);
+        assert!(!window.receive(101));
+    }
+
+    #[test]
+    fn what_is_taken_is_given_back_in_eighths_while_the_rest_is_held() {
+        let mut window = ReceiveWindow::new(160);
+        assert!(window.receive(160));
+        assert_eq!(window.give_back(19), None);
+        assert_eq!(window.give_back(1), Some(20));
+        assert_eq!(window.give_back(19), None);
+        assert_eq!(window.give_back(1), Some(20));
+        assert_eq!((window.left, window.give_back(39), window.give_back(1)), (40, None, Some(40)));
     }
 
     #[test]

@@ -264,9 +264,13 @@ impl Connection {
             }
             self.acknowledged = true;
             self.decoder.acknowledged();
-            let window = self.limits.window;
-            for (_, stream) in self.streams.iter_mut() {
-                stream.receive.resize(window);
+            let Self { streams, output, limits, .. } = self;
+            for (key, stream) in streams.iter_mut() {
+                stream.receive.resize(limits.window);
+                // It may have shut, and with all of its content taken nothing else would open it.
+                if let Some(increment) = stream.receive.give_back(0).filter(|_| !stream.remote_ended) {
+                    frame::put_window_update(output, key.id, increment);
+                }
             }
             return Ok(());
         }

@@ -6,6 +6,7 @@ mod content;
 mod costs;
 mod floods;
 mod heads;
+mod hostile;
 mod priorities;
 mod properties;
 mod streams;

@@ -1,0 +1,51 @@
+//! What a client comes to that means harm, or that keeps to the rules at their edges.
+
+use super::*;
+
+/// The increments that the connection (0) or a stream was told.
+fn given(output: &[String], stream: u32) -> u64 {
+    let head = format!("WINDOW_UPDATE {stream} ");
+    output.iter().filter_map(|frame| frame.strip_prefix(&head)?.parse::<u64>().ok()).sum()
+}
+
+/// So much content, in frames.
+fn upload(stream: u32, mut len: usize) -> Vec<u8> {
+    let mut input = Vec::new();
+    while len > 0 {
+        let piece = len.min(16_384);
+        input.extend(data(stream, 0, &vec![b'x'; piece]));
+        len -= piece;
+    }
+    input
+}
+
+#[test]
+fn a_window_that_our_settings_make_smaller_than_what_came_opens_again() {
+    let limits = Limits { window: 16_384, ..Limits::default() };
+    let mut peer = Peer::new(&limits);
+    peer.feed(&post(1));
+    peer.feed(&upload(1, 30_000));
+    let key = peer.key(1);
+    peer.connection.consumed(key, 30_000);
+    // All that came was taken. The client now learns that 16,384 bytes may be on their way, and has sent more than those.
+    peer.feed(&settings_ack());
+    let output = peer.output();
+    assert_eq!(given(&output, 1), 30_000, "{output:?}");
+}
+
+#[test]
+fn uploads_that_nobody_takes_do_not_shut_the_connection_to_others() {
+    let mut peer = Peer::new(&Limits::default());
+    peer.feed(&settings_ack());
+    for id in [1, 3, 5] {
+        peer.feed(&post(id));
+        peer.feed(&upload(id, 256 << 10));
+    }
+    // 256 KiB are left to the connection, and this one is taken as it comes.
+    peer.feed(&post(7));
+    peer.feed(&upload(7, 256 << 10));
+    let key = peer.key(7);
+    peer.connection.consumed(key, 256 << 10);
+    let output = peer.output();
+    assert_eq!(given(&output, 0), 256 << 10, "{output:?}");
+}
