@@ -237,13 +237,15 @@ impl Connection {
         self.streams.len() == 0 && self.unfinished.is_none() && matches!(self.reading, Reading::Header(0))
     }
 
-    /// Whether the preface, a frame but DATA, or a header block has begun and has not come whole.
+    /// Whether the preface, a header block, or a frame has begun and has not come whole. DATA and frames that mean nothing
+    /// count while no stream is open, whose own time would run.
     #[must_use]
     pub fn is_partial(&self) -> bool {
         match self.reading {
             Reading::Preface(_) | Reading::Payload(_) => true,
             Reading::Header(kept) => kept > 0 || self.unfinished.is_some(),
-            _ => self.unfinished.is_some(),
+            Reading::PadLength(_) | Reading::Content(_) | Reading::Skip(_) => self.streams.len() == 0,
+            Reading::Ended(_) => false,
         }
     }
 

@@ -49,3 +49,34 @@ fn uploads_that_nobody_takes_do_not_shut_the_connection_to_others() {
     let output = peer.output();
     assert_eq!(given(&output, 0), 256 << 10, "{output:?}");
 }
+
+#[test]
+fn a_frame_that_means_nothing_and_never_ends_is_a_partial_one() {
+    let mut peer = Peer::new(&Limits::default());
+    let unknown = raw(0x77, 0, 0, &[0; 100]);
+    peer.feed(&unknown[..50]);
+    assert!(peer.connection.is_partial() && !peer.connection.is_at_rest());
+    peer.feed(&unknown[50..]);
+    assert!(!peer.connection.is_partial() && peer.connection.is_at_rest());
+    // Content of a stream that is over is nobody's either, and nobody else's time runs for it.
+    for flags in [0, flag::PADDED] {
+        let mut peer = Peer::new(&Limits::default());
+        peer.feed(&post(1));
+        let key = peer.key(1);
+        peer.connection.reset(key, ErrorCode::CANCEL);
+        let content = data(1, flags, &[0; 100]);
+        for cut in [9, 10, 50] {
+            let mut peer = Peer::new(&Limits::default());
+            peer.feed(&post(1));
+            let key = peer.key(1);
+            peer.connection.reset(key, ErrorCode::CANCEL);
+            peer.feed(&content[..cut]);
+            assert!(peer.connection.is_partial(), "cut at {cut}");
+        }
+    }
+    // While a stream is open its own time runs.
+    let mut peer = Peer::new(&Limits::default());
+    peer.feed(&post(1));
+    peer.feed(&data(1, 0, b"content")[..12]);
+    assert!(!peer.connection.is_partial());
+}
