@@ -105,7 +105,7 @@ impl Connection {
     #[inline]
     fn opening(&mut self, id: u32, end: bool, block: &[u8]) -> Result<Option<Event>, Fatal> {
         if self.leaving == Leaving::Told {
-            self.budgets.charge(Flood::Unknown)?;
+            // As many as may be open, and more, are on their way when the client hears of it.
             return self.decode(Purpose::Nothing, end, block).map(|_| None);
         }
         let verdict = self.decode(Purpose::Request, end, block)?;

@@ -33,7 +33,7 @@ pub struct Limits {
     pub window_updates: u32,
     /// PRIORITY and PRIORITY_UPDATE frames, until the refill.
     pub priorities: u32,
-    /// Frames of unknown kinds, and frames for streams that are over, until the refill.
+    /// Frames of unknown kinds, GOAWAY, and HEADERS of a stream that we have reset, until the refill.
     pub unknown: u32,
     /// Frames of one header block; at least what a head of twice `max_header_size` needs in frames of `max_frame`.
     pub continuations: u32,

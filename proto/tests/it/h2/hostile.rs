@@ -80,3 +80,17 @@ fn a_frame_that_means_nothing_and_never_ends_is_a_partial_one() {
     peer.feed(&data(1, 0, b"content")[..12]);
     assert!(!peer.connection.is_partial());
 }
+
+#[test]
+fn streams_behind_the_last_one_use_no_budget_up() {
+    let mut peer = Peer::new(&Limits { unknown: 3, ..Limits::default() });
+    peer.feed(&get(1));
+    peer.connection.close(ErrorCode::NO_ERROR);
+    // As many as may be open are on their way when the client hears of it.
+    for at in 1..200 {
+        peer.feed(&get(2 * at + 1));
+    }
+    let key = peer.key(1);
+    assert!(!peer.dead && peer.connection.answer(key, &[0x88], b"x"));
+    assert!(peer.connection.is_drained());
+}
