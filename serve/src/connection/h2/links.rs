@@ -25,7 +25,6 @@ impl Links {
     pub(crate) fn is_empty(&self) -> bool {
         self.list.borrow().is_empty()
     }
-
 }
 
 /// The connections whose turn it is, one after another. Where the work of one panics, those behind it have their turn the next

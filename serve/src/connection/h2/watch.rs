@@ -36,16 +36,34 @@ enum Wait {
 #[derive(Debug, Default)]
 pub(super) struct Timer {
     running: Option<Running>,
+    /// How the client takes what it is told, while something waits for it.
+    taking: Option<Taking>,
 }
 
 #[derive(Debug)]
 struct Running {
     entry: LaneEntry,
     wait: Wait,
-    since: Tick,
-    /// What the client had taken, and how many requests it had made, by then.
-    taken: u64,
+    /// How many frames had begun by then.
     frames: u64,
+}
+
+/// How a client takes what it is told.
+#[derive(Debug)]
+struct Taking {
+    /// Since when something waits for it, and what it had been given and had taken by then, in bytes.
+    since: Tick,
+    given: u64,
+    taken: u64,
+    /// When it was last seen to have taken something, and what it had taken by then.
+    moved: Tick,
+    moved_to: u64,
+}
+
+impl Taking {
+    fn new(now: Tick, given: u64, taken: u64) -> Self {
+        Self { since: now, given, taken, moved: now, moved_to: taken }
+    }
 }
 
 impl Timer {
@@ -60,9 +78,21 @@ impl Timer {
 }
 
 impl Link {
-    /// Lets the time run that the connection has for what it does now.
-    pub(super) fn look_to_time(&self, server: &Server) {
+    /// Lets the time run that the connection has for what it does now, or ends it where the time is over of something that
+    /// went on beside what it ran for.
+    pub(super) fn look_to_time(self: &Rc<Self>, server: &Server) {
+        if let Some(limit) = self.look(server) {
+            server.reached(limit, Some(&self.peer));
+            link::leave(server, self, Close::Abort);
+        }
+    }
+
+    fn look(&self, server: &Server) -> Option<Limit> {
         let state = &mut *self.state.borrow_mut();
+        self.look_at_taking(state);
+        if let Some(limit) = self.too_slow(server, state) {
+            return Some(limit);
+        }
         let wanted = self.wanted(state);
         let heard = std::mem::take(&mut state.heard);
         let now = state.timer.waits_for();
@@ -74,6 +104,7 @@ impl Link {
         if !runs_on {
             self.run(server, state, wanted);
         }
+        None
     }
 
     fn wanted(&self, state: &State) -> Option<Wait> {
@@ -83,10 +114,11 @@ impl Link {
             Some(Wait::Last)
         } else if state.codec.is_at_rest() && state.held.is_none() {
             Some(Wait::Rest)
+        } else if state.held.is_none() && (state.codec.is_partial() || state.codec.open_streams() == 0) {
+            // Without a stream, whose own time would run, also what is nobody's has to come to its end.
+            Some(Wait::Head)
         } else if self.wire.queued(&self.shard) > 0 {
             Some(Wait::Taking)
-        } else if state.codec.is_partial() {
-            Some(Wait::Head)
         } else {
             None
         }
@@ -98,9 +130,8 @@ impl Link {
         }
         let Some(wait) = wanted else { return };
         let entry = self.shard.lane_push(self.lane(server, wait), self.row);
-        let taken = state.given - (self.wire.queued(&self.shard) as u64).min(state.given);
         let frames = state.codec.frames();
-        state.timer.running = Some(Running { entry, wait, since: self.shard.now(), taken, frames });
+        state.timer.running = Some(Running { entry, wait, frames });
     }
 
     fn lane(&self, server: &Server, wait: Wait) -> LaneId {
@@ -122,6 +153,7 @@ impl Link {
         let ends = {
             let state = &mut *self.state.borrow_mut();
             let Some(running) = state.timer.running.take() else { return };
+            self.look_at_taking(state);
             // What it ran for may have come since, and something else be waited for.
             match (running.wait, self.wanted(state)) {
                 (Wait::Handshake, Some(Wait::Handshake)) => {
@@ -149,7 +181,7 @@ impl Link {
                     self.say_last(state);
                     Some(Close::Graceful)
                 }
-                (Wait::Taking, Some(Wait::Taking)) => self.too_slow(server, state, &running).map(|limit| {
+                (_, Some(Wait::Head | Wait::Taking)) => self.too_slow(server, state).map(|limit| {
                     server.reached(limit, Some(&self.peer));
                     Close::Abort
                 }),
@@ -167,14 +199,35 @@ impl Link {
         server.live().plan.client.idle_timeout <= KEEPS_MEMORY
     }
 
-    /// Which limit a client reached that took so little since then, if any.
-    fn too_slow(&self, server: &Server, state: &State, running: &Running) -> Option<Limit> {
-        let taken = state.given - (self.wire.queued(&self.shard) as u64).min(state.given);
-        let (taken, spent) = (taken - running.taken.min(taken), self.shard.now() - running.since);
-        if taken == 0 {
+    /// Remembers what the client has taken by now, if something waits for it.
+    fn look_at_taking(&self, state: &mut State) {
+        let queued = self.wire.queued(&self.shard) as u64;
+        if queued == 0 {
+            state.timer.taking = None;
+            return;
+        }
+        let (now, given) = (self.shard.now(), state.given);
+        let taken = given - queued.min(given);
+        match &mut state.timer.taking {
+            // What waits now is other than what waited then.
+            Some(taking) if taken >= taking.given => *taking = Taking::new(now, given, taken),
+            Some(taking) if taken > taking.moved_to => (taking.moved, taking.moved_to) = (now, taken),
+            Some(_) => {}
+            slot @ None => *slot = Some(Taking::new(now, given, taken)),
+        }
+    }
+
+    /// Which limit a client has reached that takes so little, if any.
+    fn too_slow(&self, server: &Server, state: &State) -> Option<Limit> {
+        let taking = state.timer.taking.as_ref()?;
+        let now = self.shard.now();
+        let live = server.live();
+        let client = &live.plan.client;
+        if now - taking.moved >= client.write_timeout {
             return Some(Limit::Write);
         }
-        let rate = server.live().plan.client.min_send_rate.filter(|_| spent > RATE_GRACE)?;
-        (taken < rate.saturating_mul(spent.as_secs())).then_some(Limit::SendRate)
+        let spent = now - taking.since;
+        let rate = client.min_send_rate.filter(|_| spent > RATE_GRACE)?;
+        (taking.moved_to - taking.taken < rate.saturating_mul(spent.as_secs())).then_some(Limit::SendRate)
     }
 }
