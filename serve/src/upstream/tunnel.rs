@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use anygate_core::limits::SMALL_PIECE;
+use anygate_core::limits::{BODY_QUEUED, SMALL_PIECE};
 use anygate_core::metrics::Counter;
 use anygate_shard::{Bytes, Class, Close, Shard, Wake};
 
@@ -16,7 +16,7 @@ use crate::server::Server;
 use crate::testing::{self, Spot};
 use crate::upstream::Tunnel;
 
-/// Reading one side stops while this much is queued on the other.
+/// Reading one side stops while this much is queued on the other, where that is a connection.
 const QUEUED: usize = 256 * 1024;
 /// Longest silence of a side whose other side has said its end.
 const LAST_WORDS: Duration = Duration::from_secs(30);
@@ -136,7 +136,7 @@ impl<'a> Direction<'a> {
     fn poll(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Result<(), Broken> {
         for _ in 0..BURST {
             let low_water = match self.state {
-                State::Open => QUEUED,
+                State::Open => self.to.queued_most(),
                 State::Ending => 0,
                 State::Over => return Ok(()),
             };
@@ -202,6 +202,14 @@ impl<'a> Direction<'a> {
 }
 
 impl End {
+    /// Reading the other side stops while more than this is queued here. A client has one connection, but many streams.
+    fn queued_most(&self) -> usize {
+        match self {
+            Self::H1(_) => QUEUED,
+            Self::H2(_) => BODY_QUEUED,
+        }
+    }
+
     fn queued(&self, shard: &Shard) -> usize {
         match self {
             Self::H1(reader) => reader.borrow().wire().queued(shard),
