@@ -49,6 +49,8 @@ mod h2;
 mod h2_cases;
 #[path = "serve/h2_floods.rs"]
 mod h2_floods;
+#[path = "serve/h2_review.rs"]
+mod h2_review;
 #[path = "serve/handshakes.rs"]
 mod handshakes;
 #[path = "serve/hsts.rs"]

@@ -28,41 +28,41 @@ const LEFT: i64 = 4 << 10;
 const ROUNDS: u64 = 3;
 
 /// The bytes of frames as a table writes them.
-fn frames(text: &str) -> Vec<u8> {
+pub(crate) fn frames(text: &str) -> Vec<u8> {
     let frame = |item| Frame::of(&item).expect("right words").expect("a frame").bytes();
     items(text.as_bytes()).into_iter().flat_map(frame).collect()
 }
 
 /// A request's fields.
-fn asks(path: &str) -> String {
+pub(crate) fn asks(path: &str) -> String {
     format!(":method=GET :scheme=http :authority=a :path={path}")
 }
 
 /// A client that floods.
-struct Attacker {
-    bench: Bench,
+pub(crate) struct Attacker {
+    pub(crate) bench: Bench,
     stream: TcpStream,
     /// What waits to be sent, and how much of it is.
     out: Vec<u8>,
-    sent: usize,
+    pub(crate) sent: usize,
     heard: Vec<u8>,
     /// Whether it takes what the gate says.
-    listens: bool,
+    pub(crate) listens: bool,
     /// The code of a GOAWAY, and whether the connection ended.
     goaway: Option<String>,
     ended: bool,
     /// RST_STREAMs, heads and octets of DATA that came.
     resets: usize,
-    heads: usize,
-    content: usize,
+    pub(crate) heads: usize,
+    pub(crate) content: usize,
     /// Memory before, and the most that there was beyond it.
     before: i64,
-    most: i64,
+    pub(crate) most: i64,
 }
 
 impl Attacker {
     /// Comes in and exchanges settings.
-    fn new(bench: Bench, settings: &str) -> Self {
+    pub(crate) fn new(bench: Bench, settings: &str) -> Self {
         let stream = bench.client();
         stream.set_nodelay(true).expect("a socket option");
         let mut attacker = Self {
@@ -89,13 +89,13 @@ impl Attacker {
     }
 
     /// Has something to send.
-    fn say(&mut self, text: &str) {
+    pub(crate) fn say(&mut self, text: &str) {
         let bytes = frames(text);
         self.out.extend_from_slice(&bytes);
     }
 
     /// One turn of the server, and what can be sent and read before and after it.
-    fn turn(&mut self) {
+    pub(crate) fn turn(&mut self) {
         match self.stream.write(&self.out[self.sent..]) {
             Ok(n) => self.sent += n,
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
@@ -208,7 +208,7 @@ fn silent() -> Backend {
 }
 
 /// The `at`th stream.
-fn stream(at: usize) -> usize {
+pub(crate) fn stream(at: usize) -> usize {
     2 * at + 1
 }
 

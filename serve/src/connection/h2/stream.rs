@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use anygate_core::limits::{BODY_QUEUED, RATE_GRACE, SMALL_PIECE};
+use anygate_core::limits::{BODY_QUEUED, PIECES_MOST, RATE_GRACE, SMALL_PIECE};
 use anygate_proto::ResponseView;
 use anygate_proto::h1::chunked;
 use anygate_proto::h1::forward::{ForwardBack, forward_fields};
@@ -49,6 +49,13 @@ pub(super) struct Halves {
     pub(super) pace: Pace,
     /// Who waits for any of it.
     wake: Option<Wake>,
+}
+
+impl Halves {
+    /// True when no more content waits than that, in bytes; many small pieces take more memory than bytes.
+    fn holds_at_most(&self, most: usize) -> bool {
+        self.queued <= most && self.queue.len() <= PIECES_MOST as usize
+    }
 }
 
 /// The end of an answer.
@@ -267,13 +274,13 @@ impl Stream {
         self.half.borrow().ended
     }
 
-    /// Ready when at most `low_water` bytes wait, at 0 when the end that was said has left too.
+    /// Ready when at most `low_water` bytes wait in not too many pieces, at 0 when the end that was said has left too.
     ///
     /// # Errors
     /// The client gave the request up.
     pub(crate) fn poll_sent(&self, low_water: usize, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let mut half = self.half.borrow_mut();
-        if half.queued <= low_water && (low_water > 0 || half.end.is_none()) && (half.ended || !half.gone) {
+        if half.holds_at_most(low_water) && (low_water > 0 || half.end.is_none()) && (half.ended || !half.gone) {
             return Poll::Ready(Ok(()));
         }
         if half.gone {
@@ -294,8 +301,11 @@ impl Stream {
     /// # Errors
     /// The client gave the request up.
     pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let queued = self.queued();
-        if queued > 0 && queued <= BODY_QUEUED && queued < self.link.window_left(self.key) {
+        let (queued, little) = {
+            let half = self.half.borrow();
+            (half.queued, half.holds_at_most(BODY_QUEUED))
+        };
+        if queued > 0 && little && queued < self.link.window_left(self.key) {
             return Poll::Ready(Ok(()));
         }
         self.poll_sent(0, cx)
