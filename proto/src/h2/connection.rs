@@ -249,7 +249,7 @@ impl Connection {
         }
     }
 
-    /// How many frames have begun: it tells one partial frame from the next.
+    /// How many frames have begun, CONTINUATION not counted: it tells one partial frame, or head, from the next.
     #[inline]
     #[must_use]
     pub fn frames(&self) -> u64 {

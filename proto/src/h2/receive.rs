@@ -119,7 +119,8 @@ impl Connection {
     #[inline]
     fn frame(&mut self, header: FrameHeader, input: &[u8], at: &mut usize) -> Result<Option<Event>, Fatal> {
         self.check(header)?;
-        self.frames = self.frames.wrapping_add(1);
+        // However many frames a head comes in, its time is one.
+        self.frames = self.frames.wrapping_add(u64::from(header.kind != Kind::Continuation));
         match header.kind {
             Kind::Data => self.data_begins(header),
             Kind::Unknown => {
