@@ -15,6 +15,8 @@ pub(super) struct Budgets {
     left: [u32; KINDS],
     /// WINDOW_UPDATE frames that the content we sent asks for.
     updates_earned: u32,
+    /// PING frames that the content we sent may be measured by, as gRPC does: one for each frame.
+    pings_earned: u32,
     /// RST_STREAM frames that may cross our END_STREAM: one for each stream that ended.
     late_resets_earned: u32,
 }
@@ -23,7 +25,7 @@ const KINDS: usize = Flood::Continuations as usize;
 
 impl Budgets {
     pub(super) const fn new(limits: &Limits) -> Self {
-        Self { left: full(limits), updates_earned: 0, late_resets_earned: 0 }
+        Self { left: full(limits), updates_earned: 0, pings_earned: 0, late_resets_earned: 0 }
     }
 
     /// A second has passed.
@@ -51,6 +53,7 @@ impl Budgets {
     #[inline]
     pub(super) fn sent(&mut self) {
         self.updates_earned = (self.updates_earned + UPDATES_EARNED).min(MOST_EARNED);
+        self.pings_earned = (self.pings_earned + 1).min(MOST_EARNED);
     }
 
     /// A WINDOW_UPDATE came.
@@ -62,6 +65,17 @@ impl Budgets {
                 Ok(())
             }
             None => self.charge(Flood::WindowUpdates),
+        }
+    }
+
+    /// A PING came.
+    pub(super) fn ping(&mut self) -> Result<(), Fatal> {
+        match self.pings_earned.checked_sub(1) {
+            Some(left) => {
+                self.pings_earned = left;
+                Ok(())
+            }
+            None => self.charge(Flood::Pings),
         }
     }
 

@@ -23,7 +23,7 @@ pub struct Limits {
     pub extended_connect: bool,
     /// Streams a client may reset before they are answered, or make us reset, until [`super::Connection::refill`].
     pub resets: u32,
-    /// PING frames, until the refill.
+    /// PING frames beyond one for each frame of content we sent, until the refill.
     pub pings: u32,
     /// SETTINGS frames, until the refill.
     pub settings: u32,

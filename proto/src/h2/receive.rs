@@ -303,7 +303,7 @@ impl Connection {
 
     /// PING (RFC 9113 §6.7). We ask nothing, so an answer means nothing.
     fn ping(&mut self, header: FrameHeader, payload: &[u8]) -> Result<(), Fatal> {
-        self.budgets.charge(Flood::Pings)?;
+        self.budgets.ping()?;
         if !header.has(flag::ACK)
             && let Ok(opaque) = payload.try_into()
         {

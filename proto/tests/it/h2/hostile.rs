@@ -82,6 +82,26 @@ fn a_frame_that_means_nothing_and_never_ends_is_a_partial_one() {
 }
 
 #[test]
+fn a_ping_for_each_frame_of_content_is_free() {
+    let mut peer = Peer::new(&Limits { pings: 2, ..Limits::default() });
+    let ping = raw(6, 0, 0, b"12345678");
+    // gRPC measures its path so, with a PING for each piece that comes.
+    for at in 0..100 {
+        peer.feed(&get(2 * at + 1));
+        let key = peer.key(2 * at + 1);
+        assert!(peer.connection.answer(key, &[0x88], b"x"));
+        peer.feed(&ping);
+        peer.output();
+        assert!(!peer.dead, "{at}");
+    }
+    for _ in 0..3 {
+        assert!(!peer.dead);
+        peer.feed(&ping);
+    }
+    assert_eq!(peer.events().last().map(String::as_str), Some("fatal ENHANCE_YOUR_CALM Pings"));
+}
+
+#[test]
 fn streams_behind_the_last_one_use_no_budget_up() {
     let mut peer = Peer::new(&Limits { unknown: 3, ..Limits::default() });
     peer.feed(&get(1));
