@@ -326,6 +326,7 @@ impl Connection {
             tunnel: false,
             wants: false,
             queued: false,
+            told: false,
             priority: Priority::default(),
             next: NONE,
             previous: NONE,

@@ -25,11 +25,13 @@ pub(super) struct Order {
     used: u8,
     /// The urgencies at which those that go round are next.
     round: u8,
+    /// How many stand here that had no turn since they asked.
+    asking: u32,
 }
 
 impl Order {
     pub(super) const fn new() -> Self {
-        Self { queues: [[EMPTY; 2]; URGENCIES], used: 0, round: 0 }
+        Self { queues: [[EMPTY; 2]; URGENCIES], used: 0, round: 0, asking: 0 }
     }
 
     /// Who is next.
@@ -44,6 +46,43 @@ impl Order {
         Some(if sequence.first == NONE || (round_next && round.first != NONE) { round.first } else { sequence.first })
     }
 
+    /// Who is next of those that had no turn since they asked. They are few: who has been passed over once is not again.
+    pub(super) fn first_asking(&self, streams: &mut Store) -> Option<u32> {
+        if self.asking == 0 {
+            return None;
+        }
+        for queue in self.queues.iter().flatten() {
+            let mut at = queue.first;
+            while at != NONE {
+                let stream = streams.at(at);
+                if !stream.told {
+                    return Some(at);
+                }
+                at = stream.next;
+            }
+        }
+        None
+    }
+
+    /// A stream asks for a turn.
+    #[inline]
+    pub(super) fn ask(&mut self, streams: &mut Store, index: u32) {
+        let stream = streams.at(index);
+        if std::mem::take(&mut stream.told) && stream.queued {
+            self.asking += 1;
+        }
+        self.enter(streams, index);
+    }
+
+    /// A stream has its turn.
+    #[inline]
+    pub(super) fn tell(&mut self, streams: &mut Store, index: u32) {
+        let stream = streams.at(index);
+        if !std::mem::replace(&mut stream.told, true) && stream.queued {
+            self.asking -= 1;
+        }
+    }
+
     /// Puts a stream in its place, unless it stands there.
     pub(super) fn enter(&mut self, streams: &mut Store, index: u32) {
         let stream = streams.at(index);
@@ -51,6 +90,7 @@ impl Order {
             return;
         }
         stream.queued = true;
+        self.asking += u32::from(!stream.told);
         let (id, urgency, incremental) = (stream.id, stream.priority.urgency & 7, stream.priority.incremental);
         self.used |= 1 << urgency;
         let queue = &mut self.queues[urgency as usize][usize::from(incremental)];
@@ -82,6 +122,7 @@ impl Order {
             return;
         }
         stream.queued = false;
+        self.asking -= u32::from(!stream.told);
         let (before, after) = (stream.previous, stream.next);
         let (urgency, incremental) = (stream.priority.urgency & 7, stream.priority.incremental);
         let queue = &mut self.queues[urgency as usize][usize::from(incremental)];
@@ -100,13 +141,16 @@ impl Order {
         }
     }
 
-    /// A stream has had its turn: the other kind is next, and one that goes round stands last, unless it has ended.
+    /// A stream has used its turn: the other kind is next, and one that goes round stands last, unless it has ended. What it
+    /// sent may have been all, and its end is to follow.
     #[inline]
     pub(super) fn turned(&mut self, streams: &mut Store, index: u32, ended: bool) {
         let stream = streams.at(index);
+        let was_told = std::mem::take(&mut stream.told);
         if !stream.queued {
             return;
         }
+        self.asking += u32::from(was_told);
         let (bit, incremental) = (1 << (stream.priority.urgency & 7), stream.priority.incremental);
         if incremental {
             self.round &= !bit;

@@ -210,12 +210,8 @@ impl Connection {
             if increment == 0 {
                 return protocol("WINDOW_UPDATE of 0");
             }
-            let blocked = self.send.left() == 0;
             if !self.send.add(i64::from(increment)) {
                 return fatal(ErrorCode::FLOW_CONTROL_ERROR, "the connection's window is above 2^31-1");
-            }
-            if blocked {
-                self.unblock();
             }
             return Ok(None);
         }
@@ -291,6 +287,8 @@ impl Connection {
                     return fatal(ErrorCode::FLOW_CONTROL_ERROR, "a stream's window is above 2^31-1");
                 }
             }
+        }
+        if change > 0 {
             self.unblock();
         }
         if let Some(smallest) = self.theirs.smallest_table_size {

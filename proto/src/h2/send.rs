@@ -6,7 +6,7 @@ use super::event::StreamKey;
 use super::frame::{self, Kind, flag};
 use super::hpack;
 use super::priority::Priority;
-use super::stream::{Closed, NONE};
+use super::stream::{Closed, NONE, Stream};
 
 impl Connection {
     /// The encoder, to make a header block that uses the dynamic table. The block must be given to
@@ -75,7 +75,10 @@ impl Connection {
     pub fn wants(&mut self, stream: StreamKey) {
         if let Some(open) = self.streams.get_mut(stream).filter(|open| !open.local_ended) {
             open.wants = true;
-            self.order.enter(&mut self.streams, stream.index);
+            if self.offered == stream.index {
+                self.offered = NONE;
+            }
+            self.order.ask(&mut self.streams, stream.index);
         }
     }
 
@@ -92,27 +95,34 @@ impl Connection {
 
     /// Whose turn it is, and how many bytes one frame of content may have now. A stream without room gets one turn of 0
     /// bytes, in which its end can be said, and then none until there is room or it [`wants`](Self::wants) again. A turn
-    /// that is not used by [`data`](Self::data), [`end_with`](Self::end_with) or [`reset`](Self::reset) before the next
-    /// call counts as [`rests`](Self::rests).
+    /// with room that is not used by [`data`](Self::data), [`end_with`](Self::end_with) or [`reset`](Self::reset) before
+    /// the next call counts as [`rests`](Self::rests), unless the stream [`wants`](Self::wants) again in between.
     #[inline]
     pub fn turn(&mut self) -> Option<(StreamKey, usize)> {
+        if self.offered != NONE {
+            let id = self.streams.at(self.offered).id;
+            self.rests(StreamKey { index: self.offered, id });
+        }
+        let (left, most) = (self.send.left(), self.most_data());
         loop {
-            let index = self.order.first()?;
-            let left = self.send.left();
-            let most = self.most_data();
+            // Where the connection has no room the others keep their places, and wait for nothing but that.
+            let first = if left == 0 { self.order.first_asking(&mut self.streams) } else { self.order.first() };
+            let index = first?;
             let stream = self.streams.at(index);
             let key = StreamKey { index, id: stream.id };
-            if self.offered == index {
-                self.rests(key);
-                continue;
-            }
-            let allowed = stream.send.left().min(left).min(most);
-            if allowed == 0 {
-                self.order.leave(&mut self.streams, index);
-            } else {
+            let (room, told) = (stream.send.left(), stream.told);
+            let allowed = room.min(left).min(most);
+            self.order.tell(&mut self.streams, index);
+            if allowed > 0 {
                 self.offered = index;
+                return Some((key, allowed));
             }
-            return Some((key, allowed));
+            if room == 0 {
+                self.order.leave(&mut self.streams, index);
+            }
+            if !told {
+                return Some((key, 0));
+            }
         }
     }
 
@@ -232,14 +242,22 @@ impl Connection {
         }
     }
 
-    /// There is more room: who waited for it has a place in the order again.
+    /// The streams' windows are larger: who waited for that has a place in the order again. Identifiers rise, so that each
+    /// finds its place at once.
     pub(super) fn unblock(&mut self) {
         let Self { streams, order, .. } = self;
-        for index in 0..streams.slots() {
-            let stream = streams.at(index);
-            if stream.id != 0 && stream.wants && !stream.queued && stream.send.left() > 0 {
-                order.enter(streams, index);
-            }
+        let enters = |stream: &Stream| match stream.queued {
+            true => !stream.priority.incremental,
+            false => stream.wants && stream.send.left() > 0,
+        };
+        let mut all: Vec<_> =
+            streams.iter_mut().filter(|(_, stream)| enters(stream)).map(|(key, _)| (key.id, key.index)).collect();
+        all.sort_unstable();
+        for &(_, index) in &all {
+            order.leave(streams, index);
+        }
+        for &(_, index) in &all {
+            order.enter(streams, index);
         }
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Stream {
     pub(super) wants: bool,
     /// It stands in a queue of [`super::order::Order`].
     pub(super) queued: bool,
+    /// It had a turn since it asked for one, or since it sent something: one without room is of no use to it.
+    pub(super) told: bool,
     /// The priority, from `priority` or PRIORITY_UPDATE.
     pub(super) priority: Priority,
     /// Neighbours in the queue; the next free slot while it is free.
@@ -201,12 +203,6 @@ impl Store {
         }
     }
 
-    /// How many slots there are, free ones too.
-    #[inline]
-    pub(super) fn slots(&self) -> u32 {
-        self.slots.len() as u32
-    }
-
     /// Every open stream.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (StreamKey, &mut Stream)> {
         self.slots
@@ -291,6 +287,7 @@ mod tests {
             tunnel: false,
             wants: false,
             queued: false,
+            told: false,
             priority: Priority::default(),
             next: NONE,
             previous: NONE,

@@ -1,6 +1,7 @@
 //! What a client comes to that means harm, or that keeps to the rules at their edges.
 
 use super::*;
+use std::time::{Duration, Instant};
 
 /// The increments that the connection (0) or a stream was told.
 fn given(output: &[String], stream: u32) -> u64 {
@@ -113,4 +114,113 @@ fn streams_behind_the_last_one_use_no_budget_up() {
     let key = peer.key(1);
     assert!(!peer.dead && peer.connection.answer(key, &[0x88], b"x"));
     assert!(peer.connection.is_drained());
+}
+
+/// So many streams that all want to send, opened so that the later ones have the lower indices, while the windows are shut.
+fn shut(count: u32, settings_of_client: &[(u16, u32)], priority: &str) -> Peer {
+    let limits = Limits { max_streams: count, resets: u32::MAX, settings: 1000, ..Limits::default() };
+    let mut peer = Peer::new(&limits);
+    peer.feed(&settings(settings_of_client));
+    let head = with(&GET, &[("priority", priority)]);
+    for at in 0..count {
+        peer.feed(&headers(2 * at + 1, END, &head));
+    }
+    for key in std::mem::take(&mut peer.keys) {
+        assert!(peer.connection.answer(key, &[0x88], b""));
+    }
+    for at in count..2 * count {
+        peer.feed(&headers(2 * at + 1, END, &head));
+    }
+    assert!(peer.keys[0].index > peer.keys[1].index);
+    peer
+}
+
+#[test]
+fn a_byte_of_room_for_a_hundred_streams_is_a_turn_or_two_and_not_a_hundred() {
+    for priority in ["u=3", "i"] {
+        let mut peer = shut(100, &[(4, 1 << 20)], priority);
+        let keys = peer.keys.clone();
+        for key in &keys {
+            assert!(peer.connection.respond(*key, &[0x88], false));
+        }
+        // All of the connection's window is taken.
+        peer.connection.wants(keys[0]);
+        while let Some((key, allowed @ 1..)) = peer.connection.turn() {
+            assert!(peer.connection.data(key, allowed, false));
+        }
+        for key in &keys {
+            peer.connection.wants(*key);
+        }
+        // Each has its chance to say its end, once.
+        let mut turns = std::iter::from_fn(|| peer.connection.turn()).collect::<Vec<_>>();
+        turns.sort_unstable_by_key(|(key, _)| key.id);
+        assert_eq!(turns, keys.iter().map(|key| (*key, 0)).collect::<Vec<_>>());
+        let mut taken = vec![0; 400];
+        for _ in 0..200 {
+            peer.feed(&window_update(0, 1));
+            let (key, allowed) = peer.connection.turn().expect("there is room");
+            assert_eq!(allowed, 1);
+            assert!(peer.connection.data(key, 1, false));
+            taken[key.id as usize] += 1;
+            // The end may follow the last byte.
+            assert_eq!(peer.connection.turn(), Some((key, 0)));
+            assert_eq!(peer.connection.turn(), None);
+            peer.connection.output().clear();
+        }
+        let most = if priority == "i" { 2 } else { 200 };
+        assert_eq!(taken.iter().max(), Some(&most), "{priority}");
+    }
+}
+
+#[test]
+fn windows_that_shut_and_open_for_thousands_of_streams_cost_little() {
+    let mut peer = shut(10_000, &[(4, 0)], "u=3");
+    peer.feed(&window_update(0, 1 << 20));
+    let keys = peer.keys.clone();
+    for key in &keys {
+        assert!(peer.connection.respond(*key, &[0x88], false));
+        peer.connection.wants(*key);
+    }
+    let begun = Instant::now();
+    for _ in 0..40 {
+        assert_eq!(std::iter::from_fn(|| peer.connection.turn()).filter(|(_, allowed)| *allowed > 0).count(), 0);
+        peer.feed(&settings(&[(4, 1)]));
+        let first = peer.connection.turn();
+        assert_eq!(first, Some((keys[0], 1)));
+        peer.connection.wants(keys[0]);
+        peer.feed(&settings(&[(4, 0)]));
+    }
+    let spent = begun.elapsed();
+    assert!(spent < Duration::from_secs(2), "{spent:?}");
+}
+
+#[test]
+fn a_stream_that_asks_again_before_the_next_turn_keeps_its_place() {
+    let mut peer = Peer::new(&Limits::default());
+    peer.feed(&get(1));
+    let key = peer.key(1);
+    assert!(peer.connection.respond(key, &[0x88], false));
+    peer.connection.wants(key);
+    assert!(peer.connection.turn().is_some());
+    // The turn was not used, but something has come for it since.
+    peer.connection.wants(key);
+    assert!(peer.connection.turn().is_some());
+    // Not used, and nothing has come.
+    assert_eq!(peer.connection.turn(), None);
+}
+
+#[test]
+fn a_turn_that_was_not_used_is_over_whoever_comes_next() {
+    let mut peer = Peer::new(&Limits::default());
+    peer.feed(&join(&[headers(1, END, &GET), headers(3, END, &with(&GET, &[("priority", "u=0")]))]));
+    let (one, three) = (peer.key(1), peer.key(3));
+    for key in [one, three] {
+        assert!(peer.connection.respond(key, &[0x88], false));
+    }
+    peer.connection.wants(one);
+    assert_eq!(peer.connection.turn().map(|(key, _)| key), Some(one));
+    peer.connection.wants(three);
+    assert_eq!(peer.connection.turn().map(|(key, _)| key), Some(three));
+    assert!(peer.connection.data(three, 1, true));
+    assert_eq!(peer.connection.turn(), None);
 }
