@@ -5,12 +5,20 @@ use super::connection::{Connection, Leaving};
 use super::event::{Event, Fatal, Flood, StreamKey};
 use super::floods;
 use super::frame::{self, FrameHeader, flag};
+use super::hpack;
+use super::limits::Limits;
 use super::receive::fatal;
 use super::section::{Purpose, Verdict};
 use super::stream::{Closed, Stream};
 
 /// Bytes of one header block that are kept while its CONTINUATION frames come, at least; more when a head may be larger.
 const MOST_BLOCK: usize = 64 << 10;
+
+/// Bytes that one header block may have. What it means may count twice as many: more than that no table and no Huffman code
+/// makes of an honest one.
+pub(super) fn most_block(limits: &Limits) -> usize {
+    MOST_BLOCK.max(limits.head.max_header_size.saturating_mul(2))
+}
 
 /// A header block that has begun.
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +67,7 @@ impl Connection {
             return fatal(ErrorCode::PROTOCOL_ERROR, "CONTINUATION without a header block");
         };
         unfinished.frames += 1;
-        let most = MOST_BLOCK.max(self.limits.head.max_header_size.saturating_mul(2));
+        let most = most_block(&self.limits);
         if unfinished.frames > self.limits.continuations || self.block.len() + payload.len() > most {
             return Err(floods::flood(Flood::Continuations));
         }
@@ -168,7 +176,10 @@ impl Connection {
             _ => decoder.decode(block, &mut |line| section.field(line, limits)),
         };
         if let Err(error) = decoded {
-            return fatal(ErrorCode::COMPRESSION_ERROR, error.why());
+            return match error {
+                hpack::Error::TooLong => Err(floods::flood(Flood::Continuations)),
+                error => fatal(ErrorCode::COMPRESSION_ERROR, error.why()),
+            };
         }
         let verdict = section.finish(end, limits);
         if purpose == Purpose::Request {

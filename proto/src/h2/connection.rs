@@ -1,18 +1,19 @@
 //! What a connection is, and how it begins, rests and ends.
 
+use super::block::{Unfinished, most_block};
 use super::code::ErrorCode;
 use super::content::Content;
 use super::event::{Event, Fatal, StreamKey};
 use super::floods::Budgets;
 use super::flow::{ReceiveWindow, SendWindow};
 use super::frame::{self, FrameHeader, HEADER_LEN, MOST};
+use super::hpack;
 use super::limits::Limits;
 use super::order::Order;
 use super::priority::Priority;
 use super::section::Section;
 use super::settings::{self, FIRST_WINDOW, Settings};
 use super::stream::{Closed, NONE, Store, Stream};
-use super::{block::Unfinished, hpack};
 use crate::fields::Fields;
 use crate::head::{Request, RequestView};
 
@@ -112,7 +113,7 @@ impl Connection {
             block: Vec::new(),
             section: Section::new(),
             theirs: Settings::default(),
-            decoder: hpack::Decoder::new(limits.table_size),
+            decoder: hpack::Decoder::new(limits.table_size).bounded(most_block(&limits).saturating_mul(2)),
             encoder: hpack::Encoder::new(limits.table_size),
             streams: Store::new(),
             order: Order::new(),

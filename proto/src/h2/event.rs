@@ -101,6 +101,6 @@ pub enum Flood {
     Priorities,
     /// Frames of unknown kinds.
     Unknown,
-    /// Frames or bytes of one header block.
+    /// Frames or bytes of one header block, or of what it means.
     Continuations,
 }

@@ -3,7 +3,7 @@
 use super::name::is_sound_value;
 use super::statics;
 use super::table::Table;
-use super::{DEFAULT_TABLE_SIZE, Error, Name, huffman, integer};
+use super::{DEFAULT_TABLE_SIZE, Error, FIELD_OVERHEAD, Name, huffman, integer};
 
 /// One decoded field line, borrowed for the time of a call.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +37,8 @@ pub struct Decoder {
     limit: u32,
     /// What we announced.
     announced: u32,
+    /// What the list of one block may count.
+    most: usize,
     /// The next block must begin with an update.
     update_due: bool,
     changes: u32,
@@ -53,10 +55,19 @@ impl Decoder {
             table: Table::new(DEFAULT_TABLE_SIZE),
             limit,
             announced: table_size,
+            most: usize::MAX,
             update_due: false,
             changes: 0,
             scratch: Vec::new(),
         }
+    }
+
+    /// The same, where the list of one block may count so many bytes at most, as RFC 9113 §6.5.2 does, whether anybody keeps
+    /// it or not: two bytes of a block can mean as many as the table holds, and each has to be copied.
+    #[must_use]
+    pub const fn bounded(mut self, most: usize) -> Self {
+        self.most = most;
+        self
     }
 
     /// The peer acknowledged our SETTINGS. Until then it may have a table of 4 KiB even if less was announced; now its next
@@ -69,8 +80,8 @@ impl Decoder {
         }
     }
 
-    /// How often the dynamic table has changed, or what is asked of the next block; wraps. A block that is decoded twice, byte by byte the same, is the same
-    /// list if this number is the same before both, and after the first.
+    /// How often the dynamic table has changed, or what is asked of the next block; wraps. A block that is decoded
+    /// twice, byte by byte the same, is the same list if this number is the same before both, and after the first.
     #[inline]
     #[must_use]
     pub const fn changes(&self) -> u32 {
@@ -84,28 +95,32 @@ impl Decoder {
     }
 
     /// Decodes a whole block: `sink` gets every field, in order. To forget the rest of a list that is over a limit, it
-    /// does nothing with the rest; the table stays right and no memory is kept for them. A field in the block has at most 8/5
-    /// of its bytes there; one in the table at most the table's size.
+    /// does nothing with the rest; the table stays right and no memory is kept for them, until the list is too long for
+    /// [`Decoder::bounded`]. A field in the block has at most 8/5 of its bytes there; one in the table at most the
+    /// table's size.
     ///
     /// # Errors
     ///
     /// Any [`Error`] is one of the connection, and nothing can be decoded afterwards. Fields before it were given.
     pub fn decode(&mut self, block: &[u8], sink: &mut impl FnMut(Line<'_>)) -> Result<(), Error> {
         let mut input = self.updates(block)?;
+        let mut left = self.most;
         while let Some((&first, rest)) = input.split_first() {
             input = rest;
             if first & 0x80 != 0 {
                 let index = integer::read(first, 7, &mut input)?;
-                sink(self.line(index)?);
+                let line = self.line(index)?;
+                take(&mut left, line.name, line.value)?;
+                sink(line);
             } else if first & 0x40 != 0 {
                 let index = integer::read(first, 6, &mut input)?;
-                self.literal(index, &mut input, Kind::Indexed, sink)?;
+                self.literal(index, &mut input, Kind::Indexed, &mut left, sink)?;
             } else if first & 0x20 != 0 {
                 return Err(Error::LateUpdate);
             } else {
                 let index = integer::read(first, 4, &mut input)?;
                 let kind = if first & 0x10 != 0 { Kind::NeverIndexed } else { Kind::NotIndexed };
-                self.literal(index, &mut input, kind, sink)?;
+                self.literal(index, &mut input, kind, &mut left, sink)?;
             }
         }
         Ok(())
@@ -150,6 +165,7 @@ impl Decoder {
         index: u32,
         input: &mut &[u8],
         kind: Kind,
+        left: &mut usize,
         sink: &mut impl FnMut(Line<'_>),
     ) -> Result<(), Error> {
         let Self { table, scratch, .. } = self;
@@ -181,6 +197,7 @@ impl Decoder {
         }
         let (in_front, behind) = scratch.split_at(name_len);
         let (name, value) = (name.unwrap_or(in_front), if coded { behind } else { bytes });
+        take(left, name, value)?;
         let sound = sound_name && is_sound_value(value);
         sink(Line { name, value, id, sound, never_indexed: kind == Kind::NeverIndexed });
         if kind == Kind::Indexed {
@@ -189,6 +206,13 @@ impl Decoder {
         }
         Ok(())
     }
+}
+
+/// Counts a field.
+#[inline]
+fn take(left: &mut usize, name: &[u8], value: &[u8]) -> Result<(), Error> {
+    *left = left.checked_sub(name.len() + value.len() + FIELD_OVERHEAD).ok_or(Error::TooLong)?;
+    Ok(())
 }
 
 /// What becomes of a literal.

@@ -43,6 +43,8 @@ pub enum Error {
     TableSize,
     /// A table size update behind a field (RFC 7541 §4.2).
     LateUpdate,
+    /// A list of more than [`Decoder::bounded`] allows.
+    TooLong,
     /// No table size update although the announced size was reduced below the table's (RFC 9113 §4.3.1).
     NoUpdate,
 }
@@ -58,6 +60,7 @@ impl Error {
             Self::Index => "a field block names an entry that is in no table",
             Self::TableSize => "a table size update is above the announced size",
             Self::LateUpdate => "a table size update stands behind a field",
+            Self::TooLong => "a field block means too much",
             Self::NoUpdate => "a table size update is missing after a reduction",
         }
     }

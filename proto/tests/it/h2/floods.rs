@@ -184,17 +184,18 @@ fn a_header_block_of_too_many_bytes_is_cut_off() {
 }
 
 #[test]
-fn a_block_that_decodes_to_very_much_is_refused_and_not_kept() {
+fn a_block_that_decodes_to_much_is_refused_and_not_kept_and_one_to_very_much_is_cut_off() {
     let mut peer = Peer::new(&Limits::default());
-    // One entry as large as the table, then it again and again: 16 KiB that mean 60 MiB.
+    // One entry as large as the table, then it again and again: 25 bytes that mean 100 KB.
     let mut bomb = vec![0x40, 1, b'x'];
     let value = "v".repeat(4000);
     bomb.extend([0x7f, 0x80 | ((value.len() - 127) % 128) as u8, ((value.len() - 127) / 128) as u8]);
     bomb.extend(value.as_bytes());
-    bomb.resize(16_384, 0xbe);
-    let mut input = block(&GET);
-    input.extend(&bomb[..16_384 - input.len()]);
+    bomb.resize(bomb.len() + 25, 0xbe);
+    let input = [block(&GET), bomb].concat();
     peer.feed(&raw(1, END, 1, &input));
     assert_eq!(peer.events(), ["refused 1 431 end"]);
     assert!(peer.connection.request().bytes.len() <= 64 << 10);
+    peer.feed(&raw(1, END, 3, &[0xbe; 40]));
+    assert_eq!(peer.events(), ["fatal ENHANCE_YOUR_CALM Continuations"]);
 }

@@ -224,3 +224,24 @@ fn a_turn_that_was_not_used_is_over_whoever_comes_next() {
     assert!(peer.connection.data(three, 1, true));
     assert_eq!(peer.connection.turn(), None);
 }
+
+#[test]
+fn a_block_that_means_much_costs_little() {
+    let mut peer = Peer::new(&Limits { table_size: 64 << 10, ..Limits::default() });
+    // A name as large as the table, which every two bytes that follow enter again.
+    let mut bomb = vec![0x3f, 0xe1, 0xff, 0x03, 0x40, 0x7f, 0x81, 0xfc, 0x03];
+    bomb.extend([b'x'; 65_152]);
+    bomb.push(0);
+    let pieces: Vec<_> = bomb.chunks(16_384).collect();
+    for (at, piece) in pieces.iter().enumerate() {
+        let ends = if at + 1 == pieces.len() { flag::END_HEADERS } else { 0 };
+        peer.feed(&raw(if at == 0 { 1 } else { 9 }, ends, 1, piece));
+    }
+    assert_eq!(peer.events(), ["refused 1 431"]);
+    let begun = Instant::now();
+    peer.feed(&raw(1, END, 3, &[0x7e, 0].repeat(8192)));
+    let spent = begun.elapsed();
+    assert_eq!(peer.events(), ["fatal ENHANCE_YOUR_CALM Continuations"]);
+    // It took 140 ms when nothing bounded it.
+    assert!(spent < Duration::from_millis(20), "{spent:?}");
+}
