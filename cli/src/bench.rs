@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anygate_core::config::{CoreList, Io};
 use anygate_perf::bench::{self, Driver, Measured, Order, Progress, Url, quantity};
-use anygate_perf::load::Versions;
+use anygate_perf::load::{Protocol, Versions};
 use anygate_shard::cores;
 use anygate_shard::signals::Signals;
 use clap::Args;
@@ -28,7 +28,8 @@ Examples:
   anygate bench http://127.0.0.1:8080/ --rate 20k --duration 30s
   anygate bench localhost:8080/api -c 256 -H 'Authorization: Bearer x' --json=api.json
   anygate bench http://10.0.0.7/upload --body-size 1MiB --io epoll --cores 2,3
-  anygate bench https://localhost:8443/ --no-keep-alive --no-resumption";
+  anygate bench https://localhost:8443/ --no-keep-alive --no-resumption
+  anygate bench https://localhost:8443/ --h2 -c 16 --pipeline 32";
 
 /// Measure how fast a server answers: requests a second, latency, errors.
 ///
@@ -53,7 +54,10 @@ pub(crate) struct Bench {
     /// How long it runs before that
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = quantity::duration)]
     warm_up: Duration,
-    /// Requests on a connection that are not answered yet
+    /// Speak HTTP/2: as is agreed on over TLS, and without TLS because the server is known to speak it
+    #[arg(long, conflicts_with_all = ["body", "body_size"])]
+    h2: bool,
+    /// Requests on a connection that are not answered yet; in HTTP/2, streams at a time
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pipeline: u32,
     /// Use each connection for one request
@@ -134,6 +138,7 @@ fn order(arguments: Bench) -> Result<Order, String> {
         url: arguments.url,
         method: arguments.method,
         headers: arguments.headers,
+        protocol: if arguments.h2 { Protocol::Http2 } else { Protocol::Http1 },
         versions: arguments.tls.unwrap_or_default(),
         resume: !arguments.no_resumption,
         post_quantum: arguments.post_quantum,

@@ -59,6 +59,21 @@ fn a_fixed_rate_is_held_and_json_says_so() {
 }
 
 #[test]
+fn a_server_is_asked_in_http_2_on_many_streams() {
+    both(|io| {
+        let folder = Folder::new();
+        let gate = Gate::start(&folder, io, &["-r", "/: OK"]);
+        for more in [&["--pipeline", "32"][..], &["--rate", "500", "--pipeline", "4"], &["--no-keep-alive"]] {
+            let ran = folder.run(&short(&url(gate.address(), "/"), &[&["--h2", "--io", io], more].concat()));
+            assert_eq!(ran.code, 0, "{io}, {more:?}: {ran:?}");
+            assert!(ran.out.contains("  load      4 connections in HTTP/2, "), "{io}: {}", ran.out);
+        }
+    });
+    let ran = Folder::new().run(&["bench", "http://127.0.0.1/", "--h2", "--body", "x"]);
+    assert!(ran.code == 2 && ran.err.contains("--body"), "{ran:?}");
+}
+
+#[test]
 fn requests_are_what_the_arguments_say() {
     // The backend answers with the head it got, so that its length tells.
     let backend = Backend::start();

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::Measured;
 use super::text::PARTS;
-use crate::load::Fault;
+use crate::load::{Fault, Protocol};
 
 impl Measured {
     /// All figures as one JSON object. Times are seconds, latencies microseconds; a name says its unit.
@@ -25,6 +25,7 @@ impl Measured {
         json!({
             "url": order.url.to_string(),
             "address": self.address.to_string(),
+            "protocol": if order.protocol == Protocol::Http2 { "h2" } else { "http/1.1" },
             "method": order.method,
             "connections": order.connections,
             "pipeline": order.pipeline,

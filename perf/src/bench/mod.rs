@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anygate_shard::{Io, limits, net, probe_uring};
 
-use crate::load::{self, Phase, Plan, Reuse, Tally, Tls, Trust, Versions, Watch};
+use crate::load::{self, Phase, Plan, Protocol, Reuse, Tally, Tls, Trust, Versions, Watch};
 
 pub use url::Url;
 
@@ -43,6 +43,8 @@ pub struct Order {
     pub method: Option<String>,
     /// Header fields, as `Name: value`.
     pub headers: Vec<String>,
+    /// What is spoken.
+    pub protocol: Protocol,
     /// Versions of TLS that are offered, where the URL asks for it.
     pub versions: Versions,
     /// New connections go on with earlier TLS sessions.
@@ -57,7 +59,7 @@ pub struct Order {
     pub body_size: u64,
     /// Connections over all cores, at least 1.
     pub connections: u32,
-    /// Requests on a connection that are not answered yet, at least 1.
+    /// Requests on a connection that are not answered yet, at least 1; in HTTP/2, each on a stream of its own.
     pub pipeline: u32,
     /// Connections are used for one request each.
     pub per_request: bool,
@@ -221,6 +223,7 @@ fn plans(order: &Order, address: SocketAddr, tls: Option<&Tls>, io: Io) -> Vec<P
     let plan = |at: u32| {
         let connections = order.connections / threads + u32::from(at < order.connections % threads);
         Plan {
+            protocol: order.protocol,
             tls: tls.cloned(),
             path: order.url.path.clone(),
             method: order.method.clone(),
@@ -291,6 +294,7 @@ mod tests {
             url: "http://127.0.0.1:9/".parse().unwrap(),
             method: None,
             headers: Vec::new(),
+            protocol: Protocol::Http1,
             versions: Versions::Both,
             resume: true,
             post_quantum: false,

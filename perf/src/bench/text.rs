@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use super::quantity::{bytes, count, span, time};
 use super::{Measured, Order, Progress};
-use crate::load::{Fault, Phase, Tally};
+use crate::load::{Fault, Phase, Protocol, Tally};
 
 /// The parts of all answers whose latency is told, with their names.
 pub(super) const PARTS: [(&str, f64); 7] =
@@ -80,6 +80,9 @@ fn load(order: &Order) -> String {
         format!("{} connections", count(u64::from(order.connections)))
     };
     let mut text = connections;
+    if order.protocol == Protocol::Http2 {
+        text.push_str(" in HTTP/2");
+    }
     if order.per_request {
         text.push_str(", each for one request");
     } else if order.pipeline > 1 {

@@ -8,6 +8,9 @@ use std::process::Command;
 /// the machine.
 const TUNABLES: &str = "glibc.cpu.hwcaps=-AVX2,-AVX,-AVX_Fast_Unaligned_Load,-ERMS,-FSRM";
 
+/// A function of the thread that runs a loop.
+const LOOP: &str = "main";
+
 /// How programs are run under callgrind here.
 #[derive(Debug)]
 pub(crate) struct Callgrind {
@@ -53,10 +56,13 @@ impl Callgrind {
         Ok(command)
     }
 
-    /// What the busiest thread of the last run of that name executed. The others' work depends on how long it took.
-    pub(crate) fn counted(&self, name: &str) -> Result<u64, String> {
-        let totals = self.files(name)?.into_iter().filter_map(|file| total(&fs::read_to_string(file).ok()?));
-        totals.max().filter(|total| *total > 0).ok_or_else(|| "callgrind wrote no count".into())
+    /// What the busiest thread of the last run of that name executed, of those that executed a function whose name has
+    /// this in it. The others' work depends on how long it took, and on chance.
+    pub(crate) fn counted(&self, name: &str, function: &str) -> Result<u64, String> {
+        let texts = self.files(name)?.into_iter().filter_map(|file| fs::read_to_string(file).ok());
+        let totals = texts.filter(|text| text.contains(function)).filter_map(|text| total(&text));
+        let most = totals.max().filter(|total| *total > 0);
+        most.ok_or_else(|| format!("callgrind wrote no count of a thread that executes `{function}`"))
     }
 
     /// What a loop of this program executed.
@@ -67,7 +73,7 @@ impl Callgrind {
         if !out.status.success() {
             return Err(format!("{}: {}", out.status, String::from_utf8_lossy(&out.stderr)));
         }
-        self.counted(name)
+        self.counted(name, LOOP)
     }
 
     /// One file a thread: `name`, `name-01`, `name-02` …

@@ -1,7 +1,7 @@
 //! What is counted, and how often it is done for that?
 
 use crate::callgrind::Callgrind;
-use crate::exchange::{self, Talk};
+use crate::exchange::{self, Speech, Talk};
 
 /// Something whose instructions are counted.
 #[derive(Debug)]
@@ -23,10 +23,10 @@ enum Work {
     Looped,
 }
 
-const FIXED: Talk = Talk { path: "/", body: 0, depth: 1, close: false };
+const FIXED: Talk = Talk { path: "/", body: 0, depth: 1, close: false, speech: Speech::Http1 };
 
 /// Everything that is counted.
-pub(crate) const COUNTED: [Counted; 10] = [
+pub(crate) const COUNTED: [Counted; 13] = [
     Counted { name: "fixed", means: "a fixed answer, one after another", times: 2000, work: Work::Served(FIXED) },
     Counted {
         name: "pipelined",
@@ -57,6 +57,24 @@ pub(crate) const COUNTED: [Counted; 10] = [
         means: "a connection with one request",
         times: 1000,
         work: Work::Served(Talk { close: true, ..FIXED }),
+    },
+    Counted {
+        name: "h2-fixed",
+        means: "a fixed answer in HTTP/2, one after another",
+        times: 2000,
+        work: Work::Served(Talk { speech: Speech::H2c, ..FIXED }),
+    },
+    Counted {
+        name: "h2-streams",
+        means: "a fixed answer in HTTP/2, 32 streams in a packet",
+        times: 200,
+        work: Work::Served(Talk { speech: Speech::H2c, depth: 32, ..FIXED }),
+    },
+    Counted {
+        name: "h2-tls-streams",
+        means: "the same over TLS",
+        times: 200,
+        work: Work::Served(Talk { speech: Speech::H2, depth: 32, ..FIXED }),
     },
     Counted { name: "parse-small", means: "reading a head of 77 bytes", times: 10_000, work: Work::Looped },
     Counted {

@@ -9,12 +9,27 @@ use std::thread;
 use std::time::Duration;
 
 use crate::callgrind::Callgrind;
+use crate::streams::{self, Identity};
 
 /// Longest wait for anything.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// A function that shards alone execute. Of the first thread, TLS takes as many instructions as it likes: it gathers
+/// randomness from how long they take.
+const SHARD: &str = "anygate_serve::door::Door";
 /// Longest wait for the shard to come to rest, and how often that is looked at.
 const REST: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_micros(200);
+
+/// What is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speech {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2, by prior knowledge.
+    H2c,
+    /// HTTP/2 over TLS.
+    H2,
+}
 
 /// What the client does.
 #[derive(Clone, Copy, Debug)]
@@ -23,13 +38,15 @@ pub(crate) struct Talk {
     pub(crate) path: &'static str,
     /// Bytes of the body that comes.
     pub(crate) body: usize,
-    /// Requests in a packet.
+    /// Requests in a packet; in HTTP/2, each on a stream of its own.
     pub(crate) depth: usize,
+    /// What is spoken; in HTTP/2, `/` alone is asked for, on one connection.
+    pub(crate) speech: Speech,
     /// A connection each.
     pub(crate) close: bool,
 }
 
-/// What the server's busiest thread, its shard, executed for so many packets of requests, and to start and stop.
+/// What the server's shard executed for so many packets of requests, and to start and stop.
 pub(crate) fn count(callgrind: &Callgrind, name: &str, talk: &Talk, times: u64) -> Result<u64, String> {
     let files = callgrind.folder().join("site");
     fs::create_dir_all(&files).map_err(|error| format!("{}: {error}", files.display()))?;
@@ -39,16 +56,33 @@ pub(crate) fn count(callgrind: &Callgrind, name: &str, talk: &Talk, times: u64) 
     let behind = behind()?;
     let mut command = callgrind.command(name, &callgrind.anygate)?;
     let core = anygate_shard::cores::allowed().ok().and_then(|cores| cores.first().copied()).unwrap_or(0);
-    command.args(["serve", "--io", "epoll", "--cores", &core.to_string(), "--listen", "127.0.0.1:0", "-r", "/: OK"]);
-    command.arg("-r").arg(format!("/files/: {}/", files.display()));
-    command.arg("-r").arg(format!("/behind/: http://{behind}/"));
+    command.args(["serve", "--io", "epoll", "--cores", &core.to_string()]);
+    let identity = (talk.speech == Speech::H2).then(|| Identity::new(callgrind.folder())).transpose()?;
+    if let Some(Identity { certificate, key, .. }) = &identity {
+        let file = callgrind.folder().join("gate.yml");
+        let text = format!(
+            "server: {{listen: [{{addr: \"127.0.0.1:0\", tls: true}}]}}\n\
+             tls: {{certificates: [{{cert: {}, key: {}}}]}}\nroutes: {{/: OK}}\n",
+            certificate.display(),
+            key.display()
+        );
+        fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
+        command.arg("-c").arg(file);
+    } else {
+        command.args(["--listen", "127.0.0.1:0", "-r", "/: OK"]);
+        command.arg("-r").arg(format!("/files/: {}/", files.display()));
+        command.arg("-r").arg(format!("/behind/: http://{behind}/"));
+    }
     let log = callgrind.folder().join("log");
     let mut server = Server::start(command, &log)?;
     let shard = Shard::of(server.child.id());
-    let asked = ask(server.address, talk, times, shard.as_ref());
+    let asked = match talk.speech {
+        Speech::Http1 => ask(server.address, talk, times, shard.as_ref()),
+        Speech::H2c | Speech::H2 => streams::ask(server.address, talk, times, identity.as_ref()),
+    };
     server.stop()?;
     asked.map_err(|why| format!("{why}\n{}", fs::read_to_string(&log).unwrap_or_default()))?;
-    callgrind.counted(name)
+    callgrind.counted(name, SHARD)
 }
 
 /// Asks so often, and reads what comes. Where each request has its connection, the shard sees one thing at a time: it would
@@ -103,7 +137,7 @@ fn ask(address: SocketAddr, talk: &Talk, times: u64, shard: Option<&Shard>) -> R
     Ok(())
 }
 
-fn connect(address: SocketAddr) -> Result<TcpStream, String> {
+pub(crate) fn connect(address: SocketAddr) -> Result<TcpStream, String> {
     let stream = TcpStream::connect(address).map_err(|error| format!("connecting: {error}"))?;
     stream.set_nodelay(true).and_then(|()| stream.set_read_timeout(Some(PATIENCE))).map_err(|e| e.to_string())?;
     Ok(stream)
@@ -202,7 +236,9 @@ impl Server {
                 return Err(format!("it did not start: {status}\n{}", fs::read_to_string(log).unwrap_or_default()));
             }
         }
-        let address = said.lines().find_map(|line| line.trim().strip_prefix("listening  http://")?.parse().ok());
+        let place =
+            |line: &str| line.trim().strip_prefix("listening  http")?.trim_start_matches(['s', ':', '/']).parse().ok();
+        let address = said.lines().find_map(place);
         let address = address.ok_or_else(|| format!("it does not say where it listens: {said}"));
         Ok(Self { child, _out: out, address: address? })
     }
@@ -240,7 +276,7 @@ mod tests {
     #[test]
     fn the_client_asks_and_the_server_behind_answers() {
         let address = behind().expect("a port is free");
-        let talk = Talk { path: "/", body: 0, depth: 1, close: false };
+        let talk = Talk { path: "/", body: 0, depth: 1, close: false, speech: Speech::Http1 };
         ask(address, &talk, 5, None).expect("it answers");
     }
 }

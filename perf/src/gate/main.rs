@@ -6,6 +6,7 @@ mod counted;
 mod exchange;
 mod kept;
 mod loops;
+mod streams;
 
 use std::fs;
 use std::io::{self, Write};

@@ -20,6 +20,8 @@ const FIXED: Ask = ask(Task::Fixed, "/", 64);
 const PROXY: Ask = ask(Task::Proxy, "/", 64);
 /// Over TLS on connections that stand.
 const TLS: Ask = Ask { secure: Secure::Full, ..FIXED };
+/// In HTTP/2, over TLS unless said otherwise: 16 connections of 32 streams at a time.
+const H2: Ask = Ask { connections: 16, depth: 32, protocol: Protocol::Http2, ..TLS };
 
 /// What takes long is measured without those whose limit is known already.
 const NO_FLOORS: &[&str] = &["floor", "relay"];
@@ -279,5 +281,53 @@ pub const SCENARIOS: &[Scenario] = &[
             Goal::high("anygate-uring, flooded", "anygate-uring", 3.0),
             Goal::high("anygate-epoll, flooded", "anygate-epoll", 3.0),
         ],
+    },
+    Scenario {
+        name: "h2-tls-fixed",
+        about: "A fixed answer without a body in HTTP/2 over TLS 1.3, 16 connections of 32 streams at a time",
+        kind: Kind::Requests(H2),
+        pace: SHORT,
+        without: NO_FLOORS,
+        goals: &[Goal::best("anygate-uring", 0.40), Goal::best("anygate-epoll", 0.40)],
+    },
+    Scenario {
+        name: "h2c-fixed",
+        about: "The same without TLS, by prior knowledge",
+        kind: Kind::Requests(Ask { secure: Secure::Plain, ..H2 }),
+        pace: SHORT,
+        without: NO_FLOORS,
+        goals: &[Goal::best("anygate-uring", 0.25), Goal::best("anygate-epoll", 0.25)],
+    },
+    Scenario {
+        name: "h2-tls-static-1k",
+        about: "A file of 1 KiB in HTTP/2 over TLS 1.3, 16 connections of 32 streams at a time",
+        kind: Kind::Requests(Ask { task: Task::Files, path: "/1k", ..H2 }),
+        pace: SHORT,
+        without: NO_FLOORS,
+        goals: &[Goal::cost("anygate-uring", "h2o", 1.0), Goal::cost("anygate-epoll", "h2o", 1.0)],
+    },
+    Scenario {
+        name: "h2-proxy",
+        about: "HTTP/2 over TLS 1.3, passed on in HTTP/1.1 to a server behind, which answers without a body, 16 connections of 32 streams at a time",
+        kind: Kind::Requests(Ask { task: Task::Proxy, ..H2 }),
+        pace: SHORT,
+        without: NO_FLOORS,
+        goals: &[Goal::best("anygate-uring", 0.80), Goal::best("anygate-epoll", 0.80)],
+    },
+    Scenario {
+        name: "h2-tls-10m",
+        about: "A file of 10 MiB in HTTP/2 over TLS 1.3, one connection, one download at a time",
+        kind: Kind::Requests(Ask { task: Task::Files, path: "/10m", connections: 1, depth: 1, ..H2 }),
+        pace: LONG,
+        without: NO_FLOORS,
+        goals: &[Goal::best("anygate-uring", 1.0), Goal::best("anygate-epoll", 1.0)],
+    },
+    Scenario {
+        name: "h2-tls-idle",
+        about: "5,000 connections of HTTP/2 over TLS at rest after one request each: anonymous memory a connection",
+        kind: Kind::Idle { connections: 5_000, secure: Secure::Full, protocol: Protocol::Http2 },
+        pace: pace(1, 0.0),
+        without: NO_FLOORS,
+        goals: &[Goal::memory("anygate-uring", 12_288.0), Goal::memory("anygate-epoll", 12_288.0)],
     },
 ];
