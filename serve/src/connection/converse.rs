@@ -24,6 +24,7 @@ use crate::connection::way::{self, Asked, Errand, Way};
 use crate::connection::{accept, drain, h2, short};
 use crate::error::{Error, Side};
 use crate::observe::limit::Limit;
+use crate::pipeline;
 use crate::response::Outcome;
 use crate::server::{Live, Row, Server};
 use crate::testing::{self, Spot};
@@ -324,7 +325,10 @@ impl Conversation {
             self.reached(Limit::Body);
             way::refusal(413).into()
         } else {
-            way.walk(self.errand(Rc::clone(&live), head, matched, tls, begun)).await
+            match way.exchange(self.errand(Rc::clone(&live), head, matched, tls, begun)) {
+                Ok(mut exchange) => pipeline::run(&mut exchange).await,
+                Err(answer) => answer.into(),
+            }
         };
         testing::reached(self.server(), Spot::Answer);
         let then = match outcome {

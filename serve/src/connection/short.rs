@@ -52,7 +52,10 @@ pub(crate) fn arrive(server: &Rc<Server>, row: u32) {
                 }
                 return place.rest(heard || settled);
             }
-            Poll::Ready(Ok(lease)) if handshaking && h2::is_agreed(&client.wire) => return place.h2(Some(lease)),
+            Poll::Ready(Ok(lease)) if handshaking && h2::is_agreed(&client.wire) => {
+                server.cells.bytes_in.add(lease.len() as u64);
+                return place.h2(Some(lease));
+            }
             Poll::Ready(Ok(lease)) if !lease.is_empty() => {
                 heard = true;
                 server.cells.bytes_in.add(lease.len() as u64);

@@ -14,8 +14,7 @@ use crate::body::Body;
 use crate::connection::before;
 use crate::connection::inform::Informer;
 use crate::exchange::{Exchange, Peer};
-use crate::pipeline;
-use crate::response::{Outcome, Response};
+use crate::response::Response;
 use crate::server::{Live, Server};
 use crate::tls::TlsInfo;
 
@@ -74,12 +73,15 @@ impl Way {
         }
     }
 
-    /// Goes to the end.
-    pub(super) async fn walk(self, errand: Errand) -> Outcome {
+    /// The exchange that goes through the pipeline.
+    ///
+    /// # Errors
+    /// The answer, where no rule is asked.
+    pub(super) fn exchange(self, errand: Errand) -> Result<Exchange, Response> {
         match (self.before, self.found) {
-            (Some(answer), _) => answer.into(),
-            (None, Found::Rule(rule)) => pipeline::run(&mut errand.exchange(rule)).await,
-            (None, found) => unmatched(&errand.live, found, &errand.head, &errand.matched).into(),
+            (Some(answer), _) => Err(answer),
+            (None, Found::Rule(rule)) => Ok(errand.exchange(rule)),
+            (None, found) => Err(unmatched(&errand.live, found, &errand.head, &errand.matched)),
         }
     }
 }

@@ -120,16 +120,21 @@ fn requests_reach_a_server_behind_in_http_1_1() {
         );
         let gate = Gate::start(io, &backend.config_with("x_forwarded: false, via: false"));
         let mut client = H2::plain(&gate);
-        client.ask(1, "GET", "/x?y=1", &[("cookie", "a=1"), ("cookie", "b=2"), ("te", "trailers"), ("x-a", "é")], true);
-        let answer = client.answer(1);
-        assert_eq!((answer.status, answer.text().as_str()), (200, "hi"), "{io:?}");
-        let names: Vec<&str> = answer.fields.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, [":status", "set-cookie", "set-cookie", "content-length", "date"], "{io:?}");
-        assert_eq!(
-            backend.request().replace("Host: a.test\r\n", ""),
-            "GET /x?y=1 HTTP/1.1\r\ncookie: a=1; b=2\r\nx-a: é\r\nConnection: TE\r\nTE: trailers\r\n\r\n",
-            "{io:?}"
-        );
+        for stream in [1, 3, 5] {
+            let fields = [("cookie", "a=1"), ("cookie", "b=2"), ("te", "trailers"), ("x-a", "é")];
+            client.ask(stream, "GET", "/x?y=1", &fields, true);
+            let answer = client.answer(stream);
+            assert_eq!((answer.status, answer.text().as_str()), (200, "hi"), "{io:?}");
+            let names: Vec<&str> = answer.fields.iter().map(|(name, _)| name.as_str()).collect();
+            assert_eq!(names, [":status", "set-cookie", "set-cookie", "content-length", "date"], "{io:?}");
+            assert_eq!(
+                backend.request().replace("Host: a.test\r\n", ""),
+                "GET /x?y=1 HTTP/1.1\r\ncookie: a=1; b=2\r\nx-a: é\r\nConnection: TE\r\nTE: trailers\r\n\r\n",
+                "{io:?}"
+            );
+        }
+        let seen = gate.cells.snapshot();
+        assert_eq!((seen.upstream_connects, seen.upstream_reuses, seen.responses_2xx), (1, 2, 3), "{io:?}");
     });
 }
 
@@ -167,6 +172,14 @@ fn content_goes_both_ways_with_trailers_and_interim_answers() {
         assert_eq!(client.answer(3).status, 200, "{io:?}");
         let asked = backend.request();
         assert!(asked.contains("\r\nContent-Length: 3\r\n") && asked.ends_with("\r\n\r\nabc"), "{io:?}: {asked}");
+        // One that leaves at once, and whose answer needs more than that.
+        let answer = client.get(5, "/y");
+        assert_eq!(
+            (answer.text().as_str(), &answer.interim[..], answer.trailers.len()),
+            ("hello", &[103][..], 1),
+            "{io:?}"
+        );
+        assert_eq!((backend.connections(), gate.cells.upstream_reuses.get()), (1, 2), "{io:?}");
     });
 }
 

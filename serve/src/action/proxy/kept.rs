@@ -1,18 +1,20 @@
 //! The short way to a server behind: a request without content on a connection that is kept, and an answer that comes whole
 //! in one piece. No task waits for it; whatever else happens is the long way's, which takes over what was begun.
 
+use std::cell::RefMut;
 use std::rc::Rc;
 
 use anygate_proto::h1::forward::{Edits, ForwardBack, forward_response};
 use anygate_proto::h1::response::{Asked, parse_response};
 use anygate_proto::h1::sink::Sink;
 use anygate_proto::h1::write::Persistence;
-use anygate_proto::{Fields, Known, Parsed, Version};
+use anygate_proto::{Fields, Known, Parsed, Response, ResponseView, Version};
 use anygate_shard::{Bytes, Class, Wake};
 
 use super::waiting::LIMITS;
 use super::{Asking, Proxy};
 use crate::connection::outgoing::Outgoing;
+use crate::connection::reader::Reader;
 use crate::hsts::Hsts;
 use crate::server::Server;
 use crate::upstream::Checkout;
@@ -84,14 +86,10 @@ impl Proxy {
         hsts: Option<&Hsts>,
         fields: &mut Fields,
     ) -> Option<Answer> {
-        let asked = if to.is_head { Asked::Head } else { Asked::Other };
-        let mut reader = begun.upstream.reader()?.borrow_mut();
+        let reader = Rc::clone(begun.upstream.reader()?);
+        let mut reader = reader.borrow_mut();
         let held = reader.held();
-        let Ok(Parsed::Complete(response)) = parse_response(held, &LIMITS, fields, asked) else { return None };
-        let (head_len, length) = (response.head_len as usize, usize::try_from(response.body.known()?).ok()?);
-        if response.status < 200 || !response.keep_alive || held.len() - head_len != length {
-            return None;
-        }
+        let (response, head_len, length) = whole(held, to.is_head, fields)?;
         let hsts = hsts.map(|hsts| [(Hsts::NAME, hsts.value())]);
         let back = ForwardBack {
             version: to.version,
@@ -111,12 +109,52 @@ impl Proxy {
         let head = out.into_bytes();
         let mut content = reader.take(head_len + length);
         content.advance(if content_fits { content.len() } else { head_len });
-        // The time for an answer runs on, but tells nobody: that costs less than to stop it.
-        let _ = reader.poll_late(Wake::NONE);
-        drop(reader);
-        begun.upstream.answered();
-        begun.upstream.keep();
-        begun.upstream.settle();
+        end(reader, &mut begun.upstream);
         Some(Answer { status: response.status, head, content })
     }
+
+    /// The same for who writes it in another form: `write` is given the head and the content. The status is returned.
+    pub(crate) fn whole_answer(
+        &self,
+        begun: &mut Begun,
+        is_head: bool,
+        fields: &mut Fields,
+        write: impl FnOnce(ResponseView<'_>, &[u8]),
+    ) -> Option<u16> {
+        let reader = Rc::clone(begun.upstream.reader()?);
+        let mut reader = reader.borrow_mut();
+        let held = reader.held();
+        let (response, head_len, length) = whole(held, is_head, fields)?;
+        write(response.view(held, fields), &held[head_len..]);
+        drop(reader.take(head_len + length));
+        end(reader, &mut begun.upstream);
+        Some(response.status)
+    }
+
+    /// The name that is added to `Via`, if one is.
+    pub(crate) fn via<'s>(&self, server: &'s Server) -> Option<&'s str> {
+        self.settings.via.then_some(&*server.id)
+    }
+}
+
+/// A response that lies there whole, with nothing behind it, on a connection that may be kept: the lengths of its head and its
+/// content.
+#[inline]
+fn whole(held: &[u8], is_head: bool, fields: &mut Fields) -> Option<(Response, usize, usize)> {
+    let asked = if is_head { Asked::Head } else { Asked::Other };
+    let Ok(Parsed::Complete(response)) = parse_response(held, &LIMITS, fields, asked) else { return None };
+    let (head_len, length) = (response.head_len as usize, usize::try_from(response.body.known()?).ok()?);
+    let is_all = response.status >= 200 && response.keep_alive && held.len() - head_len == length;
+    is_all.then_some((response, head_len, length))
+}
+
+/// The answer was used: the connection goes back to its pool.
+#[inline]
+fn end(mut reader: RefMut<'_, Reader>, upstream: &mut Checkout) {
+    // The time for an answer runs on, but tells nobody: that costs less than to stop it.
+    let _ = reader.poll_late(Wake::NONE);
+    drop(reader);
+    upstream.answered();
+    upstream.keep();
+    upstream.settle();
 }

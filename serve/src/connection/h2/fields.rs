@@ -13,6 +13,10 @@ use crate::error::{Error, Kind, Phase, Side};
 use crate::hsts::Hsts;
 use crate::response::{Edit, FieldSource, Response};
 
+/// Indexes of names in the static table (RFC 7541 appendix A).
+const CONTENT_LENGTH: u8 = 28;
+const DATE: u8 = 33;
+
 /// What is said besides the response's own fields.
 pub(super) struct Besides<'a> {
     /// The status, where it is another than the response's.
@@ -61,8 +65,7 @@ pub(super) fn write(
                 forward_fields(head.view(), &back, &mut |_, _| {}).map_err(|_| split())?;
             }
             encoder.status(besides.status, block);
-            forward_fields(head.view(), &back, &mut |name, value| encoder.encode(name, value, Indexing::Auto, block))
-                .map_err(|_| split())
+            forward_fields(head.view(), &back, &mut |name, value| put(name, value, encoder, block)).map_err(|_| split())
         }
         FieldSource::Lines(lines) => {
             let length = besides.length.map(|length| length.to_string());
@@ -81,13 +84,54 @@ pub(super) fn write(
             }
             encoder.status(besides.status, block);
             for (name, value) in fields {
-                encoder.encode(name.as_bytes(), value, Indexing::Auto, block);
+                put(name.as_bytes(), value, encoder, block);
             }
             Ok(())
         }
     }
 }
 
+/// Appends one field. Those of every answer whose value is another each time, or short, are written plain: a code would save
+/// seven bytes of a date and one of a length, and takes longer than all else about them.
+#[inline]
+pub(super) fn put(name: &[u8], value: &[u8], encoder: &mut Encoder, block: &mut Vec<u8>) {
+    let index = match name.len() {
+        4 if name.eq_ignore_ascii_case(b"date") => DATE,
+        14 if name.eq_ignore_ascii_case(b"content-length") => CONTENT_LENGTH,
+        _ => return encoder.encode(name, value, Indexing::Auto, block),
+    };
+    match u8::try_from(value.len()) {
+        Ok(len) if len < 127 => {
+            // A literal without indexing (RFC 7541 §6.2.2), its name an index beyond the prefix, its value no code.
+            block.extend_from_slice(&[0x0f, index - 15, len]);
+            block.extend_from_slice(value);
+        }
+        _ => encoder.encode(name, value, Indexing::Auto, block),
+    }
+}
+
 fn split() -> Error {
     Error::new(Kind::Malformed { status: 502 }, Side::Upstream, Phase::AfterHead)
+}
+
+#[cfg(test)]
+mod tests {
+    use anygate_proto::h2::hpack::Decoder;
+
+    use super::*;
+
+    #[test]
+    fn fields_that_are_written_plain_are_read_as_what_they_are() {
+        let (mut encoder, mut decoder) = (Encoder::new(4096), Decoder::new(4096));
+        let long = "9".repeat(200);
+        for value in ["", "7", "Sun, 06 Nov 1994 08:49:37 GMT", &long] {
+            for (given, name) in [("Date", "date"), ("Content-Length", "content-length"), ("X-Date", "x-date")] {
+                let mut block = Vec::new();
+                put(given.as_bytes(), value.as_bytes(), &mut encoder, &mut block);
+                let mut read = Vec::new();
+                decoder.decode(&block, &mut |line| read.push((line.name.to_vec(), line.value.to_vec()))).unwrap();
+                assert_eq!(read, [(name.as_bytes().to_vec(), value.as_bytes().to_vec())], "{given}: {value}");
+            }
+        }
+    }
 }

@@ -14,11 +14,12 @@ use anygate_proto::h2::{Connection, ErrorCode, Event, Fatal, Flood, StreamKey};
 use anygate_shard::net::Address;
 use anygate_shard::{Bytes, Class, Close, Lease, Shard, Tick, Wake};
 
+use super::links::Round;
 use super::output::READ_STOP;
+use super::short::{Gone, Shortcut};
 use super::stream::{Pace, Stream, Window};
 use super::watch::Timer;
-use super::links::Round;
-use super::{Links, serve, short};
+use super::{Links, relay, serve};
 use crate::body::Trailers;
 use crate::connection::accept;
 use crate::connection::row::ClientRow;
@@ -31,6 +32,8 @@ use crate::wire::Wire;
 const REFILL: Duration = Duration::from_secs(1);
 /// What a request weighs that needs a task, where an answer that is ready weighs 1.
 const TASK_WORK: u64 = 4;
+/// What a request weighs that left for a server behind at once.
+const RELAY_WORK: u64 = 2;
 
 /// One client's HTTP/2 connection.
 pub struct Link {
@@ -304,7 +307,7 @@ impl Link {
     fn take_in(self: &Rc<Self>, server: &Rc<Server>, input: &[u8], at: &mut usize) -> Taken {
         let live = server.live();
         let tls = self.wire.tls();
-        let shortcut = short::Shortcut::new(server, &live, self, tls.as_deref());
+        let shortcut = Shortcut::new(server, &live, self, tls.as_deref());
         let state = &mut *self.state.borrow_mut();
         let now = self.shard.now();
         if now - state.refilled >= REFILL {
@@ -321,10 +324,20 @@ impl Link {
             match event {
                 Event::Request { stream, end } => {
                     self.count_request(server, &live, state);
-                    if end && shortcut.answer(&mut state.codec, stream) {
-                        quick += 1;
-                    } else {
-                        self.serve(server, &live, state, stream, end);
+                    match if end { shortcut.go(&mut state.codec, stream) } else { Gone::Nowhere } {
+                        Gone::Answered => quick += 1,
+                        Gone::Begun(rule, begun) => {
+                            quick += RELAY_WORK;
+                            let asked = serve::Asked::take(&mut state.codec);
+                            let stream = self.enter(state, stream, end);
+                            relay::begin(server, stream, Rc::clone(&live), asked, (rule, begun));
+                        }
+                        Gone::Nowhere => {
+                            quick += TASK_WORK;
+                            let asked = serve::Asked::take(&mut state.codec);
+                            let stream = self.enter(state, stream, end);
+                            serve::begin(server, stream, Rc::clone(&live), asked);
+                        }
                     }
                     if state.codec.output().len() > READ_STOP / 4 {
                         self.flush(state);
@@ -334,7 +347,8 @@ impl Link {
                     }
                 }
                 Event::Refused { stream, status, end } => {
-                    let stream = Stream::new(Rc::clone(self), stream, end);
+                    self.one_more(server, &live, state);
+                    let stream = self.enter(state, stream, end);
                     self.refuse(server, &live, state, stream, status);
                 }
                 Event::Data { stream, range, end } => match state.stream(stream) {
@@ -379,6 +393,11 @@ impl Link {
     fn count_request(&self, server: &Server, live: &Live, state: &mut State) {
         self.cells.requests.add(1);
         self.cells.h2_requests.add(1);
+        self.one_more(server, live, state);
+    }
+
+    /// One more of the requests that a connection may make; those that are refused count too.
+    fn one_more(&self, server: &Server, live: &Live, state: &mut State) {
         state.served += 1;
         if state.served >= live.plan.client.max_requests && state.leaving != Leaving::Told {
             server.reached(Limit::Requests, Some(&self.peer));
@@ -386,13 +405,11 @@ impl Link {
         }
     }
 
-    /// Has a task serve the request that was just read.
-    fn serve(self: &Rc<Self>, server: &Rc<Server>, live: &Rc<Live>, state: &mut State, key: StreamKey, end: bool) {
-        server.worked(self.row, TASK_WORK, Tick::MAX);
-        let stream = Stream::new(Rc::clone(self), key, end);
-        let asked = serve::Asked::take(&mut state.codec);
+    /// The stream of a request that a task is to serve.
+    fn enter(self: &Rc<Self>, state: &mut State, key: StreamKey, heard_all: bool) -> Rc<Stream> {
+        let stream = Stream::new(Rc::clone(self), key, heard_all);
         state.enter(Rc::clone(&stream));
-        serve::begin(server, stream, Rc::clone(live), asked);
+        stream
     }
 
     /// A head that breaks a limit, or HTTP: its stream gets the page of a status.
@@ -411,7 +428,6 @@ impl Link {
             _ => self.cells.parse_errors.add(1),
         }
         let is_head = state.codec.request().request.is_head;
-        state.enter(Rc::clone(&stream));
         serve::refuse(server, stream, Rc::clone(live), status, is_head);
     }
 

@@ -15,12 +15,15 @@ use super::StreamBody;
 use super::fields::{self, Besides};
 use super::stream::{End, Stream, gone, trailers_block};
 use super::websocket::{self, Upgrade};
+use crate::action::proxy::Begun;
 use crate::body::{Body, Chunk, FileRange};
 use crate::connection::inform::Informer;
 use crate::connection::reader::Pace;
 use crate::connection::way::{self, Errand, Way};
 use crate::error::{Error, Kind, Phase, Side};
+use crate::exchange::Exchange;
 use crate::observe::limit::Limit;
+use crate::pipeline;
 use crate::response::{FieldSource, Outcome, Response};
 use crate::server::{Live, Server};
 use crate::testing::{self, Spot};
@@ -50,12 +53,16 @@ impl Asked {
         let (bytes, request, fields) = codec.take_request();
         Self { bytes, request, fields, websocket, unknown_protocol }
     }
+
+    pub(super) fn is_head(&self) -> bool {
+        self.request.is_head
+    }
 }
 
 /// Spawns the task of a request.
 pub(super) fn begin(server: &Rc<Server>, stream: Rc<Stream>, live: Rc<Live>, asked: Asked) {
-    let errand = Task::new(server, stream, &live);
-    server.shard.spawn(errand.run(live, asked));
+    let task = Task::new(server, stream, &live);
+    server.shard.spawn(task.run(live, asked, None));
 }
 
 /// Spawns the task that answers a request by the page of a status, or its head alone.
@@ -68,9 +75,9 @@ pub(super) fn refuse(server: &Rc<Server>, stream: Rc<Stream>, live: Rc<Live>, st
 }
 
 /// A request's task. However it ends, a panic included, its stream is given back.
-struct Task {
-    server: Rc<Server>,
-    stream: Rc<Stream>,
+pub(super) struct Task {
+    pub(super) server: Rc<Server>,
+    pub(super) stream: Rc<Stream>,
     deadline: Deadline,
     timeout: Duration,
     rate: Option<u64>,
@@ -86,17 +93,21 @@ impl Drop for Task {
 }
 
 impl Task {
-    fn new(server: &Rc<Server>, stream: Rc<Stream>, live: &Live) -> Self {
+    pub(super) fn new(server: &Rc<Server>, stream: Rc<Stream>, live: &Live) -> Self {
         let client = &live.plan.client;
         let (timeout, rate) = (client.write_timeout, client.min_send_rate);
         Self { server: Rc::clone(server), stream, deadline: server.shard.deadline_unset(), timeout, rate, accept: None }
     }
 
-    async fn run(mut self, live: Rc<Live>, asked: Asked) {
+    /// Serves a request; what of it is on its way to a server already was `begun`.
+    pub(super) async fn run(mut self, live: Rc<Live>, asked: Asked, begun: Option<Begun>) {
         testing::reached(&self.server, Spot::Task);
         let is_tunnel = asked.websocket;
         let is_head = asked.request.is_head;
-        let outcome = self.outcome(&live, asked).await;
+        let outcome = match self.exchange(&live, asked, begun) {
+            Ok(mut exchange) => pipeline::run(&mut exchange).await,
+            Err(answer) => answer.into(),
+        };
         testing::reached(&self.server, Spot::Answer);
         match outcome {
             Outcome::Response(response) if is_tunnel && response.status < 300 => {
@@ -113,7 +124,11 @@ impl Task {
         self.server.retire(live);
     }
 
-    async fn outcome(&mut self, live: &Rc<Live>, asked: Asked) -> Outcome {
+    /// The exchange of a request, on the heap: there are many at once, and each is in its task's way until it is over.
+    ///
+    /// # Errors
+    /// The answer, where no rule is asked.
+    fn exchange(&mut self, live: &Rc<Live>, asked: Asked, begun: Option<Begun>) -> Result<Box<Exchange>, Response> {
         let Asked { bytes, mut request, fields, websocket, unknown_protocol } = asked;
         let link = Rc::clone(self.stream.link());
         let method = request.method.of(&bytes);
@@ -123,7 +138,7 @@ impl Task {
         }
         if unknown_protocol {
             // RFC 9220 §3 says so of HTTP/3; RFC 8441 says nothing.
-            return Response::page(501).into();
+            return Err(Response::page(501));
         }
         let head = if websocket {
             match websocket::as_upgrade(request.view(&bytes, &fields)) {
@@ -131,18 +146,21 @@ impl Task {
                     self.accept = Some(accept);
                     request.into_head(Bytes::from(bytes), fields)
                 }
-                None => return Response::page(400).into(),
+                None => return Err(Response::page(400)),
             }
         } else {
             request.into_head(Bytes::from(bytes), fields)
         };
         let tls = link.wire.tls();
         let mut matched = Scratch::new();
-        let way = Way::find(&self.server, live, link.listener, tls.as_deref(), head.view(), &mut matched);
+        let way = match begun {
+            Some(_) => Way::of_begun(live, head.view(), &mut matched),
+            None => Way::find(&self.server, live, link.listener, tls.as_deref(), head.view(), &mut matched),
+        };
         let max_body = way.max_body(live);
         if way::is_too_large(request.body, max_body) {
             self.server.reached(Limit::Body, Some(&link.peer));
-            return Response::page(413).into();
+            return Err(Response::page(413));
         }
         let client = &live.plan.client;
         let pace = Pace { timeout: client.read_timeout, min_rate: client.min_body_rate, max_body };
@@ -152,7 +170,7 @@ impl Task {
             let stream = Rc::clone(&self.stream);
             Body::H2(Box::new(StreamBody::new(stream, request.body, pace, request.expect_continue)))
         };
-        way.walk(Errand {
+        way.exchange(Errand {
             server: Rc::clone(&self.server),
             live: Rc::clone(live),
             head,
@@ -161,10 +179,10 @@ impl Task {
             peer: link.peer.clone(),
             listener: link.listener,
             tls,
-            begun: None,
+            begun,
             informer: Informer::h2(Rc::clone(&self.stream)),
         })
-        .await
+        .map(Box::new)
     }
 
     /// Sends a response, all of it.
@@ -211,6 +229,11 @@ impl Task {
         {
             self.count(error);
         }
+        self.end().await;
+    }
+
+    /// Waits until all that was said has left.
+    pub(super) async fn end(&mut self) {
         if let Err(error) = self.sent().await {
             self.cut(error);
         }
