@@ -171,7 +171,8 @@ fn h2_limits(config: &Http2, head: Limits) -> h2::Limits {
         window_updates: config.max_window_updates,
         priorities: config.max_priorities,
         unknown: config.max_unknown_frames,
-        continuations: config.max_continuations,
+        // HEADERS is one of the frames, too.
+        continuations: config.max_continuations.saturating_add(1),
         ..h2::Limits::default()
     }
 }

@@ -47,6 +47,8 @@ mod greedy_crowd;
 mod h2;
 #[path = "serve/h2_cases/mod.rs"]
 mod h2_cases;
+#[path = "serve/h2_certificates.rs"]
+mod h2_certificates;
 #[path = "serve/h2_floods.rs"]
 mod h2_floods;
 #[path = "serve/h2_review.rs"]

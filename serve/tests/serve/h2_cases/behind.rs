@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use anygate_shard::testing::reset;
+use aws_lc_rs::digest;
 
 use super::words::Item;
 use crate::cases::requests::joined;
@@ -14,6 +15,9 @@ use crate::cases::{PATIENCE, SILENCE, settled};
 
 /// Recorded where a connection ends in mid-request; alone in a cell: perhaps a part of a request, and nothing whole.
 pub(crate) const CUT: &[u8] = b"<cut>";
+
+/// Before the key of a WebSocket, in small letters.
+const KEY: &str = "sec-websocket-key: ";
 
 /// Answered where the table says nothing.
 const UP: &[u8] = b"HTTP/1.1 200 OK\r\nDate: Sat, 21 Nov 2026 08:00:00 GMT\r\nContent-Length: 2\r\n\r\n";
@@ -31,6 +35,14 @@ struct State {
     scripts: VecDeque<Item>,
     /// Requests that came whole.
     whole: usize,
+    /// How often all was forgotten.
+    epoch: usize,
+}
+
+impl State {
+    fn forget(&mut self) {
+        *self = Self { epoch: self.epoch + 1, ..Self::default() };
+    }
 }
 
 fn locked(of: &Mutex<State>) -> MutexGuard<'_, State> {
@@ -48,14 +60,15 @@ impl Behind {
                 let Ok(stream) = stream else { return };
                 stream.set_nodelay(true).expect("a socket option");
                 let state = Arc::clone(&its);
-                std::thread::spawn(move || Served { stream, bytes: Vec::new(), state }.serve());
+                std::thread::spawn(move || Served { stream, bytes: Vec::new(), epoch: 0, state }.serve());
             }
         });
         Self { address, state }
     }
 
     /// Says what is done with a request, behind what was said of others: the words of `script` are bytes, or one of the steps
-    /// `body` (the whole request is awaited), `pause`, `fin`, `close`, `reset` and `raw` (bytes are taken to their end).
+    /// `body` (the whole request is awaited), `pause`, `fin`, `close`, `reset`, `raw` (bytes are taken to their end) and `echo`
+    /// (and sent back). In bytes `$ACCEPT` is what goes with the key of a WebSocket.
     pub(crate) fn expect(&self, script: Item) {
         locked(&self.state.0).scripts.push_back(script);
     }
@@ -69,7 +82,7 @@ impl Behind {
 
     /// Forgets everything.
     pub(crate) fn forget(&self) {
-        *locked(&self.state.0) = State::default();
+        locked(&self.state.0).forget();
     }
 
     /// What came since this was last asked must be what is wanted; waits for it. Chunks may be cut anywhere.
@@ -87,10 +100,10 @@ impl Behind {
         let until = Instant::now() + PATIENCE;
         let mut state = locked(&self.state.0);
         loop {
-            let got = joined(&settled(&state.record, known));
+            let got = joined(&settled(&without_keys(&state.record), known));
             // What came and is not wanted does not go away.
             if got == want || Instant::now() > until || (want.is_empty() && !got.is_empty()) {
-                *state = State::default();
+                state.forget();
                 return if got == want { Ok(()) } else { Err((want, got)) };
             }
             let left = until.saturating_duration_since(Instant::now());
@@ -103,6 +116,8 @@ impl Behind {
 struct Served {
     stream: TcpStream,
     bytes: Vec<u8>,
+    /// When the request began that is coming.
+    epoch: usize,
     state: Arc<(Mutex<State>, Condvar)>,
 }
 
@@ -133,17 +148,18 @@ impl Served {
                         b"body" => end = Some(self.body(&text, head)?),
                         b"pause" => std::thread::sleep(SILENCE),
                         b"fin" => self.stream.shutdown(Shutdown::Write).ok()?,
-                        step @ (b"reset" | b"raw" | b"close") => {
-                            self.bytes.clear();
+                        step @ (b"reset" | b"raw" | b"echo" | b"close") => {
+                            self.bytes.drain(..head);
                             if step == b"reset" {
                                 reset(&self.stream);
                             }
-                            while step == b"raw" && self.more().is_some() {
-                                self.bytes.clear();
+                            if matches!(step, b"raw" | b"echo") {
+                                self.tunnel(step == b"echo");
                             }
+                            self.bytes.clear();
                             return None;
                         }
-                        bytes => self.stream.write_all(bytes).ok()?,
+                        bytes => self.stream.write_all(&accepting(bytes, &text)).ok()?,
                     }
                 }
             }
@@ -154,6 +170,17 @@ impl Served {
         };
         self.bytes.drain(..end);
         Some(())
+    }
+
+    /// Takes bytes to their end, and perhaps sends them back.
+    fn tunnel(&mut self, echoes: bool) -> Option<()> {
+        loop {
+            if echoes {
+                self.stream.write_all(&self.bytes).ok()?;
+            }
+            self.bytes.drain(..);
+            self.more()?;
+        }
     }
 
     /// Where the body ends of the request with this head.
@@ -207,13 +234,64 @@ impl Served {
     fn more(&mut self) -> Option<()> {
         let mut bytes = [0; 16 * 1024];
         let n = self.stream.read(&mut bytes).ok().filter(|n| *n > 0)?;
+        if self.bytes.is_empty() {
+            self.epoch = locked(&self.state.0).epoch;
+        }
         self.bytes.extend_from_slice(&bytes[..n]);
         self.note(&bytes[..n]);
         Some(())
     }
 
+    /// Writes down what belongs to a request that began since all was forgotten last.
     fn note(&self, bytes: &[u8]) {
-        locked(&self.state.0).record.extend_from_slice(bytes);
-        self.state.1.notify_all();
+        let mut state = locked(&self.state.0);
+        if state.epoch == self.epoch {
+            state.record.extend_from_slice(bytes);
+            self.state.1.notify_all();
+        }
     }
+}
+
+/// Bytes with what goes with the key in this head (RFC 6455 §4.2.2) for `$ACCEPT`.
+fn accepting(bytes: &[u8], head: &str) -> Vec<u8> {
+    const NAME: &str = "$ACCEPT";
+    let Some(at) = bytes.windows(NAME.len()).position(|window| window == NAME.as_bytes()) else {
+        return bytes.to_vec();
+    };
+    let key = head.lines().find_map(|line| line.to_ascii_lowercase().starts_with(KEY).then(|| &line[KEY.len()..]));
+    let text = format!("{}258EAFA5-E914-47DA-95CA-C5AB0DC85B11", key.unwrap_or_default());
+    let digest = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes());
+    [&bytes[..at], base64(digest.as_ref()).as_bytes(), &bytes[at + NAME.len()..]].concat()
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let group = |three: &[u8]| {
+        let bits = (0..3).fold(0u32, |bits, at| bits << 8 | u32::from(*three.get(at).unwrap_or(&0)));
+        let digit = |at: usize| {
+            if at > three.len() { '=' } else { char::from(ALPHABET[(bits >> (18 - 6 * at)) as usize & 63]) }
+        };
+        [digit(0), digit(1), digit(2), digit(3)]
+    };
+    bytes.chunks(3).flat_map(group).collect()
+}
+
+/// A record with `<key>` for the key of a WebSocket, which is another each time.
+fn without_keys(record: &[u8]) -> Vec<u8> {
+    let lower = record.to_ascii_lowercase();
+    match lower.windows(KEY.len()).position(|window| window == KEY.as_bytes()) {
+        Some(at) => {
+            let (front, rest) = record.split_at(at + KEY.len());
+            let end = rest.iter().position(|byte| *byte == b'\r').unwrap_or(rest.len());
+            [front, b"<key>", &without_keys(&rest[end..])].concat()
+        }
+        None => record.to_vec(),
+    }
+}
+
+#[test]
+fn the_example_of_the_rfc_is_accepted_as_it_is_there() {
+    let head = "GET /chat HTTP/1.1\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    assert_eq!(accepting(b"a: $ACCEPT;", head), b"a: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=;");
+    assert_eq!(without_keys(head.as_bytes()), b"GET /chat HTTP/1.1\r\nSec-WebSocket-Key: <key>\r\n\r\n");
 }

@@ -55,11 +55,10 @@ pub(crate) fn run((io, way): (Io, Way), table: &Table, at: usize, wanted: &str, 
         }
         for cut in [Cut::Whole, Cut::Pieces(case.place.bytes().map(u64::from).sum())] {
             if cut == Cut::Whole || !then.whole {
-                // How much of a request arrives that is cut is chance, so nothing is shared with other cases.
-                let own = matches!(case.bytes("upstream").as_slice(), CUT | ANYTHING).then(&open);
+                let own = is_cut(case).then(&open);
                 let (gate, behind) = own.as_ref().unwrap_or(&shared);
+                behind.forget();
                 if let Err((what, want, got)) = tried(case, &then, (cut, way), gate, behind) {
-                    behind.forget();
                     let context = format!("{io:?}, {way:?}, gate {name}, {cut:?}");
                     let name = case.word("name");
                     wrong.push(format!("{}: {name}: {context}: {what}\n  want {want}\n   got {got}", case.place));
@@ -71,6 +70,19 @@ pub(crate) fn run((io, way): (Io, Way), table: &Table, at: usize, wanted: &str, 
         wrong.push(format!("{io:?}, {way:?}, gate {name}: a connection panicked"));
     }
     wrong
+}
+
+/// How much of a request arrives that is cut, and when, is chance: nothing is shared with other cases.
+fn is_cut(case: &Case) -> bool {
+    let ends = |cell: &str| {
+        let words = ["RST_STREAM", "GOAWAY", "reset", "raw"];
+        items(&case.bytes(cell)).iter().flatten().any(|word| words.iter().any(|end| word == end.as_bytes()))
+    };
+    match case.bytes("upstream").as_slice() {
+        CUT => true,
+        ANYTHING => ends("send") || ends("get"),
+        _ => false,
+    }
 }
 
 /// What becomes of the connection.
