@@ -2,21 +2,26 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anygate_serve::observe::limit::Limit;
 use anygate_serve::testing::{Spot, panic_once};
+use anygate_shard::testing::CountingAllocator;
+use rustls::client::Resumption;
 
 use crate::backend::Backend;
 use crate::costs::Bench;
 use crate::greedy::reached;
 use crate::h2::{WEBSOCKET, switching};
-use crate::h2_client::{DATA, H2};
+use crate::h2_client::{DATA, H2, HEADERS};
 use crate::h2_floods::{Attacker, asks, frames, stream};
 use crate::harness::{Gate, both};
+use crate::papers::Papers;
 
 /// A kind of frames that means nothing.
 const UNKNOWN: u8 = 0xbb;
+const CONTINUATION: u8 = 9;
 
 #[test]
 fn a_frame_that_means_nothing_keeps_no_connection_that_does_not_end_it() {
@@ -32,6 +37,26 @@ fn a_frame_that_means_nothing_keeps_no_connection_that_does_not_end_it() {
         }
         reached(&gate, Limit::Head, 3);
         assert!(gate.emptied(), "{io:?}");
+    });
+}
+
+#[test]
+fn a_head_has_one_time_however_many_frames_it_comes_in() {
+    both(|io| {
+        let gate = Gate::start(io, "server: {header_timeout: 500ms}\nroutes: {/ok: OK}\n");
+        let mut client = H2::plain(&gate);
+        assert_eq!(client.get(1, "/ok").status, 200, "{io:?}");
+        let begun = Instant::now();
+        client.frame(HEADERS, 1, 3, &[0x82]);
+        for _ in 0..12 {
+            std::thread::sleep(Duration::from_millis(150));
+            if !client.try_send(&crate::h2_client::frame(CONTINUATION, 0, 3, &[0x86])) {
+                break;
+            }
+        }
+        assert_eq!(gate.cells.timeouts_header.get(), 1, "{io:?}: after {:?}", begun.elapsed());
+        client.drain();
+        reached(&gate, Limit::Head, 1);
     });
 }
 
@@ -153,5 +178,145 @@ fn tiny_pieces_that_are_not_taken_hold_no_more_than_large_ones() {
         assert!(attacker.sent > 0 || attacker.bench.cells.requests.get() < 800, "{io:?}: the way is not full");
         let most = TINY as i64 * TINY_HELD + (640 << 10);
         assert!(attacker.most <= most, "{io:?}: {} bytes were held", attacker.most);
+    });
+}
+
+/// Answers late, at length, never whole, or switches, as the path says.
+fn behind() -> Backend {
+    Backend::start(|served| {
+        while let Some(head) = served.head() {
+            if head.contains("sec-websocket-key") {
+                served.send(format!("{}\r\nhello", switching(&head)).as_bytes());
+                while let Some(byte) = served.bytes(1) {
+                    served.send(&byte);
+                }
+                return;
+            }
+            if head.contains("/late") {
+                std::thread::sleep(Duration::from_millis(30));
+            }
+            let (length, sent) = if head.contains("/cut") { (100, 10) } else { (100_000, 100_000) };
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+            if !served.send(head.as_bytes()) || !served.send(&vec![b'b'; sent]) || sent < length {
+                return;
+            }
+        }
+    })
+}
+
+/// How far a client gets.
+fn stages() -> Vec<String> {
+    let get = |id, path| format!("HEADERS {id} END_STREAM {}", asks(path));
+    let post = |id, path| format!("HEADERS {id} :method=POST :scheme=http :authority=a :path={path}");
+    let socket: Vec<String> = WEBSOCKET.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let socket = socket.join(" ");
+    let many: Vec<String> = (1..60)
+        .map(|at| match at % 4 {
+            0 => get(stream(at), "/late"),
+            1 => format!("{} ; DATA {} abc", post(stream(at), "/e"), stream(at)),
+            2 => get(stream(at), "/files/large.bin"),
+            _ => format!("HEADERS {} {socket}", stream(at)),
+        })
+        .collect();
+    vec![
+        get(1, "/ok"),
+        get(1, "/late"),
+        get(1, "/cut"),
+        get(1, "/long"),
+        get(1, "/files/large.bin"),
+        format!("{} ; DATA 1 abc", post(1, "/up")),
+        format!("{} expect=100-continue", post(1, "/e")),
+        format!("{} ; DATA 1 abc", post(1, "/e")),
+        format!("{} ; DATA 1 LEN=100 abc", post(1, "/up")),
+        format!("HEADERS 1 {socket} ; DATA 1 ping"),
+        format!("HEADERS 1 {socket} ; DATA 1 END_STREAM ping"),
+        format!("HEADERS 1 MORE {}", asks("/ok")),
+        format!("HEADERS 1 END_STREAM {} x={}", asks("/ok"), "y".repeat(20_000)),
+        many.join(" ; "),
+    ]
+}
+
+#[test]
+fn nothing_is_left_of_connections_that_end_at_any_stage_in_any_way() {
+    let folder = std::env::temp_dir().join(format!("anygate-h2-review-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder of our own");
+    std::fs::write(folder.join("large.bin"), vec![b'l'; 1 << 20]).expect("there is room");
+    let behind = behind();
+    both(|io| {
+        let config = format!(
+            "routes: {{/: \"http://{}\", /ok: OK hello, /e: \"*\", /long: OK {}, /files/: {}/}}\n",
+            behind.address,
+            "l".repeat(200_000),
+            folder.display()
+        );
+        let bench = Bench::new(io, &config);
+        let mut held = Vec::new();
+        for round in 0..5 {
+            for stage in stages() {
+                // It is closed, reset, or closed behind the reset of each request; at once, or a while later.
+                for way in 0..6 {
+                    let mut client = raw(&bench);
+                    (0..3).for_each(|_| bench.turn());
+                    client.write_all(&frames(&stage)).expect("the socket takes it");
+                    (0..1 + 20 * (way / 3)).for_each(|_| bench.turn());
+                    if way % 3 == 1 {
+                        // What was not read makes a reset of it.
+                        let _ = client.read(&mut [0; 1]);
+                    }
+                    if way % 3 == 2 {
+                        let resets = (0..60).map(|at| format!("RST_STREAM {} CANCEL", stream(at)));
+                        let asked = resets.take(if stage.contains("HEADERS 3 ") { 60 } else { 1 });
+                        let _ = client.write_all(&frames(&asked.collect::<Vec<_>>().join(" ; ")));
+                        (0..2).for_each(|_| bench.turn());
+                    }
+                    drop(client);
+                    let cells = bench.shard.cells();
+                    until(&bench, |bench| bench.cells.snapshot().connections_active() == 0 && cells.tasks.get() == 0);
+                }
+            }
+            (0..50).for_each(|_| bench.turn());
+            held.push(CountingAllocator::live_bytes());
+            assert_eq!(bench.cells.panics.get(), 0, "{io:?}: round {round}");
+        }
+        assert!(held[4] - held[1] <= LEFT, "{io:?}: {held:?}");
+    });
+    let _ = std::fs::remove_dir_all(&folder);
+}
+
+/// What may be left after rounds of connections: tables that grew.
+const LEFT: i64 = 16 << 10;
+
+#[test]
+fn requests_that_are_refused_count_among_those_of_a_connection() {
+    both(|io| {
+        let gate =
+            Gate::start(io, "server: {max_requests_per_connection: 3, max_header_size: 1KiB}\nroutes: {/ok: OK}\n");
+        let mut client = H2::plain(&gate);
+        for stream in [1, 3, 5] {
+            client.ask(stream, "GET", "/ok", &[("x-long", &"y".repeat(1024))], true);
+            assert_eq!(client.answer(stream).status, 431, "{io:?}");
+        }
+        client.drain();
+        assert_eq!(client.goaways(), [(5, 0)], "{io:?}");
+    });
+}
+
+#[test]
+fn what_comes_with_the_handshake_is_counted() {
+    both(|io| {
+        let papers = Papers::new(&[&["a.test"]]);
+        let gate = Gate::start(io, &papers.configuration(1, "early_data: true", "routes: {/: OK hello}\n"));
+        let mut config = (*papers.client(false)).clone();
+        config.enable_early_data = true;
+        config.resumption = Resumption::in_memory_sessions(8);
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let config = Arc::new(config);
+        assert_eq!(H2::tls(&gate, &config, "a.test").get(1, "/").status, 200, "{io:?}");
+        let before = gate.cells.bytes_in.get();
+        let asked = [(":method", "GET"), (":scheme", "https"), (":authority", "a.test"), (":path", "/")];
+        let mut client = H2::early(&gate, &config, "a.test", &[(1, &asked)]);
+        assert_eq!(client.answer(1).status, 200, "{io:?}");
+        let came = gate.cells.bytes_in.get() - before;
+        assert!(came > 24 + 9 + 9, "{io:?}: {came} bytes of preface, settings and head");
     });
 }
