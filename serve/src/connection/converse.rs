@@ -327,7 +327,7 @@ impl Conversation {
         } else {
             match way.exchange(self.errand(Rc::clone(&live), head, matched, tls, begun)) {
                 Ok(mut exchange) => pipeline::run(&mut exchange).await,
-                Err(answer) => answer.into(),
+                Err(answer) => answer,
             }
         };
         testing::reached(self.server(), Spot::Answer);

@@ -14,7 +14,7 @@ use crate::body::Body;
 use crate::connection::before;
 use crate::connection::inform::Informer;
 use crate::exchange::{Exchange, Peer};
-use crate::response::Response;
+use crate::response::{Outcome, Response};
 use crate::server::{Live, Server};
 use crate::tls::TlsInfo;
 
@@ -77,11 +77,11 @@ impl Way {
     ///
     /// # Errors
     /// The answer, where no rule is asked.
-    pub(super) fn exchange(self, errand: Errand) -> Result<Exchange, Response> {
+    pub(super) fn exchange(self, errand: Errand) -> Result<Exchange, Outcome> {
         match (self.before, self.found) {
-            (Some(answer), _) => Err(answer),
+            (Some(answer), _) => Err(answer.into()),
             (None, Found::Rule(rule)) => Ok(errand.exchange(rule)),
-            (None, found) => Err(unmatched(&errand.live, found, &errand.head, &errand.matched)),
+            (None, found) => Err(unmatched(&errand.live, found, &errand.head, &errand.matched).into()),
         }
     }
 }

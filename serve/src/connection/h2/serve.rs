@@ -106,7 +106,7 @@ impl Task {
         let is_head = asked.request.is_head;
         let outcome = match self.exchange(&live, asked, begun) {
             Ok(mut exchange) => pipeline::run(&mut exchange).await,
-            Err(answer) => answer.into(),
+            Err(answer) => answer,
         };
         testing::reached(&self.server, Spot::Answer);
         match outcome {
@@ -128,7 +128,7 @@ impl Task {
     ///
     /// # Errors
     /// The answer, where no rule is asked.
-    fn exchange(&mut self, live: &Rc<Live>, asked: Asked, begun: Option<Begun>) -> Result<Box<Exchange>, Response> {
+    fn exchange(&mut self, live: &Rc<Live>, asked: Asked, begun: Option<Begun>) -> Result<Box<Exchange>, Outcome> {
         let Asked { bytes, mut request, fields, websocket, unknown_protocol } = asked;
         let link = Rc::clone(self.stream.link());
         let method = request.method.of(&bytes);
@@ -138,7 +138,7 @@ impl Task {
         }
         if unknown_protocol {
             // RFC 9220 §3 says so of HTTP/3; RFC 8441 says nothing.
-            return Err(Response::page(501));
+            return Err(Response::page(501).into());
         }
         let head = if websocket {
             match websocket::as_upgrade(request.view(&bytes, &fields)) {
@@ -146,7 +146,7 @@ impl Task {
                     self.accept = Some(accept);
                     request.into_head(Bytes::from(bytes), fields)
                 }
-                None => return Err(Response::page(400)),
+                None => return Err(Response::page(400).into()),
             }
         } else {
             request.into_head(Bytes::from(bytes), fields)
@@ -160,7 +160,7 @@ impl Task {
         let max_body = way.max_body(live);
         if way::is_too_large(request.body, max_body) {
             self.server.reached(Limit::Body, Some(&link.peer));
-            return Err(Response::page(413));
+            return Err(Response::page(413).into());
         }
         let client = &live.plan.client;
         let pace = Pace { timeout: client.read_timeout, min_rate: client.min_body_rate, max_body };
