@@ -21,6 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What a connection may hold in a flood, beside what its streams may hold by their windows.
 const HELD: i64 = 192 << 10;
 
+/// The same in buffers of the arena.
+const LENT: u64 = 8;
+
 /// What may be left of a connection that was cut, beside what the first one left: tables that grew.
 const LEFT: i64 = 4 << 10;
 
@@ -58,6 +61,9 @@ pub(crate) struct Attacker {
     /// Memory before, and the most that there was beyond it.
     before: i64,
     pub(crate) most: i64,
+    /// The same of the arena's buffers.
+    lent_before: u64,
+    lent: u64,
 }
 
 impl Attacker {
@@ -79,12 +85,15 @@ impl Attacker {
             content: 0,
             before: 0,
             most: 0,
+            lent_before: 0,
+            lent: 0,
         };
         attacker.out.extend_from_slice(PREFACE);
         attacker.say(&format!("SETTINGS {settings} ; SETTINGS ACK"));
         attacker.turns(20);
         attacker.before = CountingAllocator::live_bytes();
-        attacker.most = 0;
+        attacker.lent_before = attacker.bench.shard.cells().buffers.get();
+        (attacker.most, attacker.lent) = (0, 0);
         attacker
     }
 
@@ -108,6 +117,7 @@ impl Attacker {
         }
         self.bench.turn();
         self.most = self.most.max(CountingAllocator::live_bytes() - self.before);
+        self.lent = self.lent.max(self.bench.shard.cells().buffers.get().saturating_sub(self.lent_before));
         let mut bytes = [0; 64 << 10];
         while self.listens && !self.ended {
             match self.stream.read(&mut bytes) {
@@ -193,6 +203,7 @@ fn flood(
         attacker.floods(&mut next);
         assert_eq!(attacker.goaway.as_deref(), Some("ENHANCE_YOUR_CALM"), "{context}");
         assert!(attacker.most <= most, "{context}: {} bytes were held", attacker.most);
+        assert!(attacker.lent <= LENT, "{context}: {} buffers were held", attacker.lent);
         bench = attacker.rests();
         assert_eq!(counter(&bench.cells.snapshot()), round, "{context}: the counter");
         let left = CountingAllocator::live_bytes();
@@ -511,6 +522,8 @@ fn answers_whose_window_stays_shut_hold_no_more_than_64_kib_each_and_are_given_u
             assert_eq!((attacker.heads, attacker.content), (STALLED, 0), "{io:?}, {path}");
             let most = STALLED as i64 * STALLED_HELD;
             assert!(attacker.most <= most, "{io:?}, {path}: {} bytes were held", attacker.most);
+            // 64 KiB of each answer are in a buffer of the arena, and nowhere else.
+            assert!(attacker.lent <= STALLED as u64 + LENT, "{io:?}, {path}: {} buffers were held", attacker.lent);
             assert!(attacker.bench.cells.snapshot().timeouts_write > 0, "{io:?}, {path}: it is counted");
         }
     });
@@ -544,6 +557,7 @@ fn content_that_nobody_takes_stops_at_the_windows_and_more_of_it_is_an_error() {
             attacker.turn();
         }
         assert!(attacker.most <= (64 << 10) + HELD, "{io:?}: {} bytes were held", attacker.most);
+        assert!(attacker.lent <= 2 * LENT, "{io:?}: {} buffers were held", attacker.lent);
         assert_eq!((attacker.goaway.as_deref(), attacker.resets), (None, 1), "{io:?}");
     });
 }
