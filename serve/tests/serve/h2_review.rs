@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anygate_serve::observe::limit::Limit;
 use anygate_serve::testing::{Spot, panic_once};
+use anygate_shard::Class;
 use anygate_shard::testing::CountingAllocator;
 use rustls::client::Resumption;
 
@@ -319,4 +320,37 @@ fn what_comes_with_the_handshake_is_counted() {
         let came = gate.cells.bytes_in.get() - before;
         assert!(came > 24 + 9 + 9, "{io:?}: {came} bytes of preface, settings and head");
     });
+}
+
+/// Large buffers that the bench could lend now.
+fn large_buffers(bench: &Bench) -> usize {
+    let lent: Vec<_> = std::iter::from_fn(|| bench.shard.try_lease(Class::Bulk)).collect();
+    lent.len()
+}
+
+/// Files whose windows stay shut.
+const SHUT: usize = 100;
+
+#[test]
+fn files_whose_windows_stay_shut_keep_no_large_buffers_from_others() {
+    let folder = std::env::temp_dir().join(format!("anygate-h2-shut-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder of our own");
+    std::fs::write(folder.join("large.bin"), vec![b'l'; 1 << 20]).expect("there is room");
+    both(|io| {
+        let bench = Bench::new(io, &format!("routes: {{/files/: {}/}}\n", folder.display()));
+        let before = large_buffers(&bench);
+        let mut attacker = Attacker::new(bench, "INITIAL_WINDOW_SIZE=0");
+        for at in 0..SHUT {
+            attacker.say(&format!("HEADERS {} END_STREAM {}", stream(at), asks("/files/large.bin")));
+        }
+        let begun = Instant::now();
+        while attacker.heads < SHUT {
+            assert!(begun.elapsed() < Duration::from_secs(5), "{io:?}: {} heads", attacker.heads);
+            attacker.turn();
+        }
+        (0..50).for_each(|_| attacker.turn());
+        let taken = before - large_buffers(&attacker.bench);
+        assert!(taken <= 4, "{io:?}: {taken} of {before} are taken");
+    });
+    let _ = std::fs::remove_dir_all(&folder);
 }

@@ -9,10 +9,11 @@ use anygate_core::limits::SENDFILE_STEP;
 use anygate_proto::h2::{Connection, ErrorCode};
 use anygate_proto::head::{BodyLength, Fields, Request};
 use anygate_route::Scratch;
-use anygate_shard::{Bytes, Class, Close, Deadline, Lease};
+use anygate_shard::{Bytes, Close, Deadline, Lease};
 
 use super::StreamBody;
 use super::fields::{self, Besides};
+use super::link::class_for;
 use super::stream::{End, Stream, gone, trailers_block};
 use super::websocket::{self, Upgrade};
 use crate::action::proxy::Begun;
@@ -32,6 +33,8 @@ use crate::upstream::tunnel;
 
 /// Bytes of a file read at a time.
 const READ_STEP: usize = 64 * 1024;
+/// Bytes read at a time while the client lets nothing come.
+const READ_LEAST: usize = 4 * 1024;
 
 /// A request's head, owned.
 pub(super) struct Asked {
@@ -305,8 +308,11 @@ impl Task {
                     let _ = self.server.shard.blocking(move || file.load(offset, warm)).await;
                 }
             }
-            let mut lease = self.server.shard.try_lease(Class::Bulk).unwrap_or_else(|| Lease::with_capacity(READ_STEP));
-            let step = usize::try_from(warm).unwrap_or(READ_STEP).min(lease.spare()).min(READ_STEP);
+            // What the client lets come now: many shut windows must not hold the large buffers that others wait for.
+            let wanted = self.stream.window_left().clamp(READ_LEAST, READ_STEP);
+            let class = class_for(wanted);
+            let mut lease = self.server.shard.try_lease(class).unwrap_or_else(|| Lease::with_capacity(wanted));
+            let step = usize::try_from(warm).unwrap_or(READ_STEP).min(lease.spare()).min(wanted);
             let read = lease.write_with(|room| range.file.read_at(&mut room[..step], range.offset).unwrap_or(0));
             if read == 0 {
                 // The file became shorter than announced: only a cut tells the client.

@@ -264,6 +264,11 @@ impl Stream {
         self.link.wants(self.key);
     }
 
+    /// What the client lets come of it just now, in bytes.
+    pub(super) fn window_left(&self) -> usize {
+        self.link.window_left(self.key)
+    }
+
     /// Content that waits for its turn.
     pub(crate) fn queued(&self) -> usize {
         self.half.borrow().queued
