@@ -15,7 +15,7 @@ use crate::backend::Backend;
 use crate::costs::Bench;
 use crate::greedy::reached;
 use crate::h2::{WEBSOCKET, switching};
-use crate::h2_client::{DATA, H2, HEADERS};
+use crate::h2_client::{DATA, H2, HEADERS, PING, SETTINGS, WINDOW_UPDATE};
 use crate::h2_floods::{Attacker, asks, frames, stream};
 use crate::harness::{Gate, both};
 use crate::papers::Papers;
@@ -351,6 +351,66 @@ fn files_whose_windows_stay_shut_keep_no_large_buffers_from_others() {
         (0..50).for_each(|_| attacker.turn());
         let taken = before - large_buffers(&attacker.bench);
         assert!(taken <= 4, "{io:?}: {taken} of {before} are taken");
+    });
+    let _ = std::fs::remove_dir_all(&folder);
+}
+
+#[test]
+fn much_content_comes_whole_over_tls_however_late_its_client_reads() {
+    let folder = std::env::temp_dir().join(format!("anygate-h2-much-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder of our own");
+    std::fs::write(folder.join("large.bin"), vec![b'm'; 6 << 20]).expect("there is room");
+    both(|io| {
+        let papers = Papers::new(&[&["a.test"]]);
+        let routes = format!("routes: {{/files/: {}/}}\n", folder.display());
+        let gate = Gate::start(io, &papers.configuration(1, "", &routes));
+        for room in [0, 0x7000_0000_u32] {
+            let mut client = H2::tls(&gate, &papers.client(false), "a.test");
+            if room > 0 {
+                let settings = [&[0, 4][..], &room.to_be_bytes()].concat();
+                client.frame(SETTINGS, 0, 0, &settings);
+                client.frame(WINDOW_UPDATE, 0, 0, &room.to_be_bytes());
+            }
+            for stream in [1, 3, 5] {
+                client.ask(stream, "GET", "/files/large.bin", &[], true);
+            }
+            // The way fills up meanwhile.
+            std::thread::sleep(Duration::from_millis(300));
+            for stream in [1, 3, 5] {
+                let answer = client.answer(stream);
+                assert_eq!((answer.status, answer.body.len(), answer.reset), (200, 6 << 20, None), "{io:?}: {room}");
+            }
+        }
+    });
+    let _ = std::fs::remove_dir_all(&folder);
+}
+
+#[test]
+fn who_reads_nothing_ends_though_it_sends_on_and_on() {
+    let folder = std::env::temp_dir().join(format!("anygate-h2-unread-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder of our own");
+    // More than the kernel takes on behalf of both sides.
+    let file = std::fs::File::create(folder.join("huge.bin")).expect("there is room");
+    file.set_len(64 << 20).expect("there is room");
+    both(|io| {
+        let limits = "server: {write_timeout: 500ms, header_timeout: 1m}";
+        let gate = Gate::start(io, &format!("{limits}\nroutes: {{/files/: {}/}}\n", folder.display()));
+        let mut client = H2::with_settings(&gate, &[(4, 0x7fff_ffff)]);
+        client.frame(WINDOW_UPDATE, 0, 0, &(0x7fff_ffff_u32 - 65_535).to_be_bytes());
+        client.until(|client| !client.others.is_empty());
+        client.ask(1, "GET", "/files/huge.bin", &[], true);
+        // Some part of a frame is always there, and none takes long.
+        let pings = [&[0, 0, 8, PING, 0, 0, 0, 0, 0][..], &[0; 8]].concat();
+        let begun = Instant::now();
+        for byte in pings.iter().cycle() {
+            if gate.cells.timeouts_write.get() == 1 || !client.try_send(&[*byte]) {
+                break;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(8), "{io:?}: it still stands");
+            std::thread::sleep(Duration::from_millis(40));
+        }
+        assert!(gate.emptied(), "{io:?}");
+        reached(&gate, Limit::Write, 1);
     });
     let _ = std::fs::remove_dir_all(&folder);
 }
