@@ -10,6 +10,7 @@ mod fields;
 pub(crate) mod link;
 mod links;
 mod output;
+mod receive;
 mod relay;
 mod serve;
 mod short;
