@@ -5,12 +5,13 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+use anygate_proto::websocket::accept_of;
 use anygate_shard::{Bytes, Close, Shard, SocketId, TaskId};
 
 use super::ledger::Ledger;
 use super::line::Line;
 use super::scene::{Ask, How, What};
-use super::wire::{Framing, Inbox, chunked, content, mix};
+use super::wire::{Framing, Head, Inbox, chunked, content, mix};
 
 /// What was sent so long ago has arrived, whatever the network does with it.
 const SEEN: Duration = Duration::from_secs(30);
@@ -64,7 +65,7 @@ impl Behind {
                 self.say(socket, "HTTP/1.1 100 Continue\r\n\r\n");
             }
             if let What::Tunnel { .. } = ask.what {
-                return self.tunnel(&mut inbox).await;
+                return self.tunnel(&mut inbox, &head).await;
             }
             let What::Behind { how, size, head: to_head, .. } = ask.what else { return gone() };
             // What came of a content counts also when the rest of it never does.
@@ -172,9 +173,16 @@ impl Behind {
     }
 
     /// Sends back what comes, and a last word.
-    async fn tunnel(&self, inbox: &mut Inbox) -> io::Result<()> {
+    async fn tunnel(&self, inbox: &mut Inbox, head: &Head) -> io::Result<()> {
         let socket = inbox.line.socket;
-        self.say(socket, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: sim\r\nConnection: Upgrade\r\n\r\n");
+        let agreed = match head.one("sec-websocket-key") {
+            Some(key) => {
+                let accept = accept_of(key.as_bytes());
+                format!("Upgrade: websocket\r\nSec-WebSocket-Accept: {}\r\n", accept.escape_ascii())
+            }
+            None => "Upgrade: sim\r\n".to_owned(),
+        };
+        self.say(socket, &format!("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n{agreed}\r\n"));
         let first = inbox.rest().to_vec();
         self.shard.queue(socket, Bytes::from(first));
         loop {

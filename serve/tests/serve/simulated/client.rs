@@ -71,12 +71,15 @@ impl Life {
         may: May,
         clock: &Arc<Clock>,
     ) -> Life {
-        let settings = client.secure.map(|secure| settings(secure, clock));
+        let settings = client.secure.map(|secure| settings(secure, client.multi.is_some(), clock));
         Life { shard: shard.clone(), client, to, ledger, may, next: Cell::new(0), settings }
     }
 
     /// Asks for everything, on as many connections as that takes.
     pub(super) async fn run(&self) {
+        if let Some(multi) = self.client.multi {
+            return self.run_streams(multi).await;
+        }
         while self.next.get() < self.client.asks.len() {
             let from = self.next.get();
             let result = match self.shard.connect(&self.to) {
@@ -99,6 +102,11 @@ impl Life {
                 }
             }
         }
+    }
+
+    /// Whether connections and answers may be lost in this run.
+    pub(super) fn may_lose(&self) -> bool {
+        self.may.lose
     }
 
     pub(super) fn ends(&self, ask: &Ask, outcome: Outcome) {
@@ -187,7 +195,8 @@ impl Life {
 
     /// A connection that speaks as this client does.
     pub(super) fn line(&self, socket: SocketId) -> Line {
-        Line::new(&self.shard, socket, self.settings.as_ref())
+        let line = Line::new(&self.shard, socket, self.settings.as_ref());
+        if self.client.multi.is_some() { line.spoken_to() } else { line }
     }
 
     /// What is next, where that is no request.

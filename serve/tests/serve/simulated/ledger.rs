@@ -52,6 +52,11 @@ impl Ledger {
         self.sent.insert(ask.number, Sent { ask, arrived: 0 });
     }
 
+    /// Whether a request was asked before.
+    pub(super) fn knows(&self, number: u32) -> bool {
+        self.sent.contains_key(&number)
+    }
+
     pub(super) fn ends(&mut self, number: u32, outcome: Outcome) {
         if let Some(before) = self.outcomes.insert(number, outcome) {
             self.violations.push(format!("request {number} ended twice, first with {before:?}"));
@@ -90,6 +95,9 @@ impl Ledger {
         }
         if head.one("x-forwarded-proto") != Some(if ask.secure { "https" } else { "http" }) {
             wrong("another way that it came by");
+        }
+        if ask.multi && head.one("cookie") != Some(&format!("a={}; b=2", ask.number)) {
+            wrong("other cookies");
         }
         let framed = head.one("content-length").is_some() || head.one("transfer-encoding").is_some();
         if upload.is_none() && framed && head.one("content-length") != Some("0") {
@@ -277,6 +285,7 @@ mod tests {
             old: false,
             leaves: None,
             secure: false,
+            multi: false,
             breach: None,
         }
     }

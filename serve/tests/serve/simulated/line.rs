@@ -80,8 +80,8 @@ impl TimeProvider for Clock {
     }
 }
 
-/// A client's settings: its own, with the sessions it may go on with.
-pub(super) fn settings(secure: Secure, clock: &Arc<Clock>) -> Arc<ClientConfig> {
+/// A client's settings: its own, with the sessions it may go on with; with HTTP/2, where it speaks that.
+pub(super) fn settings(secure: Secure, multi: bool, clock: &Arc<Clock>) -> Arc<ClientConfig> {
     static TRUSTED: OnceLock<(Arc<CryptoProvider>, Arc<RootCertStore>)> = OnceLock::new();
     let (provider, roots) = TRUSTED.get_or_init(|| {
         let certificates = (0..CERTIFICATES).map(|number| CertificateDer::from(pair(number).1));
@@ -97,7 +97,9 @@ pub(super) fn settings(secure: Secure, clock: &Arc<Clock>) -> Arc<ClientConfig> 
         .with_no_client_auth();
     config.max_fragment_size = secure.fragment;
     config.resumption = if secure.resumes { Resumption::in_memory_sessions(SESSIONS) } else { Resumption::disabled() };
-    if secure.names_protocol {
+    if multi {
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    } else if secure.names_protocol {
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
     }
     Arc::new(config)
@@ -110,12 +112,14 @@ pub(super) struct Line {
     session: Option<RefCell<ClientConnection>>,
     /// The other side has said that no more comes.
     ended: Cell<bool>,
+    /// What came behind the handshake, from a house that may speak first.
+    kept: Option<RefCell<Vec<u8>>>,
 }
 
 impl Line {
     /// Without TLS.
     pub(super) fn plain(shard: &Shard, socket: SocketId) -> Line {
-        Line { shard: shard.clone(), socket, session: None, ended: Cell::new(false) }
+        Line { shard: shard.clone(), socket, session: None, ended: Cell::new(false), kept: None }
     }
 
     /// With TLS by these settings, where there are any.
@@ -127,6 +131,11 @@ impl Line {
             RefCell::new(session)
         });
         Line { session, ..Line::plain(shard, socket) }
+    }
+
+    /// The house may speak first on it.
+    pub(super) fn spoken_to(self) -> Line {
+        Line { kept: Some(RefCell::default()), ..self }
     }
 
     fn session(&self) -> Option<RefMut<'_, ClientConnection>> {
@@ -200,8 +209,11 @@ impl Line {
     /// # Errors
     /// As [`Line::recv`]; `ConnectionAborted` where the other side has ended it.
     pub(super) async fn shake(&self) -> io::Result<()> {
-        if !self.take().await?.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "content in a handshake"));
+        let content = self.take().await?;
+        match &self.kept {
+            Some(kept) => kept.borrow_mut().extend_from_slice(&content),
+            None if content.is_empty() => {}
+            None => return Err(io::Error::new(io::ErrorKind::InvalidData, "content in a handshake")),
         }
         // A house that is being closed says so behind its last flight.
         if self.ended.get() { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
@@ -212,6 +224,10 @@ impl Line {
     /// # Errors
     /// `UnexpectedEof` for an end that was not said, `InvalidData` for what is no TLS.
     pub(super) async fn recv(&self) -> io::Result<Vec<u8>> {
+        let kept = self.kept.as_ref().map(RefCell::take).unwrap_or_default();
+        if !kept.is_empty() {
+            return Ok(kept);
+        }
         if self.session.is_none() {
             return Ok(self.recv_raw().await?.filled().to_vec());
         }

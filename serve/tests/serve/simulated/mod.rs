@@ -7,12 +7,15 @@ mod behind;
 mod breach;
 mod client;
 mod directed;
+mod frames;
 mod house;
 mod ledger;
 mod line;
 mod moving;
 mod reloading;
+mod replies;
 mod scene;
+mod streams;
 mod wire;
 
 use anygate_core::config::{LogFormat, LogLevel};

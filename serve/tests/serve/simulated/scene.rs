@@ -127,6 +127,27 @@ pub(super) struct Secure {
     pub(super) refreshes: bool,
 }
 
+/// How a client speaks HTTP/2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Multi {
+    /// Streams it has open at the same time.
+    pub(super) at_once: usize,
+    /// The window of a stream it announces, and another one later.
+    pub(super) window: u32,
+    pub(super) resizes: Option<u32>,
+    /// It gives no room back before all of it is used up.
+    pub(super) hoards: bool,
+    /// It asks whether somebody is there.
+    pub(super) pings: bool,
+    /// It says which answers come first.
+    pub(super) orders: bool,
+    /// It pads content, and has trailers.
+    pub(super) pads: bool,
+    /// Most bytes of content in a frame, and of a head.
+    pub(super) piece: usize,
+    pub(super) splits: Option<usize>,
+}
+
 /// What a client asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum What {
@@ -166,6 +187,8 @@ pub(super) struct Ask {
     pub(super) leaves: Option<usize>,
     /// Over TLS.
     pub(super) secure: bool,
+    /// By HTTP/2.
+    pub(super) multi: bool,
     /// What the client does instead.
     pub(super) breach: Option<Breach>,
 }
@@ -216,6 +239,8 @@ pub(super) struct Client {
     pub(super) door: usize,
     /// How it speaks TLS, if it does.
     pub(super) secure: Option<Secure>,
+    /// How it speaks HTTP/2, if it does.
+    pub(super) multi: Option<Multi>,
 }
 
 /// What happens to the house.
@@ -315,6 +340,7 @@ impl Scene {
             }
         }
         secure(&mut Dice::new(seed, 2 + u64::from(lossy)), &mut clients, &mut number, &mut events);
+        multiplex(&mut Dice::new(seed, 4 + u64::from(lossy)), &mut clients, &mut number, lossy);
         events.sort_by_key(|(at, _)| *at);
         let harsh = lossy && !seed.is_multiple_of(3);
         Scene {
@@ -339,7 +365,7 @@ fn client(dice: &mut Dice, lossy: bool, number: &mut u32) -> Client {
         let what = what(dice, lossy);
         let leaves = (leaver && dice.one_in(3)).then(|| dice.below(3000));
         let old = dice.one_in(12) && may_be_old(&what);
-        Ask { number: *number, what, old, leaves, secure: false, breach: None }
+        Ask { number: *number, what, old, leaves, secure: false, multi: false, breach: None }
     });
     let asks: Vec<Ask> = asks.collect();
     Client {
@@ -350,6 +376,7 @@ fn client(dice: &mut Dice, lossy: bool, number: &mut u32) -> Client {
         half_closes: dice.one_in(5),
         door: if lossy { dice.below(2) } else { 0 },
         secure: None,
+        multi: None,
     }
 }
 
@@ -379,6 +406,37 @@ fn secure(dice: &mut Dice, clients: &mut [Client], number: &mut u32, events: &mu
     }
 }
 
+/// Two of five clients speak HTTP/2, and ask for more.
+fn multiplex(dice: &mut Dice, clients: &mut [Client], number: &mut u32, lossy: bool) {
+    for client in clients {
+        if dice.below(5) > 1 {
+            continue;
+        }
+        client.multi = Some(Multi {
+            at_once: dice.pick(&[1, 4, 16, 100]),
+            window: dice.pick(&[65_535, 65_535, 1 << 20, 5000, 16_384]),
+            resizes: dice.one_in(4).then(|| dice.pick(&[4000, 65_535, 200_000])),
+            hoards: dice.one_in(3),
+            pings: dice.one_in(3),
+            orders: dice.one_in(3),
+            pads: dice.one_in(4),
+            piece: dice.pick(&[16_000, 16_000, 1000, 200]),
+            splits: dice.one_in(5).then(|| 10 + dice.below(100)),
+        });
+        // Of what breaks TLS, what is a request in the middle of it is none here.
+        client.asks.retain(|ask| !matches!(ask.breach, Some(Breach::Alarm | Breach::Cut)));
+        let secure = client.secure.is_some();
+        for _ in 0..dice.below(20) {
+            *number += 1;
+            let (what, leaves) = (what(dice, lossy), dice.one_in(10).then(|| dice.below(3000)));
+            client.asks.push(Ask { number: *number, what, old: false, leaves, secure, multi: true, breach: None });
+        }
+        for ask in &mut client.asks {
+            (ask.old, ask.multi) = (false, true);
+        }
+    }
+}
+
 fn breaking(dice: &mut Dice, number: u32) -> Ask {
     let breach = match dice.below(6) {
         0 => Breach::Plain,
@@ -395,7 +453,7 @@ fn breaking(dice: &mut Dice, number: u32) -> Ask {
         }
         _ => What::Fixed,
     };
-    Ask { number, what, old: false, leaves: None, secure: true, breach: Some(breach) }
+    Ask { number, what, old: false, leaves: None, secure: true, multi: false, breach: Some(breach) }
 }
 
 fn may_be_old(what: &What) -> bool {
