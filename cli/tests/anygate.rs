@@ -11,6 +11,7 @@ mod anygate {
     mod cert;
     mod check;
     mod clients;
+    mod clients_h2;
     mod docs;
     mod doctor;
     mod drain;

@@ -24,7 +24,7 @@ fn start(folder: &Folder, io: &str, rules: &str) -> Gate {
 }
 
 /// Runs a program with these words on its standard input; none where it is not installed, which is a fault in CI.
-fn run(program: &str, package: &str, folder: &Folder, arguments: &[&str], input: &str) -> Option<Output> {
+pub(super) fn run(program: &str, package: &str, folder: &Folder, arguments: &[&str], input: &str) -> Option<Output> {
     let mut command = Command::new("timeout");
     command.args(["60", program]).args(arguments).current_dir(folder.path());
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -46,7 +46,7 @@ fn run(program: &str, package: &str, folder: &Folder, arguments: &[&str], input:
 }
 
 /// Everything that was said, on both channels.
-fn said(ran: &Output) -> String {
+pub(super) fn said(ran: &Output) -> String {
     String::from_utf8_lossy(&[&ran.stdout[..], &ran.stderr].concat()).into_owned()
 }
 
@@ -183,7 +183,7 @@ fn pythons_httpx_is_served() {
 }
 
 /// The digest of a certificate's key, by which a browser may be told to trust it.
-fn key_digest(folder: &Folder, certificate: &str) -> Option<String> {
+pub(super) fn key_digest(folder: &Folder, certificate: &str) -> Option<String> {
     let script = format!(
         "openssl x509 -in {certificate} -pubkey -noout | openssl pkey -pubin -outform der | \
          openssl dgst -sha256 -binary | openssl base64 -A"
