@@ -72,6 +72,7 @@ const TARGETS: &[Target] = &[
     Target { name: "hpack", longest: 512, dictionary: "h2" },
     Target { name: "h2_requests", longest: 512, dictionary: "h2" },
     Target { name: "h2_answers", longest: 256, dictionary: "h2" },
+    Target { name: "h2_connection", longest: 512, dictionary: "h2" },
 ];
 
 /// Arguments of `cargo xtask fuzz`.

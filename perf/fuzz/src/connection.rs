@@ -4,7 +4,7 @@
 //! An input is three bytes (flags, seed, cuts) and sections with the byte 255 between them: what the client sends, then
 //! the answers of the server behind, taken in turn.
 
-mod exchange;
+pub(crate) mod exchange;
 mod judge;
 
 use exchange::{Setting, exchange};

@@ -6,8 +6,8 @@
 mod excuses;
 mod facts;
 mod ours;
-mod script;
-mod sight;
+pub(crate) mod script;
+pub(crate) mod sight;
 mod theirs;
 
 use std::collections::BTreeMap;
@@ -47,8 +47,7 @@ fn same(script: &Script, ours: &[Sight], theirs: &[Sight]) {
             continue;
         }
         let facts = Facts::of(script, at);
-        let answers = script.setting.answers;
-        let case = Case { facts: &facts, answers, before: &ours[..at], ours: own, theirs: other };
+        let case = Case { facts: &facts, setting: script.setting, before: &ours[..at], ours: own, theirs: other };
         let Some(excuse) = excuses::find(&case) else {
             panic!("frame {at}: ours {own:?}\ntheirs {other:?}\n{}\n{facts:?}", told(script, at));
         };

@@ -8,6 +8,7 @@ pub mod chunked_body;
 pub mod config;
 pub mod connection;
 pub mod h2_answers;
+pub mod h2_connection;
 mod h2_pipe;
 pub mod h2_requests;
 mod house;

@@ -22,14 +22,14 @@ const LONG: usize = 20 << 10;
 
 /// How an exchange goes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Setting {
-    personality: Personality,
-    seed: u64,
+pub(crate) struct Setting {
+    pub(crate) personality: Personality,
+    pub(crate) seed: u64,
     /// No fault at all; faults that lose nothing; every fault.
-    faults: u8,
-    cuts: u8,
+    pub(crate) faults: u8,
+    pub(crate) cuts: u8,
     /// The client ends its side when it has sent everything.
-    half_closes: bool,
+    pub(crate) half_closes: bool,
     /// The server behind closes after each answer.
     closes: bool,
     /// The server behind answers as soon as it has a head.
@@ -37,7 +37,7 @@ pub(super) struct Setting {
 }
 
 impl Setting {
-    pub(super) fn of(flags: u8, seed: u8, cuts: u8) -> Self {
+    pub(crate) fn of(flags: u8, seed: u8, cuts: u8) -> Self {
         Self {
             personality: if flags & 1 == 0 { Personality::Readiness } else { Personality::Completion },
             seed: u64::from(seed),
@@ -72,13 +72,13 @@ impl Setting {
 
 /// What both sides saw.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     /// All bytes the client got.
-    pub(super) client: Vec<u8>,
+    pub(crate) client: Vec<u8>,
     /// The requests that the server behind got, each as far as it came.
-    pub(super) behind: Vec<NaiveMessage>,
+    pub(crate) behind: Vec<NaiveMessage>,
     /// Whether the client's connection ended before everything was over.
-    pub(super) ended: bool,
+    pub(crate) ended: bool,
 }
 
 thread_local! {
@@ -182,7 +182,7 @@ impl<'a> Caller<'a> {
 }
 
 /// The server behind.
-struct Backend<'a> {
+pub(crate) struct Backend<'a> {
     listener: Option<Listener>,
     scripts: &'a [&'a [u8]],
     answered: usize,
@@ -207,12 +207,12 @@ struct Link<'a> {
 }
 
 impl<'a> Backend<'a> {
-    fn new(listener: Listener, scripts: &'a [&'a [u8]], setting: Setting) -> Self {
+    pub(crate) fn new(listener: Listener, scripts: &'a [&'a [u8]], setting: Setting) -> Self {
         let Setting { closes, early, .. } = setting;
         Self { listener: Some(listener), scripts, answered: 0, closes, early, links: Vec::new() }
     }
 
-    fn step(&mut self, seen: &mut Seen) {
+    pub(crate) fn step(&mut self, seen: &mut Seen) {
         while let Some(peer) = self.listener.as_ref().and_then(|listener| listener.accept().ok()) {
             self.links.push(Link {
                 peer,
@@ -277,7 +277,7 @@ impl<'a> Backend<'a> {
     }
 
     /// Closes everything; requests that came in part are noted.
-    fn leave(&mut self, seen: &mut Seen) {
+    pub(crate) fn leave(&mut self, seen: &mut Seen) {
         self.step(seen);
         self.listener = None;
         for link in self.links.drain(..).filter(|link| !link.ended) {

@@ -4,10 +4,9 @@
 use super::facts::{Facts, Field};
 use super::script::{
     ACK, Answers, CONTINUATION, DATA, GOAWAY, HEADERS, PRIORITY, PRIORITY_UPDATE, PUSH_PROMISE, RST_STREAM, SETTINGS,
-    WINDOW_UPDATE,
+    Setting, WINDOW_UPDATE,
 };
 use super::sight::{Sight, Stream};
-use crate::naive_hpack::Broken;
 
 const PROTOCOL_ERROR: u32 = 1;
 const FLOW_CONTROL_ERROR: u32 = 3;
@@ -15,11 +14,14 @@ const STREAM_CLOSED: u32 = 5;
 const FRAME_SIZE_ERROR: u32 = 6;
 const REFUSED_STREAM: u32 = 7;
 const COMPRESSION_ERROR: u32 = 9;
+const ENHANCE_YOUR_CALM: u32 = 11;
+/// Fields of a head that we take at most.
+const MOST_FIELDS: usize = anygate_proto::Limits::MOST_HEADERS;
 
 /// What the two servers saw of one chunk, and what is known of it.
 pub(super) struct Case<'a> {
     pub(super) facts: &'a Facts,
-    pub(super) answers: Answers,
+    pub(super) setting: Setting,
     /// What ours saw of the chunks before, which is what theirs saw.
     pub(super) before: &'a [Sight],
     pub(super) ours: &'a Sight,
@@ -49,7 +51,9 @@ const EXCUSES: &[Excuse] = &[
     },
     Excuse {
         name: "the crate waits for a whole frame, where its header says enough or content is passed on",
-        holds: |case| case.facts.last().is_cut() && !case.theirs.over && case.theirs_stream().is_none(),
+        holds: |case| {
+            case.facts.last().is_cut() && !case.theirs.over && (case.ours.over || case.theirs_stream().is_none())
+        },
     },
     Excuse {
         name: "the crate looks at a length before all of the frame's header has come",
@@ -87,10 +91,10 @@ const EXCUSES: &[Excuse] = &[
         },
     },
     Excuse {
-        name: "the crate lets a table size come behind fields, at the beginning of a CONTINUATION",
+        name: "the crate reads each part of a block apart: a table size may come in the middle, a name be lost",
         holds: |case| {
-            case.facts.block.as_ref().is_some_and(|block| matches!(block, Err(Broken::Size)))
-                && case.last_kind() == CONTINUATION
+            case.facts.block.as_ref().is_some_and(Result::is_err)
+                && case.facts.has(CONTINUATION)
                 && case.ours_ends(COMPRESSION_ERROR)
         },
     },
@@ -103,6 +107,12 @@ const EXCUSES: &[Excuse] = &[
         name: "a field that the crate cannot hold ends the connection, where it is an error of its stream (§8.1.1)",
         holds: |case| {
             case.facts.any(Field::is_beyond_the_crate) && case.theirs_ends(PROTOCOL_ERROR) && !case.ours_asks()
+        },
+    },
+    Excuse {
+        name: "a quotation mark is no letter of a name (RFC 9110 §5.6.2); the http crate takes it",
+        holds: |case| {
+            case.facts.any(|field| field.name.contains(&b'"')) && case.ours_resets(PROTOCOL_ERROR) && case.theirs_asks()
         },
     },
     Excuse {
@@ -146,7 +156,11 @@ const EXCUSES: &[Excuse] = &[
                 && !case.facts.any(|field| field.name == b"te" && !field.value.eq_ignore_ascii_case(b"trailers"))
                 && (case.theirs_resets(PROTOCOL_ERROR)
                     || case.theirs_ends(PROTOCOL_ERROR)
-                    || case.same_but(|asked| asked.fields.retain(|(name, _)| name != b"te")))
+                    || case.same_but(|asked| {
+                        asked.fields.retain(|(name, _)| name != b"te");
+                        // `host` may be the authority besides, as below.
+                        asked.authority.clear();
+                    }))
         },
     },
     Excuse {
@@ -206,6 +220,14 @@ const EXCUSES: &[Excuse] = &[
         },
     },
     Excuse {
+        name: "we take so many fields and no more",
+        holds: |case| {
+            case.facts.block.as_ref().is_some_and(|block| block.as_ref().is_ok_and(|fields| fields.len() > MOST_FIELDS))
+                && (case.ours_stream().is_some_and(|stream| stream.refused == Some(431))
+                    || case.ours_resets(ENHANCE_YOUR_CALM))
+        },
+    },
+    Excuse {
         name: "a URI's scheme, path or authority that the http crate does not take",
         holds: |case| case.facts.is_odd_to_the_crate() && case.ours_asks() && case.theirs_resets(PROTOCOL_ERROR),
     },
@@ -260,15 +282,39 @@ const EXCUSES: &[Excuse] = &[
     },
     Excuse {
         name: "whose identifier may not be is seen at the first frame of a block, by the crate at its last",
-        holds: |case| !case.facts.stream_may_open() && case.facts.is_unfinished && case.ours_ends(PROTOCOL_ERROR),
+        holds: |case| {
+            (!case.facts.stream_may_open() && case.facts.is_unfinished || case.facts.begins_badly())
+                && case.ours_ends(PROTOCOL_ERROR)
+        },
+    },
+    Excuse {
+        name: "when room is given back is for each server to say, and so how much of it there is",
+        holds: |case| {
+            let ours = case.ours_ends(FLOW_CONTROL_ERROR) || case.ours_resets(FLOW_CONTROL_ERROR);
+            let theirs = case.theirs_ends(FLOW_CONTROL_ERROR) || case.theirs_resets(FLOW_CONTROL_ERROR);
+            case.setting.consumes && case.facts.has(DATA) && ours != theirs
+        },
+    },
+    Excuse {
+        name: "what a stream held is given back when it is over; the crate waits for its user",
+        holds: |case| {
+            let over = |stream: &Stream| stream.answer_ended || stream.reset.is_some() || stream.told.is_some();
+            !case.setting.consumes
+                && case.facts.has(DATA)
+                && case.theirs_ends(FLOW_CONTROL_ERROR)
+                && !case.ours_ends(FLOW_CONTROL_ERROR)
+                && case.before.iter().any(|sight| sight.streams.values().any(over))
+        },
     },
     Excuse {
         name: "a window above 2^31-1 is an error (§6.9.1), also behind the end of the answer, where the crate forgets windows",
         holds: |case| {
-            case.last_kind() == WINDOW_UPDATE
-                && case.answers != Answers::Never
-                && case.ours_resets(FLOW_CONTROL_ERROR)
-                && *case.theirs == Sight::default()
+            let update = case.last_kind() == WINDOW_UPDATE && case.ours_resets(FLOW_CONTROL_ERROR);
+            let resize = case.facts.settings(4).count() > 0 && case.ours_ends(FLOW_CONTROL_ERROR);
+            (update || resize)
+                && case.setting.answers != Answers::Never
+                && !case.theirs.over
+                && case.theirs.streams.is_empty()
         },
     },
     Excuse {

@@ -99,7 +99,10 @@ impl Facts {
                     facts.is_trailers = facts.opened.contains(&frame.stream);
                     let named =
                         |fields: Vec<_>| fields.into_iter().map(|(name, value)| Field { name, value }).collect();
-                    facts.block = Some(fields.map(named));
+                    // Behind one that is broken nothing is read.
+                    if !matches!(facts.block, Some(Err(_))) {
+                        facts.block = Some(fields.map(named));
+                    }
                 } else if !facts.opened.contains(&frame.stream) {
                     facts.opened.push(frame.stream);
                 }
@@ -153,7 +156,13 @@ impl Facts {
 
     /// Whether a block came for a stream that had one before.
     pub(super) fn opens_again(&self) -> bool {
-        self.frames.iter().any(|frame| frame.kind == HEADERS && self.opened.contains(&frame.stream))
+        let begins = |frame: &Frame| matches!(frame.kind, HEADERS | CONTINUATION);
+        self.frames.iter().any(|frame| begins(frame) && self.opened.contains(&frame.stream))
+    }
+
+    /// Whether a block began on a stream that no client may open.
+    pub(super) fn begins_badly(&self) -> bool {
+        self.frames.iter().any(|frame| frame.kind == HEADERS && frame.stream.is_multiple_of(2))
     }
 
     /// Whether a client may open this stream now.

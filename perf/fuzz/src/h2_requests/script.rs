@@ -4,31 +4,31 @@ use crate::Numbers;
 use crate::naive_hpack::{STATIC, in_huffman};
 
 /// RFC 9113 §3.4.
-pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Frames of an input, at most.
 const MOST_FRAMES: usize = 60;
 
-pub(super) const DATA: u8 = 0;
-pub(super) const HEADERS: u8 = 1;
-pub(super) const PRIORITY: u8 = 2;
-pub(super) const RST_STREAM: u8 = 3;
-pub(super) const SETTINGS: u8 = 4;
-pub(super) const PUSH_PROMISE: u8 = 5;
-pub(super) const PING: u8 = 6;
-pub(super) const GOAWAY: u8 = 7;
-pub(super) const WINDOW_UPDATE: u8 = 8;
-pub(super) const CONTINUATION: u8 = 9;
-pub(super) const PRIORITY_UPDATE: u8 = 16;
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const PRIORITY: u8 = 2;
+pub(crate) const RST_STREAM: u8 = 3;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PUSH_PROMISE: u8 = 5;
+pub(crate) const PING: u8 = 6;
+pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
+pub(crate) const CONTINUATION: u8 = 9;
+pub(crate) const PRIORITY_UPDATE: u8 = 16;
 
-pub(super) const END_STREAM: u8 = 1;
-pub(super) const ACK: u8 = 1;
-pub(super) const END_HEADERS: u8 = 4;
-pub(super) const PADDED: u8 = 8;
-pub(super) const WITH_PRIORITY: u8 = 32;
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const ACK: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
+pub(crate) const PADDED: u8 = 8;
+pub(crate) const WITH_PRIORITY: u8 = 32;
 
 /// What the server does with requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answers {
+pub(crate) enum Answers {
     /// It never answers.
     Never,
     /// With a head alone, when the request is whole.
@@ -43,21 +43,21 @@ pub(super) enum Answers {
 
 /// How a run is set up.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Setting {
-    pub(super) answers: Answers,
+pub(crate) struct Setting {
+    pub(crate) answers: Answers,
     /// Into what pieces the chunks are cut for the second run of our server.
-    pub(super) cuts: u8,
-    pub(super) max_streams: u32,
-    pub(super) window: u32,
+    pub(crate) cuts: u8,
+    pub(crate) max_streams: u32,
+    pub(crate) window: u32,
     /// Whether what came is given back to the window.
-    pub(super) consumes: bool,
+    pub(crate) consumes: bool,
 }
 
 /// All of an input.
 #[derive(Debug)]
-pub(super) struct Script {
-    pub(super) setting: Setting,
-    pub(super) chunks: Vec<Vec<u8>>,
+pub(crate) struct Script {
+    pub(crate) setting: Setting,
+    pub(crate) chunks: Vec<Vec<u8>>,
 }
 
 const METHODS: [&str; 16] = [
@@ -186,7 +186,7 @@ const VALUES: [u32; 16] = [
 
 impl Script {
     /// The input as what it means.
-    pub(super) fn of(data: &[u8]) -> Self {
+    pub(crate) fn of(data: &[u8]) -> Self {
         let mut numbers = Numbers::of(data);
         let (flags, cuts, limits) = (numbers.next(), numbers.next(), numbers.next());
         let answers = match flags & 7 {
@@ -243,7 +243,7 @@ fn split(mut rest: &[u8], chunks: &mut Vec<Vec<u8>>) {
 }
 
 /// Appends a frame.
-pub(super) fn frame(out: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+pub(crate) fn frame(out: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
     out.extend_from_slice(&(payload.len() as u32).to_be_bytes()[1..]);
     out.extend_from_slice(&[kind, flags]);
     out.extend_from_slice(&stream.to_be_bytes());

@@ -10,38 +10,38 @@ use crate::shown;
 
 /// A request, as its user sees it.
 #[derive(Clone, PartialEq, Eq, Default)]
-pub(super) struct Asked {
-    pub(super) method: Vec<u8>,
-    pub(super) authority: Vec<u8>,
+pub(crate) struct Asked {
+    pub(crate) method: Vec<u8>,
+    pub(crate) authority: Vec<u8>,
     /// Path and query.
-    pub(super) target: Vec<u8>,
-    pub(super) protocol: Option<Vec<u8>>,
+    pub(crate) target: Vec<u8>,
+    pub(crate) protocol: Option<Vec<u8>>,
     /// In the order of their names; those of one name in the order in which they came, cookies as one.
-    pub(super) fields: Vec<Pair>,
+    pub(crate) fields: Vec<Pair>,
 }
 
 /// What a stream showed.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub(super) struct Stream {
-    pub(super) asked: Option<Asked>,
-    pub(super) content: Vec<u8>,
-    pub(super) trailers: Option<Vec<Pair>>,
+pub(crate) struct Stream {
+    pub(crate) asked: Option<Asked>,
+    pub(crate) content: Vec<u8>,
+    pub(crate) trailers: Option<Vec<Pair>>,
     /// The request is whole.
-    pub(super) ended: bool,
+    pub(crate) ended: bool,
     /// The user was told of a reset, with this code.
-    pub(super) told: Option<u32>,
+    pub(crate) told: Option<u32>,
     // ---- on the wire ----
     /// Answered with a status of its own, without the user.
-    pub(super) refused: Option<u16>,
-    pub(super) reset: Option<u32>,
-    pub(super) heads: u32,
-    pub(super) sent: usize,
-    pub(super) answer_ended: bool,
+    pub(crate) refused: Option<u16>,
+    pub(crate) reset: Option<u32>,
+    pub(crate) heads: u32,
+    pub(crate) sent: usize,
+    pub(crate) answer_ended: bool,
 }
 
 /// Equal to any other.
 #[derive(Clone, Debug, Eq, Default)]
-pub(super) struct Last(pub(super) Vec<u32>);
+pub(crate) struct Last(pub(crate) Vec<u32>);
 
 impl PartialEq for Last {
     fn eq(&self, _: &Self) -> bool {
@@ -51,25 +51,25 @@ impl PartialEq for Last {
 
 /// What one chunk came to.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub(super) struct Sight {
-    pub(super) streams: BTreeMap<u32, Stream>,
+pub(crate) struct Sight {
+    pub(crate) streams: BTreeMap<u32, Stream>,
     /// The code of each GOAWAY. Which stream is the last, of those that were reset at once, is for each server to say.
-    pub(super) go_away: Vec<u32>,
+    pub(crate) go_away: Vec<u32>,
     /// The last stream of each, which is not compared.
-    pub(super) last: Last,
-    pub(super) settings_acks: u32,
-    pub(super) pongs: Vec<[u8; 8]>,
+    pub(crate) last: Last,
+    pub(crate) settings_acks: u32,
+    pub(crate) pongs: Vec<[u8; 8]>,
     /// The connection is over.
-    pub(super) over: bool,
+    pub(crate) over: bool,
 }
 
 impl Sight {
-    pub(super) fn stream(&mut self, id: u32) -> &mut Stream {
+    pub(crate) fn stream(&mut self, id: u32) -> &mut Stream {
         self.streams.entry(id).or_default()
     }
 
     /// Leaves out what says nothing: streams that nothing happened to, and that those of a connection that is over are too.
-    pub(super) fn finish(&mut self, over: bool) {
+    pub(crate) fn finish(&mut self, over: bool) {
         self.over = over;
         if over {
             self.streams.values_mut().for_each(|stream| stream.told = None);
@@ -79,7 +79,7 @@ impl Sight {
 }
 
 /// Fields as they are compared.
-pub(super) fn in_order(fields: impl Iterator<Item = Pair>) -> Vec<Pair> {
+pub(crate) fn in_order(fields: impl Iterator<Item = Pair>) -> Vec<Pair> {
     let mut all: Vec<Pair> = Vec::new();
     for (name, value) in fields {
         match all.iter_mut().find(|(known, _)| name == b"cookie" && *known == name) {
@@ -107,7 +107,7 @@ impl std::fmt::Debug for Asked {
 
 /// Reads what a server writes, frame by frame, and knows what it must never write.
 #[derive(Debug, Default)]
-pub(super) struct Watch {
+pub(crate) struct Watch {
     held: Vec<u8>,
     /// The stream whose head is not at its end.
     open_head: Option<u32>,
@@ -116,16 +116,16 @@ pub(super) struct Watch {
     /// Whether streams may only be reset that a client may open: the crate resets any.
     strict: bool,
     /// Bytes of windows given back, and those of the connection.
-    pub(super) given: BTreeMap<u32, u64>,
+    pub(crate) given: BTreeMap<u32, u64>,
 }
 
 impl Watch {
-    pub(super) fn new(strict: bool) -> Self {
+    pub(crate) fn new(strict: bool) -> Self {
         Self { first: true, strict, ..Self::default() }
     }
 
     /// Reads on; `most` is the largest payload the client takes.
-    pub(super) fn read(&mut self, bytes: &[u8], most: usize, sight: &mut Sight) {
+    pub(crate) fn read(&mut self, bytes: &[u8], most: usize, sight: &mut Sight) {
         self.held.extend_from_slice(bytes);
         let held = std::mem::take(&mut self.held);
         let mut rest = held.as_slice();
@@ -141,7 +141,7 @@ impl Watch {
     }
 
     /// Whether the last frame is whole.
-    pub(super) fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         self.held.is_empty() && self.open_head.is_none()
     }
 
