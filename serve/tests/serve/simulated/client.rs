@@ -104,9 +104,9 @@ impl Life {
         }
     }
 
-    /// Whether connections and answers may be lost in this run.
-    pub(super) fn may_lose(&self) -> bool {
-        self.may.lose
+    /// What may go wrong in this run.
+    pub(super) fn may(&self) -> May {
+        self.may
     }
 
     pub(super) fn ends(&self, ask: &Ask, outcome: Outcome) {
@@ -326,7 +326,7 @@ impl Life {
 }
 
 /// Whether a stream that ended in the middle of what was said was answered as far as it went, with a last word.
-fn ends_early(expected: &[u8], came: &[u8]) -> bool {
+pub(super) fn ends_early(expected: &[u8], came: &[u8]) -> bool {
     came.strip_suffix(b"bye").is_some_and(|said| expected.starts_with(said))
 }
 

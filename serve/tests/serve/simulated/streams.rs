@@ -213,7 +213,7 @@ impl<'a> Streams<'a> {
             }
         }
         let due = if self.multi.pings { 1 } else { 0 };
-        if self.pongs != due && !self.went_away && !self.life.may_lose() {
+        if self.pongs != due && !self.went_away && !self.life.may().lose {
             return Err(wrong(format!("{} answers to {due} pings", self.pongs)));
         }
         Ok(())
