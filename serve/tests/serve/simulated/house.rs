@@ -132,7 +132,8 @@ impl Words {
         let cap = self.cap;
         let wrong = if self.nonsense { "  /x: http:/\n" } else { "" };
         format!(
-            "server:\n  listen: [{}, {{addr: \"{}\", tls: true}}]\n  max_requests_per_connection: {cap}\n  name: sim\n\
+            "server:\n  listen: [{}, {{addr: \"{}\", tls: true}}]\n  max_requests_per_connection: {cap}\n  name: sim\n  \
+             h2: {{max_streams: 30, window: 30KiB, connection_window: 64KiB}}\n\
              tls: {{certificates: {{cert: {}, key: {}}}}}\n\
              log: {{format: text}}\n\
              proxy: {{first_byte_timeout: 5s, connect_timeout: 2s}}\n\
