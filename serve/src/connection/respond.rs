@@ -83,9 +83,10 @@ impl Conversation {
         if stay {
             return self.discard_body().await;
         }
-        // Who asked for the end sends nothing more (RFC 9112 §9.6), unless it did already.
+        // Who asked for the end sends nothing more (RFC 9112 §9.6), unless it did already. What comes all the same would reset
+        // the connection, and take the answer along.
         let heard = self.reader.borrow().body_done() && self.reader.borrow().held().is_empty();
-        let how = if heard && !asked.keep_alive && !asked.is_connect { Close::Plain } else { Close::Graceful };
+        let how = if heard && !asked.keep_alive && asked.is_bare { Close::Plain } else { Close::Graceful };
         if how == Close::Plain && self.outlet.queued() <= LAST {
             return Then::End(how);
         }

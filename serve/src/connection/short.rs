@@ -238,7 +238,7 @@ fn answer(server: &Rc<Server>, row: u32, client: &mut ClientRow, mut lease: Leas
     let compares = tls.is_some() && server.fronts.compare_hosts(client.listener);
     let session = tls.as_deref().map(|tls| Session { tls, compares });
     let date = server.date();
-    let mut last = false;
+    let (mut last, mut bare) = (false, false);
     let mut sent = None;
     while short && !last && used < lease.len() {
         if client.served + 1 >= live.plan.client.max_requests {
@@ -258,6 +258,9 @@ fn answer(server: &Rc<Server>, row: u32, client: &mut ClientRow, mut lease: Leas
         }
         used += head_len;
         last = ready.is_last();
+        if last {
+            bare = bytes.starts_with(b"GET ") || bytes.starts_with(b"HEAD ");
+        }
         client.served += 1;
         server.cells.requests.add(1);
         server.cells.response(ready.status());
@@ -267,8 +270,8 @@ fn answer(server: &Rc<Server>, row: u32, client: &mut ClientRow, mut lease: Leas
         client.wire.queue(&server.shard, out.freeze());
     }
     if last {
-        // It asked for the end, so it sends nothing more (RFC 9112 §9.6), unless it did already.
-        return Next::Close(if used == lease.len() { Close::Plain } else { Close::Graceful });
+        // It asked for the end, so it sends nothing more (RFC 9112 §9.6), unless it did already, or may by mistake.
+        return Next::Close(if bare && used == lease.len() { Close::Plain } else { Close::Graceful });
     }
     if used == lease.len() && client.wire.queued(&server.shard) <= PIPELINE_QUEUED {
         return Next::Stay;

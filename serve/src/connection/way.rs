@@ -24,6 +24,8 @@ pub(super) struct Asked {
     pub(super) version: Version,
     pub(super) is_head: bool,
     pub(super) is_connect: bool,
+    /// `GET` or `HEAD`: nothing comes behind it. Behind a `POST` some clients put a line end that belongs to nothing.
+    pub(super) is_bare: bool,
     pub(super) keep_alive: bool,
 }
 
@@ -34,6 +36,7 @@ impl Asked {
             is_head: request.is_head,
             // No other method has a target of this form.
             is_connect: request.form == TargetForm::Authority,
+            is_bare: request.is_get || request.is_head,
             keep_alive: request.keep_alive,
         }
     }
