@@ -6,7 +6,7 @@ use super::script::{
     ACK, CONTINUATION, DATA, END_HEADERS, GOAWAY, HEADERS, PADDED, PING, PREFACE, PRIORITY, PRIORITY_UPDATE,
     RST_STREAM, SETTINGS, Script, WINDOW_UPDATE, WITH_PRIORITY,
 };
-use crate::naive_hpack::{Broken, Reader};
+use crate::naive_hpack::{Broken, Pair, Reader};
 
 /// A frame.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +37,8 @@ pub(super) struct Facts {
     pub(super) depends_on_itself: bool,
     /// A stream depended on itself in HEADERS, now or before.
     pub(super) block_was_skipped: bool,
+    /// A block in several frames had a field without a name, now or before.
+    pub(super) place_was_lost: bool,
     /// GOAWAY has come.
     pub(super) went_away: bool,
     /// The header block that ends in this chunk.
@@ -94,6 +96,8 @@ impl Facts {
             }
             if let Some(block) = ended {
                 let fields = reader.decode(&block);
+                let nameless = |fields: &Vec<Pair>| fields.iter().any(|(name, _)| name.is_empty());
+                facts.place_was_lost |= frame.kind == CONTINUATION && fields.as_ref().is_ok_and(nameless);
                 if here {
                     facts.has_long_integer |= fields.is_ok() && crate::naive_hpack::has_long_integer(&block);
                     facts.is_trailers = facts.opened.contains(&frame.stream);
@@ -160,9 +164,10 @@ impl Facts {
         self.frames.iter().any(|frame| begins(frame) && self.opened.contains(&frame.stream))
     }
 
-    /// Whether a block began on a stream that no client may open.
+    /// Whether a block began on a stream that no client may open, or not any more.
     pub(super) fn begins_badly(&self) -> bool {
-        self.frames.iter().any(|frame| frame.kind == HEADERS && frame.stream.is_multiple_of(2))
+        let late = |id: u32| !self.opened.contains(&id) && self.opened.iter().any(|before| *before > id);
+        self.frames.iter().any(|one| one.kind == HEADERS && (one.stream.is_multiple_of(2) || late(one.stream)))
     }
 
     /// Whether a client may open this stream now.

@@ -342,6 +342,8 @@ impl Scene {
         secure(&mut Dice::new(seed, 2 + u64::from(lossy)), &mut clients, &mut number, &mut events);
         multiplex(&mut Dice::new(seed, 4 + u64::from(lossy)), &mut clients, &mut number, lossy);
         events.sort_by_key(|(at, _)| *at);
+        // A stream whose window is shut keeps a buffer, as a connection of HTTP/1.1 does that takes nothing.
+        let streams = 30 * clients.iter().filter(|client| client.multi.is_some()).count() as u16;
         let harsh = lossy && !seed.is_multiple_of(3);
         Scene {
             seed,
@@ -353,7 +355,7 @@ impl Scene {
             clients,
             events,
             cap: if dice.one_in(4) { 1 + dice.below(5) } else { 0 },
-            buffers: dice.one_in(3).then(|| 6 + dice.below(20) as u16),
+            buffers: dice.one_in(3).then(|| 6 + dice.below(20) as u16 + streams),
         }
     }
 }
