@@ -1,7 +1,7 @@
 //! Where may the two servers differ? Each excuse is as narrow as its reason: the RFC leaves a choice, or the crate leaves a
 //! rule out, or says of everything that it is a PROTOCOL_ERROR.
 
-use super::facts::{Facts, Field};
+use super::facts::{Facts, Field, Frame};
 use super::script::{
     ACK, Answers, CONTINUATION, DATA, GOAWAY, HEADERS, PRIORITY, PRIORITY_UPDATE, PUSH_PROMISE, RST_STREAM, SETTINGS,
     Setting, WINDOW_UPDATE,
@@ -69,16 +69,14 @@ const EXCUSES: &[Excuse] = &[
     Excuse {
         name: "the crate does not look at the size of a frame that it does not know, or that follows an end",
         holds: |case| {
-            case.facts.is_of_wrong_size && case.last_kind() == PRIORITY_UPDATE && case.ours_ends(FRAME_SIZE_ERROR)
+            case.facts.is_of_wrong_size && case.facts.has(PRIORITY_UPDATE) && case.ours_ends(FRAME_SIZE_ERROR)
         },
     },
     Excuse {
         name: "PRIORITY of a wrong size is an error of its stream (§6.3); the crate ends the connection",
         holds: |case| {
-            let frame = case.facts.last();
-            frame.kind == PRIORITY
-                && frame.payload.len() != 5
-                && case.ours.streams.get(&frame.stream).is_some_and(|stream| stream.reset == Some(FRAME_SIZE_ERROR))
+            let reset = |id| case.ours.streams.get(&id).is_some_and(|stream| stream.reset == Some(FRAME_SIZE_ERROR));
+            case.facts.of_kind(PRIORITY).any(|frame| frame.length != 5 && reset(frame.stream))
                 && case.theirs_ends(PROTOCOL_ERROR)
         },
     },
@@ -271,7 +269,7 @@ const EXCUSES: &[Excuse] = &[
     Excuse {
         name: "what comes on a stream after END_STREAM is STREAM_CLOSED on it; the crate ends the connection",
         holds: |case| {
-            matches!(case.last_kind(), DATA | HEADERS | CONTINUATION)
+            matches!(case.kind(), DATA | HEADERS | CONTINUATION)
                 && case.ours_resets(STREAM_CLOSED)
                 && (case.theirs_ends(PROTOCOL_ERROR) || case.theirs_resets(PROTOCOL_ERROR))
         },
@@ -313,7 +311,7 @@ const EXCUSES: &[Excuse] = &[
     Excuse {
         name: "a window above 2^31-1 is an error (§6.9.1), also behind the end of the answer, where the crate forgets windows",
         holds: |case| {
-            let update = case.last_kind() == WINDOW_UPDATE && case.ours_resets(FLOW_CONTROL_ERROR);
+            let update = case.kind() == WINDOW_UPDATE && case.ours_resets(FLOW_CONTROL_ERROR);
             let resize = case.facts.settings(4).count() > 0 && case.ours_ends(FLOW_CONTROL_ERROR);
             (update && case.theirs.streams.is_empty() || resize)
                 && case.setting.answers != Answers::Never
@@ -323,7 +321,7 @@ const EXCUSES: &[Excuse] = &[
     Excuse {
         name: "the crate resets a stream for what its HEADERS say before it looks whether its identifier may be",
         holds: |case| {
-            matches!(case.last_kind(), HEADERS | CONTINUATION)
+            matches!(case.kind(), HEADERS | CONTINUATION)
                 && !case.facts.stream_may_open()
                 && (case.ours_ends(PROTOCOL_ERROR) || case.ours_ends(STREAM_CLOSED))
                 && case.theirs_resets(PROTOCOL_ERROR)
@@ -332,7 +330,7 @@ const EXCUSES: &[Excuse] = &[
     Excuse {
         name: "the crate counts a stream against the limit only when its HEADERS are well-formed",
         holds: |case| {
-            matches!(case.last_kind(), HEADERS | CONTINUATION)
+            matches!(case.kind(), HEADERS | CONTINUATION)
                 && case.ours_resets(REFUSED_STREAM)
                 && case.theirs_resets(PROTOCOL_ERROR)
         },
@@ -340,9 +338,8 @@ const EXCUSES: &[Excuse] = &[
     Excuse {
         name: "the crate does not remember every stream that it reset or refused, and complains once more",
         holds: |case| {
-            let reset = |sight: &Sight| {
-                sight.streams.get(&case.facts.last().stream).is_some_and(|stream| stream.reset.is_some())
-            };
+            let reset =
+                |sight: &Sight| sight.streams.get(&case.about().stream).is_some_and(|stream| stream.reset.is_some());
             case.before.iter().any(reset)
                 && *case.ours == Sight::default()
                 && (case.theirs_resets(STREAM_CLOSED)
@@ -378,7 +375,7 @@ const EXCUSES: &[Excuse] = &[
     Excuse {
         name: "the crate does not say that a stream was reset for which it holds all of the answer",
         holds: |case| {
-            case.last_kind() == RST_STREAM
+            case.kind() == RST_STREAM
                 && case.ours_stream().is_some_and(|stream| stream.told.is_some())
                 && case.theirs_stream().is_none()
         },
@@ -404,9 +401,9 @@ const EXCUSES: &[Excuse] = &[
     Excuse {
         name: "WINDOW_UPDATE of 0 is an error of its stream (§6.9); the crate ends the connection",
         holds: |case| {
-            let frame = case.facts.last();
-            let zero = frame.payload.iter().enumerate().all(|(at, byte)| *byte == 0 || at == 0 && *byte == 0x80);
-            frame.kind == WINDOW_UPDATE && zero && frame.stream != 0 && case.theirs_ends(PROTOCOL_ERROR)
+            let zero = |payload: &[u8]| matches!(payload, [0 | 0x80, 0, 0, 0]);
+            case.facts.of_kind(WINDOW_UPDATE).any(|frame| frame.stream != 0 && zero(&frame.payload))
+                && case.theirs_ends(PROTOCOL_ERROR)
         },
     },
     Excuse {
@@ -424,7 +421,7 @@ const EXCUSES: &[Excuse] = &[
     Excuse {
         name: "an acknowledgement of SETTINGS that were acknowledged is only counted",
         holds: |case| {
-            case.last_kind() == SETTINGS && case.facts.last().flags & ACK != 0 && case.theirs_ends(PROTOCOL_ERROR)
+            case.facts.of_kind(SETTINGS).any(|frame| frame.flags & ACK != 0) && case.theirs_ends(PROTOCOL_ERROR)
         },
     },
     Excuse {
@@ -433,7 +430,7 @@ const EXCUSES: &[Excuse] = &[
     },
     Excuse {
         name: "a GOAWAY that grows is nothing to a server that opens no streams",
-        holds: |case| case.last_kind() == GOAWAY && case.facts.went_away && case.theirs_ends(PROTOCOL_ERROR),
+        holds: |case| case.facts.has(GOAWAY) && case.theirs_ends(PROTOCOL_ERROR),
     },
 ];
 
@@ -469,8 +466,16 @@ fn is_never_a_trailer(name: &[u8]) -> bool {
 }
 
 impl Case<'_> {
-    fn last_kind(&self) -> u8 {
-        self.facts.last().kind
+    /// The frame that the difference is about: where a chunk has several, the first on a stream that showed something.
+    fn about(&self) -> &Frame {
+        let shown = |frame: &&Frame| {
+            self.ours.streams.contains_key(&frame.stream) || self.theirs.streams.contains_key(&frame.stream)
+        };
+        self.facts.frames.iter().find(shown).unwrap_or_else(|| self.facts.last())
+    }
+
+    fn kind(&self) -> u8 {
+        self.about().kind
     }
 
     fn ours_ends(&self, code: u32) -> bool {
@@ -482,11 +487,11 @@ impl Case<'_> {
     }
 
     fn ours_stream(&self) -> Option<&Stream> {
-        self.ours.streams.get(&self.facts.last().stream)
+        self.ours.streams.get(&self.about().stream)
     }
 
     fn theirs_stream(&self) -> Option<&Stream> {
-        self.theirs.streams.get(&self.facts.last().stream)
+        self.theirs.streams.get(&self.about().stream)
     }
 
     fn ours_resets(&self, code: u32) -> bool {

@@ -128,9 +128,14 @@ impl Facts {
         &self.frames[self.frames.len() - 1]
     }
 
+    /// Those of one kind.
+    pub(super) fn of_kind(&self, kind: u8) -> impl Iterator<Item = &Frame> {
+        self.frames.iter().filter(move |frame| frame.kind == kind)
+    }
+
     /// Whether a frame of this kind is among them.
     pub(super) fn has(&self, kind: u8) -> bool {
-        self.frames.iter().any(|frame| frame.kind == kind)
+        self.of_kind(kind).next().is_some()
     }
 
     pub(super) fn any(&self, is: impl Fn(&Field) -> bool) -> bool {
