@@ -1,7 +1,9 @@
-//! The server over real sockets: raw bytes in, exact bytes out, on both drivers.
+//! The server over sockets: raw bytes in, exact bytes out, on both drivers, and on a simulated network.
 
 #[path = "serve/backend.rs"]
 mod backend;
+#[path = "serve/ground/mod.rs"]
+mod ground;
 #[path = "serve/h2_client.rs"]
 mod h2_client;
 #[path = "serve/harness.rs"]

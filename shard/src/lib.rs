@@ -33,6 +33,7 @@ pub mod net;
 mod out;
 mod poison;
 mod pool;
+mod random;
 mod receive;
 mod release;
 mod remains;

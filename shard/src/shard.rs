@@ -20,6 +20,7 @@ use crate::executor::{Tasks, discard};
 use crate::lease::Lease;
 use crate::mailbox::Receiver;
 use crate::pool::Pool;
+use crate::random::Random;
 use crate::socket::Sockets;
 use crate::sys;
 use crate::time::Tick;
@@ -178,6 +179,7 @@ pub(crate) struct Inner {
     pool: Option<Pool>,
     /// Every helper job that has not ended holds one more.
     pub(crate) jobs: Arc<()>,
+    random: Random,
     #[cfg(any(test, feature = "testing"))]
     pub(crate) lines: crate::waits::Lines,
     /// Where the kernel tells how long this thread waited for its core; opened when it is first asked.
@@ -239,6 +241,7 @@ impl Shard {
             finished: Cell::new(false),
             pool: options.pool.clone(),
             jobs: Arc::default(),
+            random: Random::new(driver.seed()),
             #[cfg(any(test, feature = "testing"))]
             lines: crate::waits::Lines::default(),
             delays: OnceCell::new(),
@@ -293,6 +296,12 @@ impl Shard {
     /// Seconds since 1970-01-01 UTC, cached at the beginning of the turn.
     pub fn unix_time(&self) -> u64 {
         self.0.unix.get()
+    }
+
+    /// 64 random bits, for what must differ and need not stay secret: who sees some of them can tell the next. On a simulated
+    /// shard its world's seed decides them.
+    pub fn random(&self) -> u64 {
+        self.0.random.next()
     }
 
     /// What this thread has used of its core, and how long it waited for it. Two system calls: for measuring, not for every

@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anygate_core::config::ListenAddr;
 use anygate_serve::plan::Plan;
@@ -77,10 +77,56 @@ pub(crate) fn keys() -> &'static Keys {
     })
 }
 
+/// What carries a client's bytes, below TLS where there is any.
+pub(crate) trait Socket: Read + Write {
+    /// A read waits so long at most, and is `WouldBlock` or `TimedOut` then.
+    fn wait_at_most(&self, patience: Duration);
+
+    /// Sends the end of the stream.
+    ///
+    /// # Errors
+    /// It is not connected any more.
+    fn end(&self) -> io::Result<()>;
+
+    /// Its own address.
+    fn local(&self) -> SocketAddr;
+
+    /// The time by the clock that patience is measured with.
+    fn now(&self) -> Duration;
+}
+
+impl Socket for TcpStream {
+    fn wait_at_most(&self, patience: Duration) {
+        self.set_read_timeout(Some(patience)).expect("a socket option");
+    }
+
+    fn end(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+
+    fn local(&self) -> SocketAddr {
+        self.local_addr().expect("it is connected")
+    }
+
+    fn now(&self) -> Duration {
+        static BEGUN: OnceLock<Instant> = OnceLock::new();
+        BEGUN.get_or_init(Instant::now).elapsed()
+    }
+}
+
+/// A client's stream, whatever carries it.
+pub(crate) trait Carrier: Socket {
+    /// No more bytes will come from here.
+    ///
+    /// # Errors
+    /// It is not connected any more.
+    fn finish(&mut self) -> io::Result<()>;
+}
+
 /// A client's stream.
-pub(crate) enum Pipe {
-    Plain(TcpStream),
-    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+pub(crate) enum Pipe<S: Socket = TcpStream> {
+    Plain(S),
+    Tls(Box<StreamOwned<ClientConnection, S>>),
 }
 
 impl Pipe {
@@ -93,9 +139,11 @@ impl Pipe {
             Way::Tls => Self::secured(stream, Arc::clone(&keys().client)),
         }
     }
+}
 
+impl<S: Socket> Pipe<S> {
     /// A TLS client with settings of its own.
-    pub(crate) fn secured(mut stream: TcpStream, config: Arc<ClientConfig>) -> Self {
+    pub(crate) fn secured(mut stream: S, config: Arc<ClientConfig>) -> Self {
         let name = "localhost".try_into().expect("a name");
         let mut connection = ClientConnection::new(config, name).expect("a client");
         while connection.is_handshaking() {
@@ -105,7 +153,7 @@ impl Pipe {
     }
 
     /// The socket below.
-    pub(crate) fn socket(&self) -> &TcpStream {
+    pub(crate) fn socket(&self) -> &S {
         match self {
             Self::Plain(stream) => stream,
             Self::Tls(stream) => &stream.sock,
@@ -113,13 +161,13 @@ impl Pipe {
     }
 
     pub(crate) fn set_read_timeout(&self, patience: Duration) {
-        self.socket().set_read_timeout(Some(patience)).expect("a socket option");
+        self.socket().wait_at_most(patience);
     }
 
     /// No more bytes will come from here.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         match self {
-            Self::Plain(stream) => stream.shutdown(Shutdown::Write),
+            Self::Plain(stream) => stream.end(),
             Self::Tls(stream) => {
                 stream.conn.send_close_notify();
                 stream.flush()
@@ -128,7 +176,31 @@ impl Pipe {
     }
 }
 
-impl Read for Pipe {
+impl<S: Socket> Socket for Pipe<S> {
+    fn wait_at_most(&self, patience: Duration) {
+        self.socket().wait_at_most(patience);
+    }
+
+    fn end(&self) -> io::Result<()> {
+        self.socket().end()
+    }
+
+    fn local(&self) -> SocketAddr {
+        self.socket().local()
+    }
+
+    fn now(&self) -> Duration {
+        self.socket().now()
+    }
+}
+
+impl<S: Socket> Carrier for Pipe<S> {
+    fn finish(&mut self) -> io::Result<()> {
+        self.finish()
+    }
+}
+
+impl<S: Socket> Read for Pipe<S> {
     /// A TLS stream that ends without a word for it was reset.
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self {
@@ -142,7 +214,7 @@ impl Read for Pipe {
 }
 
 /// Reads without sending what may be left to send: a gate that takes no more may have said why.
-fn heard(stream: &mut StreamOwned<ClientConnection, TcpStream>, into: &mut [u8]) -> io::Result<usize> {
+fn heard<S: Socket>(stream: &mut StreamOwned<ClientConnection, S>, into: &mut [u8]) -> io::Result<usize> {
     loop {
         match stream.conn.reader().read(into) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -153,7 +225,7 @@ fn heard(stream: &mut StreamOwned<ClientConnection, TcpStream>, into: &mut [u8])
     }
 }
 
-impl Write for Pipe {
+impl<S: Socket> Write for Pipe<S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(stream) => stream.write(bytes),

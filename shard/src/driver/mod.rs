@@ -15,6 +15,7 @@ use std::time::Duration;
 use crate::arena::Class;
 use crate::file::File;
 use crate::net::Address;
+use crate::random;
 use crate::shard::Inner;
 use crate::socket::{Side, Slot};
 use crate::sys::{self, Pipe};
@@ -90,6 +91,14 @@ impl Driver {
         match self {
             Driver::Epoll(_) | Driver::Uring(_) => time::unix(),
             Driver::Sim(sim) => sim.unix(),
+        }
+    }
+
+    /// What a shard's random numbers begin with.
+    pub(crate) fn seed(&self) -> u64 {
+        match self {
+            Driver::Epoll(_) | Driver::Uring(_) => random::of_system(),
+            Driver::Sim(sim) => sim.seed(),
         }
     }
 

@@ -144,7 +144,8 @@ impl Task {
             return Err(Response::page(501).into());
         }
         let head = if websocket {
-            match websocket::as_upgrade(request.view(&bytes, &fields)) {
+            let nonce = [self.server.shard.random(), self.server.shard.random()];
+            match websocket::as_upgrade(request.view(&bytes, &fields), nonce) {
                 Some(Upgrade { bytes, request, fields, accept }) => {
                     self.accept = Some(accept);
                     request.into_head(Bytes::from(bytes), fields)

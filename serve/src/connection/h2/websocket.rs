@@ -1,7 +1,5 @@
 //! A WebSocket that comes by extended CONNECT (RFC 8441), as the opening handshake of HTTP/1.1 that servers behind know.
 
-use std::hash::{BuildHasher, RandomState};
-
 use anygate_proto::head::{BodyLength, Field, Fields, Request, RequestView, Span, TargetForm, Version};
 use anygate_proto::known::Known;
 use anygate_proto::websocket::{accept_of, base64};
@@ -24,9 +22,9 @@ pub(super) struct Upgrade {
     pub(super) accept: [u8; 28],
 }
 
-/// The same request as a `GET` that asks for an upgrade: the rules that serve WebSockets of HTTP/1.1 serve it too. `None` where
-/// it has no path.
-pub(super) fn as_upgrade(view: RequestView<'_>) -> Option<Upgrade> {
+/// The same request as a `GET` that asks for an upgrade: the rules that serve WebSockets of HTTP/1.1 serve it too. Its key is
+/// made of `nonce`, random bits that are other ones each time. `None` where it has no path.
+pub(super) fn as_upgrade(view: RequestView<'_>, nonce: [u64; 2]) -> Option<Upgrade> {
     if view.path().is_empty() {
         return None;
     }
@@ -54,7 +52,7 @@ pub(super) fn as_upgrade(view: RequestView<'_>) -> Option<Upgrade> {
     for field in view.fields.iter().filter(|field| !MADE_ANEW.contains(&field.known)) {
         put_line(field.name.of(view.bytes), field.value.of(view.bytes));
     }
-    let key = key();
+    let key = key(nonce);
     for (name, value) in
         [(&b"connection"[..], &b"upgrade"[..]), (b"upgrade", b"websocket"), (b"sec-websocket-key", &key)]
     {
@@ -80,10 +78,9 @@ pub(super) fn as_upgrade(view: RequestView<'_>) -> Option<Upgrade> {
     Some(Upgrade { bytes, request, fields, accept: accept_of(&key) })
 }
 
-/// A key of 16 bytes in base64 (RFC 6455 §4.1), another each time. It only shows that the server knows WebSockets.
-fn key() -> [u8; 24] {
-    let state = RandomState::new();
-    let bits = (u128::from(state.hash_one(1)) << 64) | u128::from(state.hash_one(2));
+/// A key of 16 bytes in base64 (RFC 6455 §4.1). It only shows that the server knows WebSockets.
+fn key([high, low]: [u64; 2]) -> [u8; 24] {
+    let bits = (u128::from(high) << 64) | u128::from(low);
     let mut key = [b'='; 24];
     base64(&bits.to_be_bytes(), &mut key);
     key
@@ -112,7 +109,7 @@ mod tests {
             panic!("a good head");
         };
         let Upgrade { bytes, request, fields, accept } =
-            as_upgrade(request.view(head, &fields)).expect("it has a path");
+            as_upgrade(request.view(head, &fields), [1, 2]).expect("it has a path");
         let view = request.view(&bytes, &fields);
         assert_eq!(handshake(view), Handshake::Valid);
         assert_eq!(
@@ -129,7 +126,11 @@ mod tests {
     }
 
     #[test]
-    fn no_two_keys_are_the_same() {
-        assert_ne!(key(), key());
+    fn every_bit_of_the_nonce_is_in_the_key() {
+        assert_eq!(&key([0x7468_6520_7361_6d70, 0x6c65_206e_6f6e_6365]), b"dGhlIHNhbXBsZSBub25jZQ==");
+        for bit in 0..64 {
+            assert_ne!(key([1 << bit, 0]), key([0, 0]));
+            assert_ne!(key([0, 1 << bit]), key([0, 0]));
+        }
     }
 }

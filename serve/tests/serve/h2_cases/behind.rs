@@ -1,17 +1,15 @@
 //! What does a server behind get of the requests, and what does it answer?
 
 use std::collections::VecDeque;
-use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anygate_shard::testing::reset;
 use aws_lc_rs::digest;
 
 use super::words::Item;
 use crate::cases::requests::joined;
 use crate::cases::{PATIENCE, SILENCE, settled};
+use crate::ground::{Duplex, Field};
 
 /// Recorded where a connection ends in mid-request; alone in a cell: perhaps a part of a request, and nothing whole.
 pub(crate) const CUT: &[u8] = b"<cut>";
@@ -25,7 +23,8 @@ const UP: &[u8] = b"HTTP/1.1 200 OK\r\nDate: Sat, 21 Nov 2026 08:00:00 GMT\r\nCo
 /// A server behind that writes everything down that comes.
 pub(crate) struct Behind {
     pub(crate) address: SocketAddr,
-    state: Arc<(Mutex<State>, Condvar)>,
+    field: Field,
+    state: Arc<Mutex<State>>,
 }
 
 #[derive(Default)]
@@ -50,46 +49,36 @@ fn locked(of: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 impl Behind {
-    pub(crate) fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        let address = listener.local_addr().expect("it is bound");
-        let state: Arc<(Mutex<State>, Condvar)> = Arc::default();
+    pub(crate) fn start(field: &Field) -> Self {
+        let state: Arc<Mutex<State>> = Arc::default();
         let its = Arc::clone(&state);
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let Ok(stream) = stream else { return };
-                stream.set_nodelay(true).expect("a socket option");
-                let state = Arc::clone(&its);
-                std::thread::spawn(move || Served { stream, bytes: Vec::new(), epoch: 0, state }.serve());
-            }
-        });
-        Self { address, state }
+        let serve = move |stream| Served { stream, bytes: Vec::new(), epoch: 0, state: Arc::clone(&its) }.serve();
+        Self { address: field.listen(serve), field: field.clone(), state }
     }
 
     /// Says what is done with a request, behind what was said of others: the words of `script` are bytes, or one of the steps
     /// `body` (the whole request is awaited), `pause`, `fin`, `close`, `reset`, `raw` (bytes are taken to their end) and `echo`
     /// (and sent back). In bytes `$ACCEPT` is what goes with the key of a WebSocket.
     pub(crate) fn expect(&self, script: Item) {
-        locked(&self.state.0).scripts.push_back(script);
+        locked(&self.state).scripts.push_back(script);
     }
 
     /// Waits until this came, in however many chunks; false when it does not.
     pub(crate) fn heard(&self, what: &[u8]) -> bool {
-        let missing = |state: &mut State| !joined(&state.record).windows(what.len()).any(|window| window == what);
-        let waited = self.state.1.wait_timeout_while(locked(&self.state.0), PATIENCE, missing);
-        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+        let came = || joined(&locked(&self.state).record).windows(what.len()).any(|window| window == what);
+        self.field.until(PATIENCE, came)
     }
 
     /// Forgets everything.
     pub(crate) fn forget(&self) {
-        locked(&self.state.0).forget();
+        locked(&self.state).forget();
     }
 
     /// What came since this was last asked must be what is wanted; waits for it. Chunks may be cut anywhere.
     pub(crate) fn recorded(&self, want: &[u8], known: &[(&str, &str)]) -> Result<(), (Vec<u8>, Vec<u8>)> {
         if want == CUT {
-            std::thread::sleep(SILENCE);
-            let state = locked(&self.state.0);
+            self.field.pause(SILENCE);
+            let state = locked(&self.state);
             let fine = state.whole == 0;
             let got = state.record.clone();
             drop(state);
@@ -97,28 +86,25 @@ impl Behind {
             return if fine { Ok(()) } else { Err((CUT.to_vec(), got)) };
         }
         let want = joined(want);
-        let until = Instant::now() + PATIENCE;
-        let mut state = locked(&self.state.0);
-        loop {
-            let got = joined(&settled(&without_keys(&state.record), known));
-            // What came and is not wanted does not go away.
-            if got == want || Instant::now() > until || (want.is_empty() && !got.is_empty()) {
-                state.forget();
-                return if got == want { Ok(()) } else { Err((want, got)) };
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            state = self.state.1.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
+        let got = || joined(&settled(&without_keys(&locked(&self.state).record), known));
+        // What came and is not wanted does not go away.
+        self.field.until(PATIENCE, || {
+            let got = got();
+            got == want || (want.is_empty() && !got.is_empty())
+        });
+        let got = got();
+        self.forget();
+        if got == want { Ok(()) } else { Err((want, got)) }
     }
 }
 
 /// One connection of the gate.
 struct Served {
-    stream: TcpStream,
+    stream: Box<dyn Duplex>,
     bytes: Vec<u8>,
     /// When the request began that is coming.
     epoch: usize,
-    state: Arc<(Mutex<State>, Condvar)>,
+    state: Arc<Mutex<State>>,
 }
 
 impl Served {
@@ -132,7 +118,7 @@ impl Served {
     fn request(&mut self) -> Option<()> {
         let head = self.until(b"\r\n\r\n", 0)?;
         let text = String::from_utf8_lossy(&self.bytes[..head]).into_owned();
-        let script = locked(&self.state.0).scripts.pop_front();
+        let script = locked(&self.state).scripts.pop_front();
         let mut end = None;
         match script {
             None => {
@@ -146,12 +132,12 @@ impl Served {
                 for word in &script {
                     match word.as_slice() {
                         b"body" => end = Some(self.body(&text, head)?),
-                        b"pause" => std::thread::sleep(SILENCE),
-                        b"fin" => self.stream.shutdown(Shutdown::Write).ok()?,
+                        b"pause" => self.stream.pause(SILENCE),
+                        b"fin" => self.stream.fin().ok()?,
                         step @ (b"reset" | b"raw" | b"echo" | b"close") => {
                             self.bytes.drain(..head);
                             if step == b"reset" {
-                                reset(&self.stream);
+                                self.stream.reset();
                             }
                             if matches!(step, b"raw" | b"echo") {
                                 self.tunnel(step == b"echo");
@@ -209,7 +195,7 @@ impl Served {
             end += length.parse::<usize>().ok()?;
             self.enough(end)?;
         }
-        locked(&self.state.0).whole += 1;
+        locked(&self.state).whole += 1;
         Some(end)
     }
 
@@ -235,7 +221,7 @@ impl Served {
         let mut bytes = [0; 16 * 1024];
         let n = self.stream.read(&mut bytes).ok().filter(|n| *n > 0)?;
         if self.bytes.is_empty() {
-            self.epoch = locked(&self.state.0).epoch;
+            self.epoch = locked(&self.state).epoch;
         }
         self.bytes.extend_from_slice(&bytes[..n]);
         self.note(&bytes[..n]);
@@ -244,10 +230,9 @@ impl Served {
 
     /// Writes down what belongs to a request that began since all was forgotten last.
     fn note(&self, bytes: &[u8]) {
-        let mut state = locked(&self.state.0);
+        let mut state = locked(&self.state);
         if state.epoch == self.epoch {
             state.record.extend_from_slice(bytes);
-            self.state.1.notify_all();
         }
     }
 }

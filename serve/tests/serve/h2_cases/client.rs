@@ -3,15 +3,16 @@
 //! Whatever comes is checked: frame sizes, windows, the states of streams, header blocks. A fault is an item `WRONG …`.
 
 use std::collections::HashMap;
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::hpack::Decoder;
 use super::words::{ACK, END_HEADERS, END_STREAM, Frame, Item, code_name, kind_name, setting_name};
 use crate::cases::{Cut, End};
-use crate::pipe::{Pipe, Way, keys};
+use crate::ground::Field;
+use crate::pipe::{Carrier, Way, keys};
 
 /// RFC 9113 §3.4.
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -45,7 +46,7 @@ struct Stream {
 
 /// One client's connection.
 pub(crate) struct Talker {
-    pipe: Pipe,
+    pipe: Box<dyn Carrier>,
     bytes: Vec<u8>,
     end: Option<End>,
     decoder: Decoder,
@@ -76,17 +77,13 @@ pub(crate) struct Talker {
 
 impl Talker {
     /// Comes in this way; nothing is said yet.
-    pub(crate) fn connect(address: SocketAddr, way: Way) -> Self {
-        let pipe = match way {
-            Way::Plain => Pipe::connect(address, way),
-            Way::Tls => {
-                let mut config = keys().client.as_ref().clone();
-                config.alpn_protocols = vec![b"h2".to_vec()];
-                let stream = std::net::TcpStream::connect(address).expect("the gate listens");
-                stream.set_nodelay(true).expect("a socket option");
-                Pipe::secured(stream, Arc::new(config))
-            }
-        };
+    pub(crate) fn connect(field: &Field, address: SocketAddr, way: Way) -> Self {
+        let settings = (way == Way::Tls).then(|| {
+            let mut config = keys().client.as_ref().clone();
+            config.alpn_protocols = vec![b"h2".to_vec()];
+            Arc::new(config)
+        });
+        let pipe = field.connect(address, settings);
         Self {
             pipe,
             bytes: Vec::new(),
@@ -111,7 +108,7 @@ impl Talker {
 
     /// Its own address, as the gate sees it.
     pub(crate) fn address(&self) -> String {
-        self.pipe.socket().local_addr().expect("it is connected").to_string()
+        self.pipe.local().to_string()
     }
 
     /// How the connection ended, if it did.
@@ -167,16 +164,16 @@ impl Talker {
 
     /// Listens until `enough`, the end of the stream, or for `patience`; false: not enough came.
     pub(crate) fn hear(&mut self, patience: Duration, enough: impl Fn(&Self) -> bool) -> bool {
-        let until = Instant::now() + patience;
+        let until = self.pipe.now() + patience;
         loop {
             if enough(self) {
                 return true;
             }
-            let left = until.saturating_duration_since(Instant::now());
+            let left = until.saturating_sub(self.pipe.now());
             if self.end.is_some() || left.is_zero() {
                 return false;
             }
-            self.pipe.set_read_timeout(left);
+            self.pipe.wait_at_most(left);
             let mut bytes = [0; 16 * 1024];
             match self.pipe.read(&mut bytes) {
                 Ok(0) => self.end = Some(End::Closed),

@@ -1,4 +1,4 @@
-//! HTTP/2 in tables: frames in, frames out, and what a server behind gets, on both drivers, plain and over TLS.
+//! HTTP/2 in tables: frames in, frames out, and what a server behind gets, on every driver, plain and over TLS.
 //!
 //! `tests/cases/h2-*.txt` are the tables (RFC 9113 §4–§8, RFC 7541, RFC 9218, RFC 8441). How frames are written is told in
 //! [`words`], lines and cells in [`crate::cases::text`], columns in each file's first lines. Each case is sent whole and in
@@ -16,7 +16,7 @@ use anygate_shard::Io;
 
 use crate::cases::requests::Folder;
 use crate::cases::text::{table, tables};
-use crate::harness::both;
+use crate::ground::{Ground, everywhere};
 use crate::pipe::{WAYS, Way};
 
 const COLUMNS: &[&str] = &["name", "send", "get", "then", "upstream"];
@@ -35,13 +35,13 @@ fn every_frame_gets_the_answer_of_the_rfc() {
     let wanted = std::env::var("ANYGATE_CASE").unwrap_or_default();
     let folder = Folder::new();
     let gates = || tables.iter().flat_map(|table| (0..table.gates.len()).map(move |at| (table, at)));
-    both(|io| {
+    everywhere(|ground| {
         let failures = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
             for ((table, at), way) in gates().flat_map(|gate| WAYS.map(|way| (gate, way))) {
                 let (failures, wanted, folder) = (&failures, &wanted, &folder);
                 scope.spawn(move || {
-                    let wrong = run::run((io, way), table, at, wanted, folder);
+                    let wrong = run::run((ground, way), table, at, wanted, folder);
                     failures.lock().unwrap_or_else(PoisonError::into_inner).extend(wrong);
                 });
             }
@@ -72,7 +72,7 @@ wrong record | {get} :path=/up | HEADERS 1 :status=200 .. ; DATA 1 END_STREAM up
 one frame more | PING 12345678 ; PING 12345678 | PING ACK 12345678 | stays | -
 "#;
     let table = table("t.txt", TABLE, COLUMNS, &[]).unwrap_or_else(|why| panic!("{why}"));
-    let wrong = run::run((Io::Epoll, Way::Plain), &table, 0, "", &Folder::new());
+    let wrong = run::run((Ground::Kernel(Io::Epoll), Way::Plain), &table, 0, "", &Folder::new());
     for name in ["8: wrong answer", "9: wrong stream", "10: wrong end", "11: wrong record", "12: one frame more"] {
         let place = format!("t.txt:{name}: ");
         let told = wrong.iter().filter(|text| text.starts_with(&place)).count();

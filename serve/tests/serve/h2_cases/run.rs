@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use anygate_core::config::ListenAddr;
 use anygate_serve::tls::Front;
-use anygate_shard::Io;
 
 use super::behind::{Behind, CUT};
 use super::client::{PREFACE, Talker};
@@ -13,7 +12,8 @@ use super::words::{Frame, Item, hex, items, number, text, told};
 use crate::cases::requests::Folder;
 use crate::cases::text::{Case, Table, escaped};
 use crate::cases::{Cut, End, NOBODY, PATIENCE, SILENCE, settled};
-use crate::harness::{Gate, plan};
+use crate::ground::{Field, Ground, Stand};
+use crate::harness::plan;
 use crate::pipe::{Way, keys};
 
 /// What servers behind get is no concern of the case.
@@ -24,7 +24,7 @@ const PROBE: &[u8] = b"anygate?";
 const QUIET: &[u8] = b"silence?";
 
 /// A gate that offers HTTP/2 to clients who come this way.
-pub(crate) fn gate(io: Io, way: Way, config: &str) -> Gate {
+fn gate(field: &Field, way: Way, config: &str) -> Stand {
     let mut plan = plan(config, 1);
     if way == Way::Tls {
         let mut server = keys().server.as_ref().clone();
@@ -32,19 +32,26 @@ pub(crate) fn gate(io: Io, way: Way, config: &str) -> Gate {
         let front = Front { tls: Some(Arc::new(server)), h2: true, ..Front::default() };
         plan.fronts = vec![(ListenAddr::Any(0), front)];
     }
-    Gate::serve(io, plan)
+    field.gate(plan)
 }
 
 /// The cases of one gate; what is wrong.
-pub(crate) fn run((io, way): (Io, Way), table: &Table, at: usize, wanted: &str, folder: &Folder) -> Vec<String> {
+pub(crate) fn run(
+    (ground, way): (Ground, Way),
+    table: &Table,
+    at: usize,
+    wanted: &str,
+    folder: &Folder,
+) -> Vec<String> {
     let (name, config) = &table.gates[at];
+    let field = Field::new(ground);
     let open = || {
-        let behind = Behind::start();
+        let behind = Behind::start(&field);
         let config = config
             .replace("$BACKEND", &behind.address.to_string())
             .replace("$NOBODY", NOBODY)
             .replace("$DIR", &folder.path().display().to_string());
-        (gate(io, way, &config), behind)
+        (gate(&field, way, &config), behind)
     };
     let shared = open();
     let mut wrong = Vec::new();
@@ -58,16 +65,20 @@ pub(crate) fn run((io, way): (Io, Way), table: &Table, at: usize, wanted: &str, 
                 let own = is_cut(case).then(&open);
                 let (gate, behind) = own.as_ref().unwrap_or(&shared);
                 behind.forget();
-                if let Err((what, want, got)) = tried(case, &then, (cut, way), gate, behind) {
-                    let context = format!("{io:?}, {way:?}, gate {name}, {cut:?}");
+                if let Err((what, want, got)) = tried(case, &then, (cut, way), (&field, gate, behind)) {
+                    let context = format!("{ground:?}, {way:?}, gate {name}, {cut:?}");
                     let name = case.word("name");
                     wrong.push(format!("{}: {name}: {context}: {what}\n  want {want}\n   got {got}", case.place));
                 }
             }
         }
     }
-    if shared.0.cells.panics.get() > 0 {
-        wrong.push(format!("{io:?}, {way:?}, gate {name}: a connection panicked"));
+    if shared.0.panics() > 0 {
+        wrong.push(format!("{ground:?}, {way:?}, gate {name}: a connection panicked"));
+    }
+    let left = field.left();
+    if !left.is_empty() {
+        wrong.push(format!("{ground:?}, {way:?}, gate {name}: left when everybody had gone: {left:?}"));
     }
     wrong
 }
@@ -133,9 +144,14 @@ impl Then {
 /// How a case failed: what about, what was wanted and what came.
 type Wrong = (&'static str, String, String);
 
-fn tried(case: &Case, then: &Then, (cut, way): (Cut, Way), gate: &Gate, behind: &Behind) -> Result<(), Wrong> {
+fn tried(
+    case: &Case,
+    then: &Then,
+    (cut, way): (Cut, Way),
+    (field, gate, behind): (&Field, &Stand, &Behind),
+) -> Result<(), Wrong> {
     let want = items(&case.bytes("get"));
-    let mut session = Session { client: Talker::connect(gate.address, way), cut, way, behind, last: 0 };
+    let mut session = Session { client: Talker::connect(field, gate.address(), way), cut, way, behind, last: 0 };
     let (scripts, acts): (Vec<Item>, Vec<Item>) =
         items(&case.bytes("send")).into_iter().partition(|act| act[0] == b"server");
     scripts.into_iter().for_each(|script| behind.expect(script[1..].to_vec()));
@@ -144,7 +160,7 @@ fn tried(case: &Case, then: &Then, (cut, way): (Cut, Way), gate: &Gate, behind: 
     // The next stream that this client may open.
     let probe = (last + 1) | 1;
     let itself = client.address();
-    let (own, upstream) = (gate.address.to_string(), behind.address.to_string());
+    let (own, upstream) = (gate.address().to_string(), behind.address.to_string());
     let known = [(upstream.as_str(), "backend"), (own.as_str(), "gate"), (itself.as_str(), "client")];
     let fits = |client: &Talker, less: Option<u32>| {
         let got = Shape::of(came(client, &want, less), &known, then.ordered);

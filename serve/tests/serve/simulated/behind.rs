@@ -9,7 +9,7 @@ use anygate_proto::websocket::accept_of;
 use anygate_shard::{Bytes, Close, Shard, SocketId, TaskId};
 
 use super::ledger::Ledger;
-use super::line::Line;
+use super::line::{Heard, Line};
 use super::scene::{Ask, How, What};
 use super::wire::{Framing, Head, Inbox, chunked, content, mix};
 
@@ -20,6 +20,7 @@ const SEEN: Duration = Duration::from_secs(30);
 pub(super) struct Behind {
     pub(super) shard: Shard,
     pub(super) ledger: Rc<RefCell<Ledger>>,
+    pub(super) heard: Heard,
     /// Who connects is reset, and so is who is served.
     pub(super) dead: Cell<bool>,
 }
@@ -43,7 +44,7 @@ impl Behind {
     }
 
     async fn serve(&self, socket: SocketId) -> io::Result<()> {
-        let mut inbox = Inbox::new(Line::plain(&self.shard, socket));
+        let mut inbox = Inbox::new(Line::plain(&self.shard, socket, &self.heard));
         let mut count = 0;
         // Since when more was said than was asked for.
         let mut spoilt = None;
@@ -186,11 +187,11 @@ impl Behind {
         let first = inbox.rest().to_vec();
         self.shard.queue(socket, Bytes::from(first));
         loop {
-            let lease = self.shard.recv(socket, anygate_shard::Class::Head).await?;
-            if lease.is_empty() {
+            let came = inbox.line.recv().await?;
+            if came.is_empty() {
                 break;
             }
-            self.shard.queue(socket, Bytes::from(lease.filled().to_vec()));
+            self.shard.queue(socket, Bytes::from(came));
             self.shard.sent(socket, 1 << 16).await?;
         }
         self.say(socket, "bye");

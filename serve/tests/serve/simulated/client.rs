@@ -11,7 +11,7 @@ use anygate_shard::{Close, Shard, SocketId};
 use rustls::ClientConfig;
 
 use super::ledger::{BEFORE, Ledger, May, Outcome, weigh};
-use super::line::{Clock, Line, settings};
+use super::line::{Clock, Heard, Line, settings};
 use super::scene::{Ask, Breach, Client, Upload, What};
 use super::wire::{Framing, Inbox, chunked, content};
 
@@ -49,6 +49,7 @@ pub(super) struct Life {
     pub(super) client: Client,
     pub(super) to: Address,
     pub(super) ledger: Rc<RefCell<Ledger>>,
+    heard: Heard,
     may: May,
     next: Cell<usize>,
     /// How it speaks TLS, if it does.
@@ -69,10 +70,10 @@ impl Life {
         to: Address,
         ledger: Rc<RefCell<Ledger>>,
         may: May,
-        clock: &Arc<Clock>,
+        (clock, heard): (&Arc<Clock>, &Heard),
     ) -> Life {
         let settings = client.secure.map(|secure| settings(secure, client.multi.is_some(), clock));
-        Life { shard: shard.clone(), client, to, ledger, may, next: Cell::new(0), settings }
+        Life { shard: shard.clone(), client, to, ledger, heard: heard.clone(), may, next: Cell::new(0), settings }
     }
 
     /// Asks for everything, on as many connections as that takes.
@@ -195,7 +196,7 @@ impl Life {
 
     /// A connection that speaks as this client does.
     pub(super) fn line(&self, socket: SocketId) -> Line {
-        let line = Line::new(&self.shard, socket, self.settings.as_ref());
+        let line = Line::new(&self.shard, socket, self.settings.as_ref(), &self.heard);
         if self.client.multi.is_some() { line.spoken_to() } else { line }
     }
 

@@ -26,7 +26,7 @@ use anygate_shard::{ArenaLimits, Close, Io, Options, Park, Progress, Remains, Se
 use super::behind::Behind;
 use super::client::Life;
 use super::ledger::{Ledger, Outcome, file_size};
-use super::line::{CERTIFICATES, Clock, certificate};
+use super::line::{CERTIFICATES, Clock, Heard, certificate};
 use super::scene::{Breach, Dice, Event, Scene, TLS_DOOR};
 use super::wire::content;
 use super::{Quiet, open};
@@ -51,6 +51,8 @@ pub(super) struct Seen {
     pub(super) faults: Vec<String>,
     pub(super) counts: Snapshot,
     pub(super) trace: u64,
+    /// A print of all that was said to clients and to servers behind.
+    pub(super) heard: u64,
     pub(super) rounds: u32,
     pub(super) log: Vec<String>,
 }
@@ -213,6 +215,7 @@ pub(super) struct House {
     back_doors: RefCell<Vec<(SocketId, TaskId)>>,
     quiet: [Receiver<()>; 2],
     ledger: Rc<RefCell<Ledger>>,
+    heard: Heard,
     left: Rc<Cell<usize>>,
     /// What the clients' clocks show.
     clock: Arc<Clock>,
@@ -279,7 +282,9 @@ impl House {
         let clients = Shard::simulated(&world, &options(100)).unwrap();
         let ledger = Rc::new(RefCell::new(Ledger::default()));
         let back = Shard::simulated(&world, &options(101)).unwrap();
-        let back = Rc::new(Behind { shard: back, ledger: Rc::clone(&ledger), dead: Cell::new(false) });
+        let heard = Heard::default();
+        let back =
+            Rc::new(Behind { shard: back, ledger: Rc::clone(&ledger), heard: heard.clone(), dead: Cell::new(false) });
         let house = House {
             left: Rc::new(Cell::new(scene.clients.len())),
             clock: Arc::default(),
@@ -309,6 +314,7 @@ impl House {
             clients,
             back,
             ledger,
+            heard,
             text,
         };
         house.open_behind();
@@ -343,7 +349,7 @@ impl House {
         for client in &self.scene.clients {
             let to = Address::Ip(DOORS[client.door].parse().unwrap());
             let (ledger, may) = (Rc::clone(&self.ledger), self.scene.may());
-            let life = Life::new(&self.clients, client.clone(), to, ledger, may, &self.clock);
+            let life = Life::new(&self.clients, client.clone(), to, ledger, may, (&self.clock, &self.heard));
             let left = Rc::clone(&self.left);
             self.clients.spawn(async move {
                 life.run().await;
@@ -651,6 +657,7 @@ impl House {
             faults: self.faults.take(),
             counts,
             trace: self.world.trace(),
+            heard: self.heard.print(),
             rounds: self.rounds.get(),
             log: lines.to_vec(),
         }

@@ -4,8 +4,10 @@
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::fs;
+use std::hash::{DefaultHasher, Hasher};
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Once, OnceLock};
 use std::time::Duration;
@@ -105,9 +107,24 @@ pub(super) fn settings(secure: Secure, multi: bool, clock: &Arc<Clock>) -> Arc<C
     Arc::new(config)
 }
 
+/// A print of every byte that clients and servers behind are given in a run, in their order; over TLS, of what was sealed.
+#[derive(Clone, Default)]
+pub(super) struct Heard(Rc<RefCell<DefaultHasher>>);
+
+impl Heard {
+    fn add(&self, content: &[u8]) {
+        self.0.borrow_mut().write(content);
+    }
+
+    pub(super) fn print(&self) -> u64 {
+        self.0.borrow().finish()
+    }
+}
+
 /// A connection.
 pub(super) struct Line {
     shard: Shard,
+    heard: Heard,
     pub(super) socket: SocketId,
     session: Option<RefCell<ClientConnection>>,
     /// The other side has said that no more comes.
@@ -118,19 +135,20 @@ pub(super) struct Line {
 
 impl Line {
     /// Without TLS.
-    pub(super) fn plain(shard: &Shard, socket: SocketId) -> Line {
-        Line { shard: shard.clone(), socket, session: None, ended: Cell::new(false), kept: None }
+    pub(super) fn plain(shard: &Shard, socket: SocketId, heard: &Heard) -> Line {
+        let heard = heard.clone();
+        Line { shard: shard.clone(), heard, socket, session: None, ended: Cell::new(false), kept: None }
     }
 
     /// With TLS by these settings, where there are any.
-    pub(super) fn new(shard: &Shard, socket: SocketId, settings: Option<&Arc<ClientConfig>>) -> Line {
+    pub(super) fn new(shard: &Shard, socket: SocketId, settings: Option<&Arc<ClientConfig>>, heard: &Heard) -> Line {
         let session = settings.map(|settings| {
             let name = NAME.try_into().expect("a name");
             let mut session = ClientConnection::new(Arc::clone(settings), name).expect("good settings");
             session.set_buffer_limit(None);
             RefCell::new(session)
         });
-        Line { session, ..Line::plain(shard, socket) }
+        Line { session, ..Line::plain(shard, socket, heard) }
     }
 
     /// The house may speak first on it.
@@ -224,6 +242,12 @@ impl Line {
     /// # Errors
     /// `UnexpectedEof` for an end that was not said, `InvalidData` for what is no TLS.
     pub(super) async fn recv(&self) -> io::Result<Vec<u8>> {
+        let content = self.content().await?;
+        self.heard.add(&content);
+        Ok(content)
+    }
+
+    async fn content(&self) -> io::Result<Vec<u8>> {
         let kept = self.kept.as_ref().map(RefCell::take).unwrap_or_default();
         if !kept.is_empty() {
             return Ok(kept);

@@ -229,7 +229,7 @@ mod tests {
 
     use super::super::client::Life;
     use super::super::ledger::Ledger;
-    use super::super::line::{Clock, Line};
+    use super::super::line::{Clock, Heard, Line};
     use super::super::scene::Scene;
     use super::*;
 
@@ -245,9 +245,10 @@ mod tests {
         let (may, client) = scene.map(|scene| (scene.may(), scene.clients.into_iter().find(has_two).unwrap())).unwrap();
         let [one, other] = [client.asks[0], client.asks[1]].map(|ask| Ask { what: What::Fixed, leaves: None, ..ask });
         let ledger = Rc::new(RefCell::new(Ledger::default()));
-        let life = Life::new(&shard, client, to.clone(), Rc::clone(&ledger), may, &Arc::<Clock>::default());
+        let heard = Heard::default();
+        let life = Life::new(&shard, client, to.clone(), Rc::clone(&ledger), may, (&Arc::<Clock>::default(), &heard));
         let multi = life.client.multi.unwrap();
-        let line = Line::plain(&shard, shard.connect(&to).unwrap());
+        let line = Line::plain(&shard, shard.connect(&to).unwrap(), &heard);
         let mut streams = Streams::new(&life, multi, line);
         let (mut asks, mut out) = ([one, other].into_iter().collect(), Vec::new());
         streams.ask(&mut asks, &mut out);

@@ -47,6 +47,7 @@ pub(crate) enum Kind {
     #[cfg(any(test, feature = "testing"))]
     ShortTurn = 32,
     Cold = 33,
+    Random = 34,
 }
 
 /// Choices made from one seed.

@@ -66,6 +66,12 @@ impl Sim {
         self.calls.world.unix_time()
     }
 
+    /// Another one for each shard of a world.
+    pub(crate) fn seed(&self) -> u64 {
+        let calls = &self.calls;
+        calls.world.network().choices().word(Kind::Random, u64::from(calls.shard()), 0)
+    }
+
     pub(crate) fn attach(&self, slot: &Slot, index: u32) -> io::Result<()> {
         self.calls.attach(slot.fd.get(), u64::from(slot.generation.get()) << 32 | u64::from(index))
     }

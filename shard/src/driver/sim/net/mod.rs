@@ -524,6 +524,8 @@ impl Network {
             _ => {}
         }
         let local = match to {
+            // As with a kernel, who asks a loopback address comes from there.
+            Address::Ip(to) if to.ip().is_loopback() => Address::Ip(SocketAddr::new(to.ip(), self.port())),
             Address::Ip(_) => {
                 let host = if outside { [10, 0, 8, 1] } else { [10, 0, 7, 1] };
                 Address::Ip(SocketAddr::from((host, self.port())))
