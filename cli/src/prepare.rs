@@ -44,7 +44,11 @@ pub(crate) fn load(source: &Source) -> Loaded {
     if let (None, Some(draft)) = (&loaded.config, &mut loaded.draft) {
         // What is expected of a configuration that is not whole says nothing.
         draft.expect.clear();
-        loaded.diagnostics.extend(compile(draft, &LOOK).diagnostics);
+        let found = compile(draft, &LOOK).diagnostics;
+        // A rule that is missing may be one that could not be read.
+        loaded
+            .diagnostics
+            .extend(found.into_iter().filter(|diagnostic| !draft.routes.is_empty() || diagnostic.is_error()));
     }
     loaded
 }

@@ -206,5 +206,8 @@ fn refuse_word(
     if text.contains(':') || text.contains('.') {
         return error(message).help(format!("a proxy target needs its scheme: `http://{text}`"));
     }
+    if let Some(url) = all.split_ascii_whitespace().skip(1).find(|word| word.contains("://")) {
+        return error(message).help(format!("to pass requests on write the URL alone: `{url}`"));
+    }
     error(message).help(format!("for that text as an answer write `OK {all}`"))
 }

@@ -64,6 +64,64 @@ fn every_error_of_a_file_is_told_in_one_run_with_its_line_a_caret_and_a_help() {
 }
 
 #[test]
+fn of_a_file_that_cannot_be_read_it_is_not_said_that_it_has_no_rules() {
+    refused(
+        "server:\n\tlisten: \":80\"\nroutes:\n  /: OK\n",
+        &expect![[r#"
+            error: invalid YAML: tabs disallowed within this context (block indentation)
+             --> anygate.yml:2:2
+              |
+            2 |     listen: ":80"
+              |     ^
+              |
+              = help: indent with blanks
+
+            1 error
+        "#]],
+    );
+    refused(
+        "groups:\n  host: a.example\n  routes: {/: OK}\nupstream: {}\n",
+        &expect![[r#"
+            error: expected a list of groups, found a mapping
+             --> anygate.yml:2:3
+              |
+            2 |   host: a.example
+              |   ^^^^
+              |
+              = help: one is a list too: `[{…}]`, or lines that begin with `- `
+
+            error: unknown key `upstream` in the configuration
+             --> anygate.yml:4:1
+              |
+            4 | upstream: {}
+              | ^^^^^^^^ unknown key
+              |
+              = help: did you mean `upstreams`?
+
+            2 errors
+        "#]],
+    );
+}
+
+#[test]
+fn a_url_behind_another_servers_word_is_what_a_rule_needs() {
+    refused(
+        "routes:\n  /: proxy_pass http://127.0.0.1:9000\n",
+        &expect![[r#"
+        error: unknown action or status `proxy_pass`
+         --> anygate.yml:2:6
+          |
+        2 |   /: proxy_pass http://127.0.0.1:9000
+          |      ^^^^^^^^^^ not an action
+          |
+          = help: to pass requests on write the URL alone: `http://127.0.0.1:9000`
+
+        1 error
+    "#]],
+    );
+}
+
+#[test]
 fn rules_are_told_apart_from_their_doubles_and_from_what_hides_them() {
     refused(
         "routes:\n  GET /a/:x: OK\n  GET /a/:y: OK 2\n",

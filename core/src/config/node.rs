@@ -58,10 +58,14 @@ impl Node {
 
     /// The text of a scalar with its place; `None` for anything else.
     pub(super) fn located(&self) -> Option<Located> {
+        let scalar = self.as_scalar()?;
+        Some(Located { text: scalar.text.clone(), span: self.span, verbatim: scalar.verbatim })
+    }
+
+    /// The scalar that stands here; a date is none.
+    pub(super) fn as_scalar(&self) -> Option<&Scalar> {
         match &self.value {
-            Value::Scalar(scalar) if scalar.kind != Kind::Date => {
-                Some(Located { text: scalar.text.clone(), span: self.span, verbatim: scalar.verbatim })
-            }
+            Value::Scalar(scalar) if scalar.kind != Kind::Date => Some(scalar),
             _ => None,
         }
     }

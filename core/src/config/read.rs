@@ -10,6 +10,7 @@ use crate::limits;
 
 mod address;
 mod h2;
+mod meant;
 mod proxy;
 mod routes;
 mod scalar;
@@ -19,6 +20,8 @@ mod table;
 mod tls;
 
 pub(super) use address::{parse_cores, parse_listen};
+#[cfg(test)]
+pub(super) use meant::named;
 pub(super) use routes::split_rule;
 pub(super) use tls::check as check_tls;
 
@@ -179,7 +182,13 @@ fn list<'n>(node: &'n Node, of: &str, report: &mut Report) -> Option<&'n [Node]>
         Value::List(items) => Some(items),
         Value::Null => Some(&[]),
         _ => {
-            report.push(scalar::expected(node, &format!("a list of {of}")));
+            let diagnostic = scalar::expected(node, &format!("a list of {of}"));
+            let scalar = node.as_scalar().filter(|scalar| !scalar.text.contains(['"', '\n']));
+            report.push(match (scalar, &node.value) {
+                (Some(scalar), _) => diagnostic.help(format!("write `[\"{}\"]`", scalar.text)),
+                (_, Value::Map(_)) => diagnostic.help("one is a list too: `[{…}]`, or lines that begin with `- `"),
+                _ => diagnostic,
+            });
             None
         }
     }

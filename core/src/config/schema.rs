@@ -160,6 +160,14 @@ mod tests {
     }
 
     #[test]
+    fn every_key_that_a_message_proposes_is_one() {
+        let loader = loader_keys();
+        for (section, key) in read::named() {
+            assert!(loader[section].0.contains(key) || loader[section].1.contains(key), "{section}: {key}");
+        }
+    }
+
+    #[test]
     fn no_section_allows_a_key_it_does_not_name() {
         let schema = schema();
         for def in SECTIONS.iter().flat_map(|(_, defs)| *defs) {

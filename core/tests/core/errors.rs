@@ -197,7 +197,7 @@ fn values_of_the_wrong_kind_or_size_are_refused() {
               |
             8 |   min_body_rate: 256
               |                  ^^^
-            error: expected a size from 1KiB to 1MiB, found 10
+            error: expected a size from 1KiB to 1MiB, found `10`
              --> anygate.yml:9:20
               |
             9 |   max_header_size: 10
@@ -313,6 +313,8 @@ fn proxy_static_and_upstream_settings_are_checked() {
               |
             4 |   spa: true
               |        ^^^^
+              |
+              = help: did you mean `on`?
             error: an empty `Cache-Control`
              --> anygate.yml:5:19
               |
@@ -383,7 +385,7 @@ fn proxy_static_and_upstream_settings_are_checked() {
             11 |   e: {servers: ["http://x:1/", "::1", "[::1", "x:0", "x y", {addr: 1.2.3.4, port: 5}]}
                |                                                                             ^^^^ unknown key
                |
-               = help: it may have `addr`
+               = help: write address and port as one: `addr: "127.0.0.1:8080"`
             error: expected 1 to 1024 servers, found 0
               --> anygate.yml:12:16
                |

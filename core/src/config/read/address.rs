@@ -19,6 +19,22 @@ pub(in crate::config) fn parse_listen(text: &str, base_dir: &Path) -> Result<Lis
     if let Some(path) = text.strip_prefix("unix:") {
         return unix_path(path, base_dir).map(ListenAddr::Unix);
     }
+    if let Some((addr, options)) = text.split_once(' ') {
+        let addr = if addr.bytes().all(|byte| byte.is_ascii_digit()) { format!(":{addr}") } else { addr.to_owned() };
+        let tls = if options.contains("ssl") || options.contains("tls") { ", tls: true" } else { "" };
+        let help = format!(
+            "write `{{addr: \"{addr}\"{tls}}}`: what else a listener has are keys of its own, and HTTP/2 is on"
+        );
+        return Err((format!("`{text}` is more than an address"), Some(help)));
+    }
+    if let Some((scheme, rest)) = text.split_once("://") {
+        let tls = scheme.eq_ignore_ascii_case("https");
+        let port =
+            rest.rsplit_once(':').map(|(_, port)| port.trim_end_matches('/')).filter(|port| parse_port(port).is_ok());
+        let port = port.unwrap_or(if tls { "443" } else { "80" });
+        let help = if tls { format!("`{{addr: \":{port}\", tls: true}}`") } else { format!("`:{port}`") };
+        return Err((format!("`{text}` is a URL, not where to listen"), Some(format!("write {help}"))));
+    }
     if let Some(port) = text.strip_prefix(':') {
         return parse_port(port).map(ListenAddr::Any);
     }

@@ -12,6 +12,11 @@ use super::table::Table;
 /// Reads the section over the defaults.
 pub(super) fn read(node: &Node, report: &mut Report) -> Option<Http2> {
     let mut h2 = Http2::default();
+    if matches!(node.as_scalar().map(|scalar| &*scalar.text), Some("true" | "false" | "on" | "off" | "yes" | "no")) {
+        let help = "each listener says whether it speaks HTTP/2: `listen: {addr: \":8080\", h2: false}`";
+        report.push(scalar::expected(node, "a mapping for `h2`").help(help));
+        return None;
+    }
     let mut table = Table::open(node, "h2", report)?;
     table.set("max_streams", &mut h2.max_streams, |node, report| count(node, limits::H2_STREAMS, report));
     let window = table.take("window");
@@ -29,11 +34,11 @@ pub(super) fn read(node: &Node, report: &mut Report) -> Option<Http2> {
     if h2.connection_window < h2.window
         && let Some(entry) = connection_window.or(window)
     {
-        table.report().push(
-            Diagnostic::error("`connection_window` is smaller than `window`")
-                .at(entry.value.span, "")
-                .help("the window of a connection holds that of one request at least"),
-        );
+        table
+            .report()
+            .push(Diagnostic::error("`connection_window` is smaller than `window`").at(entry.value.span, "").help(
+            "a connection holds the content of one request at least: write both, the first no smaller than the second",
+        ));
     }
     table.set("table_size", &mut h2.table_size, |node, report| {
         scalar::size(node, 0, limits::H2_TABLE_SIZE, report).map(|size| size as u32)
@@ -55,5 +60,5 @@ pub(super) fn read(node: &Node, report: &mut Report) -> Option<Http2> {
 }
 
 fn count(node: &Node, most: u32, report: &mut Report) -> Option<u32> {
-    scalar::count(node, 1, u64::from(most), report).map(|count| count as u32)
+    scalar::bound(node, u64::from(most), report).map(|count| count as u32)
 }

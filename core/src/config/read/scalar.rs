@@ -71,16 +71,41 @@ pub(super) fn boolean(node: &Node, report: &mut Report) -> Option<bool> {
 
 /// A whole number from `min` to `max`.
 pub(super) fn count(node: &Node, min: u64, max: u64, report: &mut Report) -> Option<u64> {
+    whole(node, min, max, None, report)
+}
+
+/// The same from 1 on, for a limit that cannot be lifted.
+pub(super) fn bound(node: &Node, max: u64, report: &mut Report) -> Option<u64> {
+    whole(node, 1, max, Some(format!("this limit always holds; the widest is {max}")), report)
+}
+
+/// `off` is what to say to one who wants no limit.
+fn whole(node: &Node, min: u64, max: u64, off: Option<String>, report: &mut Report) -> Option<u64> {
     let what =
         if max == u64::MAX { "a whole number".to_owned() } else { format!("a whole number from {min} to {max}") };
     let scalar = scalar(node, &what, report)?;
-    let digits = !scalar.text.is_empty() && scalar.text.bytes().all(|byte| byte.is_ascii_digit());
-    let number = scalar.text.parse().ok().filter(|_| digits && matches!(scalar.kind, Kind::Number | Kind::Loose));
-    match number {
-        Some(number) if (min..=max).contains(&number) => return Some(number),
-        Some(number) => report.push(Diagnostic::error(format!("expected {what}, found {number}")).at(node.span, "")),
-        None => report.push(expected(node, &what)),
-    }
+    let digits = scalar.text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, rest) = scalar.text.split_at(digits);
+    let number: Option<u64> = number.parse().ok();
+    let fits = number.filter(|number| (min..=max).contains(number));
+    let is_number = matches!(scalar.kind, Kind::Number | Kind::Loose);
+    let off = off.filter(|_| matches!(&*scalar.text, "0" | "-1" | "off" | "none" | "false" | "unlimited"));
+    let (found, help) = match (number, fits) {
+        (_, Some(fits)) if rest.is_empty() && is_number => return Some(fits),
+        (_, Some(fits)) if rest.is_empty() => {
+            (format!("the text `{fits}`"), Some(format!("write `{fits}`, without quotes")))
+        }
+        (_, Some(fits)) if rest.starts_with("/s") => {
+            (quote(&scalar.text), Some(format!("write the number alone: `{fits}`")))
+        }
+        (Some(number), None) if rest.is_empty() => (number.to_string(), off),
+        _ => (quote(&scalar.text), off),
+    };
+    let diagnostic = Diagnostic::error(format!("expected {what}, found {found}")).at(node.span, "");
+    report.push(match help {
+        Some(help) => diagnostic.help(help),
+        None => diagnostic,
+    });
     None
 }
 
@@ -151,8 +176,7 @@ pub(super) fn size(node: &Node, min: usize, max: usize, report: &mut Report) -> 
     match usize::try_from(bytes).ok().filter(|bytes| (min..=max).contains(bytes)) {
         Some(bytes) => Some(bytes),
         None => {
-            let message = format!("expected a size from {} to {}, found {}", shown(min), shown(max), bytes);
-            report.push(Diagnostic::error(message).at(node.span, ""));
+            report.push(expected(node, &format!("a size from {} to {}", shown(min), shown(max))));
             None
         }
     }
@@ -211,7 +235,15 @@ pub(super) fn word<T: Copy>(node: &Node, words: &[(&str, T)], report: &mut Repor
         return Some(*value);
     }
     let diagnostic = expected(node, &what);
-    report.push(match nearest(&scalar.text, words.iter().map(|(word, _)| *word)) {
+    let text = scalar.text.to_ascii_lowercase();
+    let mut all = words.iter().map(|(word, _)| *word);
+    let begun = |word: &&str| !text.is_empty() && (text.starts_with(word) || word.starts_with(&text));
+    let meant = match text.as_str() {
+        "true" | "yes" => all.clone().find(|word| *word == "on"),
+        "false" | "no" => all.clone().find(|word| *word == "off"),
+        _ => all.clone().find(begun),
+    };
+    report.push(match meant.or_else(|| nearest(&text, &mut all)) {
         Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
         None => diagnostic,
     });
@@ -220,13 +252,11 @@ pub(super) fn word<T: Copy>(node: &Node, words: &[(&str, T)], report: &mut Repor
 
 /// The scalar of a node, or an error that says `what` was expected.
 fn scalar<'n>(node: &'n Node, what: &str, report: &mut Report) -> Option<&'n Scalar> {
-    match &node.value {
-        Value::Scalar(scalar) if scalar.kind != Kind::Date => Some(scalar),
-        _ => {
-            report.push(expected(node, what));
-            None
-        }
+    let scalar = node.as_scalar();
+    if scalar.is_none() {
+        report.push(expected(node, what));
     }
+    scalar
 }
 
 /// `12KiB` is 12 and `KiB`; a blank may stand between.

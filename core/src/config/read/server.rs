@@ -113,7 +113,14 @@ fn listener(node: &Node, base_dir: &Path, section: &Tls, report: &mut Report) ->
     }
     table.later("proxy_protocol");
     let mut h2 = true;
-    table.set("h2", &mut h2, scalar::boolean);
+    table.set("h2", &mut h2, |node, report| {
+        if matches!(node.value, Value::Map(_)) {
+            let help = "its limits are those of every listener and stand in `server.h2`";
+            report.push(scalar::expected(node, "`true` or `false`").help(help));
+            return None;
+        }
+        scalar::boolean(node, report)
+    });
     let listen = match addr {
         Some(entry) => read_with(&entry.value, parse, table.report()).map(|addr| Listen {
             addr,

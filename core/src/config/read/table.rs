@@ -4,7 +4,7 @@ use crate::config::node::{Entry, Node, Value};
 use crate::config::report::Report;
 use crate::diagnostic::{Diagnostic, nearest};
 
-use super::scalar;
+use super::{meant, scalar};
 
 /// A mapping that is being read: each key is asked for once, and what is left over at the end is unknown.
 pub(super) struct Table<'n, 'r> {
@@ -100,7 +100,7 @@ impl<'n, 'r> Table<'n, 'r> {
         self.close_with(|_| None);
     }
 
-    /// The same; `hint` may know better than the nearest key what was meant.
+    /// The same; `hint` may know better than others' names and the nearest key what was meant.
     pub(super) fn close_with(self, hint: impl Fn(&str) -> Option<String>) {
         let now = || self.known.iter().filter(|(_, later)| !later).map(|(key, _)| *key);
         for (entry, _) in self.entries.iter().filter(|(_, used)| !used) {
@@ -108,7 +108,13 @@ impl<'n, 'r> Table<'n, 'r> {
             let diagnostic = Diagnostic::error(format!("unknown key `{key}` in {}", quoted(self.section)))
                 .at(entry.key.span, "unknown key");
             let near = nearest(key, now()).map(|near| format!("did you mean `{near}`?"));
-            let help = hint(key).or(near).unwrap_or_else(|| {
+            let one = |a: &str, b: &str| a.strip_suffix('s') == Some(b);
+            let plural = now().find(|known| one(known, key) || one(key, known));
+            let meant = || match plural {
+                Some(_) => None,
+                None => meant::meant(key, self.section),
+            };
+            let help = hint(key).or_else(meant).or(near).unwrap_or_else(|| {
                 let keys: Vec<String> = now().map(|key| format!("`{key}`")).collect();
                 format!("it may have {}", keys.join(", "))
             });

@@ -62,6 +62,12 @@ pub(super) fn profile(node: &Node, report: &mut Report) -> Option<TlsProfile> {
         ("intermediate", TlsProfile::Intermediate),
         ("fips-like", TlsProfile::FipsLike),
     ];
+    let version = node.as_scalar().is_some_and(|scalar| scalar.text.to_ascii_uppercase().starts_with("TLS"));
+    if version {
+        let help = "`modern` is TLS 1.3 alone, `intermediate` 1.2 and 1.3";
+        report.push(scalar::expected(node, "one of `modern`, `intermediate`, `fips-like`").help(help));
+        return None;
+    }
     scalar::word(node, &words, report)
 }
 
