@@ -363,6 +363,12 @@ impl<'a> RequestView<'a> {
         let (host, _) = crate::text::split_port(self.authority());
         host
     }
+
+    /// The authority where no `Host` says it: HTTP/2 has it in `:authority` (RFC 9113 §8.3.1).
+    #[must_use]
+    pub fn unsaid_host(&self) -> Option<&'a [u8]> {
+        Some(self.authority()).filter(|host| !host.is_empty() && !self.fields.has(Known::Host))
+    }
 }
 
 impl<'a> ResponseView<'a> {

@@ -53,6 +53,8 @@ mod h2_cases;
 mod h2_certificates;
 #[path = "serve/h2_floods.rs"]
 mod h2_floods;
+#[path = "serve/h2_like_h1.rs"]
+mod h2_like_h1;
 #[path = "serve/h2_review.rs"]
 mod h2_review;
 #[path = "serve/handshakes.rs"]

@@ -240,9 +240,11 @@ pub fn forward_fields(
     check(&back.edits)?;
     let (response, fields, bytes) = (view.response, view.fields, view.bytes);
     let named = Named::in_connection(bytes, fields);
+    // Nothing comes behind content whose length was said.
+    let dropped = if response.body == BodyLength::Chunked { HOP_BY_HOP } else { HOP_BY_HOP | Known::Trailer.bit() };
     for field in fields {
         let name = field.name.of(bytes);
-        if HOP_BY_HOP & field.known.bit() == 0 && !named.has(name) && !names(back.edits.drop, name) {
+        if dropped & field.known.bit() == 0 && !named.has(name) && !names(back.edits.drop, name) {
             put(name, field.value.of(bytes));
         }
     }

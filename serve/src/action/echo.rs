@@ -113,13 +113,15 @@ struct Seen<'a> {
 }
 
 impl Seen<'_> {
-    /// Names and values in the order they came, credentials masked.
+    /// Names and values in the order they came, credentials masked. The host of a request of HTTP/2, which is no field there,
+    /// comes first, as a server behind would get it.
     fn fields(&self) -> impl Iterator<Item = (String, String)> {
         let bytes = self.view.bytes;
-        self.view.fields.iter().map(move |field| {
+        let fields = self.view.fields.iter().map(move |field| {
             let value = if MASKED.contains(&field.known) { MASK.to_owned() } else { lossy(field.value.of(bytes)) };
             (lossy(field.name.of(bytes)), value)
-        })
+        });
+        self.view.unsaid_host().map(|host| ("host".to_owned(), lossy(host))).into_iter().chain(fields)
     }
 
     fn json(&self) -> Vec<u8> {

@@ -77,6 +77,11 @@ impl Backend {
         self.requests.try_recv().is_err()
     }
 
+    /// A request that came already and was not asked about.
+    pub(crate) fn taken(&self) -> Option<String> {
+        self.requests.try_recv().ok()
+    }
+
     /// Connections so far.
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)

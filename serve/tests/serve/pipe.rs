@@ -143,8 +143,13 @@ impl Pipe {
 
 impl<S: Socket> Pipe<S> {
     /// A TLS client with settings of its own.
-    pub(crate) fn secured(mut stream: S, config: Arc<ClientConfig>) -> Self {
-        let name = "localhost".try_into().expect("a name");
+    pub(crate) fn secured(stream: S, config: Arc<ClientConfig>) -> Self {
+        Self::named(stream, "localhost", config)
+    }
+
+    /// The same, asking for a name.
+    pub(crate) fn named(mut stream: S, name: &str, config: Arc<ClientConfig>) -> Self {
+        let name = name.to_owned().try_into().expect("a name");
         let mut connection = ClientConnection::new(config, name).expect("a client");
         while connection.is_handshaking() {
             connection.complete_io(&mut stream).expect("the handshake ends well");

@@ -20,6 +20,11 @@ pub(super) fn answer(exchange: &Exchange) -> Response {
     for part in [view.method(), b" ", view.target(), b" ", view.request.version.name().as_bytes(), b"\r\n"] {
         seen.extend_from_slice(part);
     }
+    if let Some(host) = view.unsaid_host() {
+        for part in [b"host: ", host, b"\r\n"] {
+            seen.extend_from_slice(part);
+        }
+    }
     for field in view.fields.iter().filter(|field| !SECRETS.contains(&field.known)) {
         for part in [field.name.of(view.bytes), b": ", field.value.of(view.bytes), b"\r\n"] {
             seen.extend_from_slice(part);
