@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -73,12 +73,22 @@ impl Answer {
     }
 }
 
-trait Stream: Read + Write {}
-impl<T: Read + Write> Stream for T {}
+trait Stream: Read + Write {
+    /// Says what a transport says besides the end of its socket.
+    fn end(&mut self) {}
+}
+impl Stream for TcpStream {}
+impl Stream for StreamOwned<ClientConnection, TcpStream> {
+    fn end(&mut self) {
+        self.conn.send_close_notify();
+        self.flush().expect("the server takes bytes");
+    }
+}
 
 /// A connection.
 pub(crate) struct H2 {
     stream: Box<dyn Stream>,
+    socket: TcpStream,
     read: Vec<u8>,
     encoder: Encoder,
     decoder: Decoder,
@@ -106,6 +116,16 @@ impl H2 {
 
     /// A connection over TLS.
     pub(crate) fn tls(gate: &Gate, config: &Arc<ClientConfig>, name: &str) -> Self {
+        Self::tls_with_settings(gate, config, name, &[])
+    }
+
+    /// The same, with settings of its own.
+    pub(crate) fn tls_with_settings(
+        gate: &Gate,
+        config: &Arc<ClientConfig>,
+        name: &str,
+        settings: &[(u16, u32)],
+    ) -> Self {
         let socket = gate.client().stream;
         let mut config = ClientConfig::clone(config);
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -116,7 +136,7 @@ impl H2 {
             session.complete_io(&mut transport).expect("a handshake");
         }
         assert_eq!(session.alpn_protocol(), Some(&b"h2"[..]));
-        Self::over(Box::new(StreamOwned::new(session, transport)), &socket).settled(&[])
+        Self::over(Box::new(StreamOwned::new(session, transport)), &socket).settled(settings)
     }
 
     /// A connection whose requests `asked` come as early data: there must be a session that allows it.
@@ -140,6 +160,7 @@ impl H2 {
         socket.set_read_timeout(Some(PATIENCE)).expect("a socket option");
         Self {
             stream,
+            socket: socket.try_clone().expect("a descriptor"),
             read: Vec::new(),
             encoder: Encoder::new(4096),
             decoder: Decoder::new(4096),
@@ -160,6 +181,12 @@ impl H2 {
 
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).and_then(|()| self.stream.flush()).expect("the server takes bytes");
+    }
+
+    /// No more bytes will come from here.
+    pub(crate) fn finish(&mut self) {
+        self.stream.end();
+        self.socket.shutdown(Shutdown::Write).expect("the socket is open");
     }
 
     /// Sends bytes that a server that has closed need not take.
