@@ -34,14 +34,15 @@ pub enum End {
 
 /// Copies both ways until both sides have said their end, one breaks, or neither says anything for the tunnel's idle
 /// timeout. What one said before it ended or broke goes to the other first (RFC 9110 §9.3.6). The upstream's side is closed
-/// then; the result tells how to close the client's.
+/// then; the result tells how to close the client's. Of a stream and its server each is broken off where the other broke, as
+/// an end would be another word of its (RFC 8441 §5).
 pub async fn run(server: &Server, client: &End, tunnel: Box<Tunnel>) -> Close {
     let (upstream, idle_timeout) = tunnel.opened();
     let ended = match upstream.reader() {
         Some(reader) => pump(server, client, &End::H1(Rc::clone(reader)), idle_timeout).await,
         None => Ended::Silent,
     };
-    let how = if ended == Ended::Silent { Close::Abort } else { Close::Graceful };
+    let how = if ended == Ended::Said { Close::Graceful } else { Close::Abort };
     upstream.close(how);
     how
 }
@@ -51,6 +52,8 @@ pub async fn run(server: &Server, client: &End, tunnel: Box<Tunnel>) -> Close {
 enum Ended {
     /// One side or both said their end or broke, and what they said before has left, or will with the close.
     Said,
+    /// One side of a stream's tunnel broke, and what it said before has left.
+    Broken,
     /// Nobody said anything for too long.
     Silent,
 }
@@ -58,8 +61,9 @@ enum Ended {
 async fn pump(at: &Server, client: &End, server: &End, idle_timeout: Duration) -> Ended {
     let shard = &at.shard;
     // What was read ahead of the client was counted then.
-    let mut up = Direction::new(shard, client, server, Counts::Received(&at.cells.bytes_in));
-    let mut down = Direction::new(shard, server, client, Counts::Queued(&at.cells.bytes_out));
+    let tells = matches!(client, End::H2(_));
+    let mut up = Direction::new(shard, client, server, Counts::Received(&at.cells.bytes_in), tells);
+    let mut down = Direction::new(shard, server, client, Counts::Queued(&at.cells.bytes_out), tells);
     let mut silence = shard.deadline(idle_timeout);
     let mut allowed = idle_timeout;
     poll_fn(|cx| {
@@ -69,7 +73,7 @@ async fn pump(at: &Server, client: &End, server: &End, idle_timeout: Duration) -
             match direction.poll(cx, &mut moved) {
                 Ok(()) => {}
                 // Nobody is left whom the other direction could tell anything, and what was said is queued.
-                Err(Broken::From) => return Poll::Ready(Ended::Said),
+                Err(Broken::From) => return Poll::Ready(if tells { Ended::Broken } else { Ended::Said }),
                 // What it said before lies unread in the other direction, up to its end or the news that it broke.
                 Err(Broken::To) => direction.state = State::Over,
             }
@@ -78,7 +82,8 @@ async fn pump(at: &Server, client: &End, server: &End, idle_timeout: Duration) -
             return Poll::Ready(Ended::Said);
         }
         // A side that is gone is not coming back: the other has a while to say its last words.
-        let patience = if up.is_over() || down.is_over() { idle_timeout.min(LAST_WORDS) } else { idle_timeout };
+        let lasts = up.is_lasting() && down.is_lasting();
+        let patience = if lasts { idle_timeout } else { idle_timeout.min(LAST_WORDS) };
         if moved || std::mem::replace(&mut allowed, patience) != patience {
             silence.reset(patience);
         }
@@ -94,6 +99,8 @@ struct Direction<'a> {
     to: &'a End,
     state: State,
     counts: Counts<'a>,
+    /// Where it breaks, what was said before is to leave first.
+    tells: bool,
     /// What was queued when it was last looked.
     behind: usize,
 }
@@ -111,6 +118,8 @@ enum State {
     Open,
     /// The end was read; what is queued is on its way, the end behind it.
     Ending,
+    /// It broke where bytes come from; what is queued is on its way.
+    Breaking,
     /// All of it has left.
     Over,
 }
@@ -124,12 +133,17 @@ enum Broken {
 }
 
 impl<'a> Direction<'a> {
-    fn new(shard: &'a Shard, from: &'a End, to: &'a End, counts: Counts<'a>) -> Self {
-        Self { shard, from, to, state: State::Open, counts, behind: 0 }
+    fn new(shard: &'a Shard, from: &'a End, to: &'a End, counts: Counts<'a>, tells: bool) -> Self {
+        Self { shard, from, to, state: State::Open, counts, tells, behind: 0 }
     }
 
     fn is_over(&self) -> bool {
         self.state == State::Over
+    }
+
+    /// False once one of its sides is gone.
+    fn is_lasting(&self) -> bool {
+        !matches!(self.state, State::Breaking | State::Over)
     }
 
     /// Moves what there is; `moved` becomes true when something did.
@@ -137,7 +151,7 @@ impl<'a> Direction<'a> {
         for _ in 0..BURST {
             let low_water = match self.state {
                 State::Open => self.to.queued_most(),
-                State::Ending => 0,
+                State::Ending | State::Breaking => 0,
                 State::Over => return Ok(()),
             };
             // Whatever left meanwhile is progress, also of a peer that takes long for the rest.
@@ -148,12 +162,17 @@ impl<'a> Direction<'a> {
                 Poll::Ready(false) => return Err(Broken::To),
                 Poll::Ready(true) => {}
             }
-            if self.state == State::Ending {
-                self.state = State::Over;
-                return Ok(());
+            match self.state {
+                State::Ending => {
+                    self.state = State::Over;
+                    return Ok(());
+                }
+                State::Breaking => return Err(Broken::From),
+                State::Open | State::Over => {}
             }
             match self.poll_bytes(cx) {
                 Poll::Pending => return Ok(()),
+                Poll::Ready(None) if self.tells => self.state = State::Breaking,
                 Poll::Ready(None) => return Err(Broken::From),
                 Poll::Ready(Some(bytes)) if bytes.is_empty() => {
                     self.to.shutdown_write(self.shard);
