@@ -124,6 +124,7 @@ impl Connection {
             return self.turn_away(id, ErrorCode::REFUSED_STREAM);
         }
         if verdict == Verdict::Malformed {
+            self.malformed = self.malformed.saturating_add(1);
             return self.turn_away(id, ErrorCode::PROTOCOL_ERROR);
         }
         let stream = Stream {

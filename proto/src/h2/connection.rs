@@ -87,6 +87,8 @@ pub struct Connection {
     pub(super) frames: u64,
     /// Streams refused since somebody asked.
     pub(super) refused: u32,
+    /// Malformed requests since somebody asked.
+    pub(super) malformed: u32,
 }
 
 impl Connection {
@@ -127,6 +129,7 @@ impl Connection {
             output,
             frames: 0,
             refused: 0,
+            malformed: 0,
             limits,
         }
     }
@@ -260,6 +263,11 @@ impl Connection {
     /// Streams refused for being more than [`Limits::max_streams`] since this was asked last.
     pub fn take_refused(&mut self) -> u32 {
         std::mem::take(&mut self.refused)
+    }
+
+    /// Malformed requests, of which nobody hears, since this was asked last.
+    pub fn take_malformed(&mut self) -> u32 {
+        std::mem::take(&mut self.malformed)
     }
 
     /// Gives back the memory that a connection at rest does not need; what it needs again it takes again.

@@ -134,6 +134,10 @@ impl Link {
         for _ in 0..state.codec.take_refused() {
             server.reached(Limit::Streams, Some(&self.peer));
         }
+        let malformed = state.codec.take_malformed();
+        if malformed > 0 {
+            self.cells.parse_errors.add(malformed.into());
+        }
         if quick > 0 {
             server.worked(self.row, quick, Tick::MAX);
         }

@@ -33,6 +33,7 @@ pub(super) fn begin(
         task.heard(&mut begun).await;
         testing::reached(&task.server, Spot::Relay);
         if task.stream.is_gone() {
+            task.server.cells.clients_gone.add(1);
             task.server.retire(live);
         } else if task.relay(&live, rule, asked.is_head(), &mut begun) {
             drop((begun, asked));
