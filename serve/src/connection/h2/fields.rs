@@ -21,8 +21,8 @@ const DATE: u8 = 33;
 pub(super) struct Besides<'a> {
     /// The status, where it is another than the response's.
     pub(super) status: u16,
-    /// `content-length`.
-    pub(super) length: Option<u64>,
+    /// What says `content-length`: a length; `None` what a server behind says of its own, if one is; else nothing.
+    pub(super) length: BodyLength,
     pub(super) date: &'a [u8; date::LEN],
     /// The `server` field; empty for none.
     pub(super) server: &'a str,
@@ -53,7 +53,7 @@ pub(super) fn write(
             drop.extend(besides.without);
             let back = ForwardBack {
                 version: Version::Http2,
-                body: besides.length.map_or(BodyLength::None, BodyLength::Length),
+                body: besides.length,
                 persistence: Persistence::Implied,
                 via: response.via.then_some(besides.id),
                 date: besides.date,
@@ -68,7 +68,10 @@ pub(super) fn write(
             forward_fields(head.view(), &back, &mut |name, value| put(name, value, encoder, block)).map_err(|_| split())
         }
         FieldSource::Lines(lines) => {
-            let length = besides.length.map(|length| length.to_string());
+            let length = match besides.length {
+                BodyLength::Length(length) => Some(length.to_string()),
+                _ => None,
+            };
             let dropped = |name: &str| drop.iter().any(|drop| drop.eq_ignore_ascii_case(name));
             let mut fields: SmallVec<[(&str, &[u8]); 12]> = SmallVec::new();
             fields.push(("date", besides.date));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anygate_core::limits::SENDFILE_STEP;
 use anygate_proto::h2::{Connection, ErrorCode};
-use anygate_proto::head::{BodyLength, Fields, Request};
+use anygate_proto::head::{BodyLength, Fields, Request, TargetForm};
 use anygate_route::Scratch;
 use anygate_shard::{Bytes, Close, Deadline, Lease};
 
@@ -84,6 +84,8 @@ pub(super) struct Task {
     deadline: Deadline,
     timeout: Duration,
     rate: Option<u64>,
+    /// It was asked for a tunnel to a host (RFC 9113 §8.5).
+    is_connect: bool,
     /// What a WebSocket's server answers, if it answers this request.
     accept: Option<[u8; 28]>,
 }
@@ -99,7 +101,8 @@ impl Task {
     pub(super) fn new(server: &Rc<Server>, stream: Rc<Stream>, live: &Live) -> Self {
         let client = &live.plan.client;
         let (timeout, rate) = (client.write_timeout, client.min_send_rate);
-        Self { server: Rc::clone(server), stream, deadline: server.shard.deadline_unset(), timeout, rate, accept: None }
+        let deadline = server.shard.deadline_unset();
+        Self { server: Rc::clone(server), stream, deadline, timeout, rate, is_connect: false, accept: None }
     }
 
     /// Serves a request; what of it is on its way to a server already was `begun`.
@@ -107,6 +110,7 @@ impl Task {
         testing::reached(&self.server, Spot::Task);
         let is_tunnel = asked.websocket;
         let is_head = asked.request.is_head;
+        self.is_connect = asked.request.form == TargetForm::Authority;
         let outcome = match self.exchange(&live, asked, begun) {
             Ok(mut exchange) => pipeline::run(&mut exchange).await,
             Err(answer) => answer,
@@ -194,11 +198,12 @@ impl Task {
         let status = response.status;
         let has_content = !is_head && status >= 200 && !matches!(status, 204 | 304);
         let length = match response.length.or_else(|| response.body.len_hint()) {
-            _ if status < 200 || status == 204 => None,
+            // To who asked for a tunnel, what follows has no length, whatever it is (RFC 9110 §9.3.6).
+            _ if self.is_connect && status < 300 => BodyLength::UntilClose,
+            _ if status < 200 || matches!(status, 204 | 304) => BodyLength::None,
             // What a server behind says of its own is passed on.
-            _ if !has_content && matches!(response.fields, FieldSource::Upstream(_)) => None,
-            _ if status == 304 => None,
-            length => length,
+            _ if !has_content && matches!(response.fields, FieldSource::Upstream(_)) => BodyLength::None,
+            length => length.map_or(BodyLength::None, BodyLength::Length),
         };
         if self.write_head(live, &response, status, length, &[]).is_err() {
             return Box::pin(self.respond_plainly(live, is_head)).await;
@@ -255,7 +260,7 @@ impl Task {
         live: &Live,
         response: &Response,
         status: u16,
-        length: Option<u64>,
+        length: BodyLength,
         without: &[&str],
     ) -> Result<(), Error> {
         let link = self.stream.link();
@@ -401,7 +406,7 @@ impl Task {
             drop(tunnel);
             return self.respond(live, false, Response::page(502)).await;
         }
-        let written = self.write_head(live, &tunnel.response, 200, None, &websocket::OF_UPGRADES);
+        let written = self.write_head(live, &tunnel.response, 200, BodyLength::UntilClose, &websocket::OF_UPGRADES);
         if written.is_err() {
             return self.respond_plainly(live, false).await;
         }
