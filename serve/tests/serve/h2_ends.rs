@@ -71,11 +71,16 @@ fn who_ends_its_half_behind_its_requests_gets_what_is_there_to_be_said() {
             let lengths = [(1, 200, 5), (3, 200, 200_000), (5, 200, 300_000), (7, 200, 4), (9, 301, 0), (11, 404, 14)];
             for (stream, status, length) in lengths {
                 let answer = client.answers.remove(&stream).unwrap_or_default();
-                assert_eq!((answer.status, answer.body.len(), answer.ended), (status, length, true), "{what}: {stream}");
+                assert_eq!(
+                    (answer.status, answer.body.len(), answer.ended),
+                    (status, length, true),
+                    "{what}: {stream}"
+                );
             }
             let answer = client.answers.remove(&13).unwrap_or_default();
             assert!(answer.ended && answer.text().contains("\"body\": \"content\""), "{what}: {answer:?}");
-            assert_eq!(client.answers.remove(&15).map(|answer| answer.status), None, "{what}");
+            let answer = client.answers.remove(&15).unwrap_or_default();
+            assert_eq!((answer.status, answer.reset), (0, Some(CANCEL)), "{what}");
             assert!(gate.emptied(), "{what}");
         }
     });
@@ -160,7 +165,7 @@ fn a_websocket_whose_server_breaks_is_reset_and_one_whose_server_ends_is_ended()
             let answer = client.answer(1);
             let expected = if breaks { (false, Some(CANCEL)) } else { (true, None) };
             assert_eq!((answer.ended, answer.reset.filter(|code| *code != NO_ERROR)), expected, "{io:?}: {answer:?}");
-            assert_eq!(client.get(3, "/none").reset.is_some(), false, "{io:?}: the connection goes on");
+            assert!(client.get(3, "/none").reset.is_none(), "{io:?}: the connection goes on");
         }
     });
 }
@@ -240,7 +245,8 @@ fn malformed_requests_are_counted() {
     both(|io| {
         let gate = Gate::start(io, "routes: {/ok: OK hello}\n");
         let mut client = H2::plain(&gate);
-        for (stream, bad) in [(1, ("connection", "close")), (3, ("te", "gzip")), (5, (":path", "/b")), (7, ("a", "\n"))] {
+        for (stream, bad) in [(1, ("connection", "close")), (3, ("te", "gzip")), (5, (":path", "/b")), (7, ("a", "\n"))]
+        {
             client.ask(stream, "GET", "/ok", &[bad], true);
             assert_eq!(client.answer(stream).reset, Some(1), "{io:?}: {bad:?}");
         }
@@ -387,6 +393,22 @@ fn an_answer_that_breaks_off_is_never_ended_well_by_any_way() {
                     );
                 }
             }
+        }
+    });
+}
+
+#[test]
+fn connect_has_no_length_where_a_rule_answers_it_well() {
+    both(|io| {
+        for (rule, body, length) in [("OK hello", "hello", None), ("OK", "", None), ("FORBIDDEN no", "no", Some("2"))] {
+            let gate = Gate::start(io, &format!("routes: {{\"CONNECT GET /\": {rule}}}\n"));
+            let mut client = H2::plain(&gate);
+            let head = client.head(1, &[(":method", "CONNECT"), (":authority", "a:443")], false);
+            client.send(&head);
+            let answer = client.answer(1);
+            assert_eq!((answer.text().as_str(), answer.get("content-length")), (body, length), "{io:?}: {answer:?}");
+            assert!(answer.ended, "{io:?}: {answer:?}");
+            assert_eq!(client.get(3, "/").text(), body, "{io:?}: the connection goes on");
         }
     });
 }

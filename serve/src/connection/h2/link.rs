@@ -14,6 +14,7 @@ use anygate_shard::net::Address;
 use anygate_shard::{Bytes, Class, Close, Lease, Shard, Tick};
 
 use super::Links;
+use super::half;
 use super::links::Round;
 use super::receive::Taken;
 use super::stream::{Pace, Stream, Window};
@@ -38,6 +39,8 @@ pub struct Link {
     listed: Cell<bool>,
     /// It has ended; what its requests still say goes nowhere.
     over: Cell<bool>,
+    /// Its client has ended its half: nothing more comes.
+    pub(super) heard_end: Cell<bool>,
     pub(super) state: RefCell<State>,
 }
 
@@ -78,6 +81,11 @@ impl State {
     #[inline]
     pub(super) fn stream(&self, key: StreamKey) -> Option<&Rc<Stream>> {
         self.streams.get(key.index as usize)?.as_ref().filter(|stream| stream.key() == key)
+    }
+
+    /// All streams that tasks serve.
+    pub(super) fn streams(&self) -> impl Iterator<Item = &Rc<Stream>> {
+        self.streams.iter().flatten()
     }
 
     pub(super) fn enter(&mut self, stream: Rc<Stream>) {
@@ -133,6 +141,7 @@ pub(crate) fn begin(server: &Rc<Server>, row: u32, mut client: ClientRow, first:
         counted,
         listed: Cell::new(false),
         over: Cell::new(false),
+        heard_end: Cell::new(false),
         state: RefCell::new(state),
     });
     server.swap_row(row, Row::H2(Rc::clone(&link)));
@@ -150,6 +159,9 @@ pub(crate) fn ready(server: &Rc<Server>, link: &Rc<Link>) {
         return;
     }
     link.speaks();
+    if link.has_heard_end() {
+        return;
+    }
     loop {
         let held = link.state.borrow_mut().held.take();
         let (lease, mut at) = match held {
@@ -157,7 +169,7 @@ pub(crate) fn ready(server: &Rc<Server>, link: &Rc<Link>) {
             None => match link.read() {
                 Poll::Pending => return,
                 Poll::Ready(Ok(lease)) if !lease.is_empty() => (lease, 0),
-                Poll::Ready(Ok(_)) => return leave(server, watch.link, Close::Graceful),
+                Poll::Ready(Ok(_)) => return half::ended(server, watch.link),
                 Poll::Ready(Err(error)) => {
                     let graceful = link.wire.fault().is_some() || error.kind() == io::ErrorKind::UnexpectedEof;
                     return leave(server, link, if graceful { Close::Graceful } else { Close::Abort });

@@ -7,6 +7,7 @@
 
 mod body;
 mod fields;
+mod half;
 pub(crate) mod link;
 mod links;
 mod output;

@@ -25,6 +25,9 @@ impl Link {
         let failed = loop {
             let state = &mut *self.state.borrow_mut();
             let full = self.pump(state);
+            if self.has_heard_end() {
+                self.give_up_stuck(state);
+            }
             self.flush(state);
             if !full && state.held.is_none() {
                 break false;

@@ -145,10 +145,11 @@ impl Stream {
         self.half.borrow().gone
     }
 
-    /// Ready when the client has given the request up.
+    /// Ready when the client has given the request up, or has ended its half of the connection, which cannot be told from that
+    /// while it has to wait.
     pub(crate) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut half = self.half.borrow_mut();
-        if half.gone {
+        if half.gone || self.link.has_heard_end() {
             return Poll::Ready(());
         }
         half.wake = Some(Wake::of(cx));
