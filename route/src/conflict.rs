@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use anygate_core::Diagnostic;
 
 use crate::host::{Host, RequestHost};
-use crate::methods::{MAX_METHODS, Methods, Set};
+use crate::methods::{MAX_METHODS, Methods, Set, misspelt};
 use crate::pattern::{End, Pattern, Segment};
 use crate::rule::{Action, PathKind, Rule};
 use crate::table::Table;
@@ -246,6 +246,14 @@ fn methods_contain(outer: &Methods, inner: &Methods) -> bool {
 /// What works, but probably not as meant.
 fn warnings(rule: &Rule) -> Vec<Diagnostic> {
     let mut list = Vec::new();
+    if let Methods::Named(named) = &rule.methods {
+        let slips = named.iter().filter_map(|method| Some((method, misspelt(method)?)));
+        list.extend(slips.map(|(method, near)| {
+            Diagnostic::warning(format!("`{method}` is no standard method"))
+                .at(rule.head.span, "asked for by hardly anybody")
+                .help(format!("did you mean `{near}`?"))
+        }));
+    }
     if let (Action::Static(_), Methods::Named(named)) = (&rule.action, &rule.methods) {
         let others: Vec<&str> = named.iter().map(String::as_str).filter(|m| *m != "GET" && *m != "HEAD").collect();
         if !others.is_empty() {

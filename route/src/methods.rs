@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use anygate_core::nearest;
+
 /// The methods of one rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Methods {
@@ -155,6 +157,16 @@ impl Names {
 /// True for the bytes of a token (RFC 9110 §5.6.2).
 pub(crate) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// The standard method that this one, which is none, is probably a slip of: `GETT`, `POTS`.
+pub(crate) fn misspelt(word: &str) -> Option<&'static str> {
+    let known = || STANDARD.iter().filter_map(|name| std::str::from_utf8(name).ok());
+    if known().any(|name| name == word) {
+        return None;
+    }
+    // `BATCH` and `MATCH` are methods that somebody may want.
+    nearest(word, known().filter(|name| name.as_bytes().first() == word.as_bytes().first()))
 }
 
 /// The standard method a misspelt one probably means.

@@ -103,6 +103,7 @@ fn names_of_other_servers_and_of_the_rfc_lead_to_the_key_that_is_meant() {
         ("maxConcurrentStreams", "did you mean `max_streams`?"),
         ("max-streams", "did you mean `max_streams`?"),
         ("streams", "did you mean `max_streams`?"),
+        ("max_empty", "did you mean `max_empty_frames`?"),
         ("tune.h2.initial-window-size", "did you mean `window`?"),
         ("initial_window_size", "did you mean `window`?"),
         ("http2_body_preread_size", "did you mean `window`?"),

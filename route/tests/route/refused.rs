@@ -204,6 +204,25 @@ fn rules_that_look_hidden_but_are_not() {
 }
 
 #[test]
+fn a_slip_of_a_standard_method_is_a_warning_and_other_methods_are_none() {
+    let mut desk = Desk::default();
+    let context = Context::default();
+    for (method, meant) in
+        [("GETT", "GET"), ("POTS", "POST"), ("DELET", "DELETE"), ("PTACH", "PATCH"), ("OPTION", "OPTIONS")]
+    {
+        let (table, findings) = desk.build(&[(&format!("{method} /x"), "OK")], &context);
+        let said = desk.render(&findings);
+        assert!(table.is_some() && said.contains(&format!("= help: did you mean `{meant}`?")), "{method}: {said}");
+    }
+    for method in
+        ["GET", "TRACE", "PURGE", "PROPFIND", "QUERY", "BATCH", "LINK", "LOCK", "MOVE", "COPY", "SEARCH", "REPORT"]
+    {
+        let (table, findings) = desk.build(&[(&format!("{method} /x"), "OK")], &context);
+        assert!(table.is_some() && findings.is_empty(), "{method}: {}", desk.render(&findings));
+    }
+}
+
+#[test]
 fn what_works_but_is_probably_not_meant_is_a_warning() {
     let mut desk = Desk::default();
     let lines = [("GET POST /files/", "./files/"), ("/u/:id/", "http://up/u/:id/"), ("/w/:id", "http://up/w/:id/")];

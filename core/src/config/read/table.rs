@@ -107,7 +107,9 @@ impl<'n, 'r> Table<'n, 'r> {
             let key = &entry.key.text;
             let diagnostic = Diagnostic::error(format!("unknown key `{key}` in {}", quoted(self.section)))
                 .at(entry.key.span, "unknown key");
-            let near = nearest(key, now()).map(|near| format!("did you mean `{near}`?"));
+            let begun = |known: &&str| known.strip_prefix(key.as_str()).is_some_and(|rest| rest.starts_with('_'));
+            let near = nearest(key, now()).or_else(|| now().find(begun));
+            let near = near.map(|near| format!("did you mean `{near}`?"));
             let one = |a: &str, b: &str| a.strip_suffix('s') == Some(b);
             let plural = now().find(|known| one(known, key) || one(key, known));
             let meant = || match plural {
