@@ -120,11 +120,11 @@ impl Connection {
         self.last = id;
         let priority = self.priority_of(id);
         if self.streams.len() >= self.limits.max_streams as usize {
-            self.refused = self.refused.saturating_add(1);
-            return self.turn_away(id, ErrorCode::REFUSED_STREAM);
+            return self.one_too_many(id);
         }
         if verdict == Verdict::Malformed {
             self.malformed = self.malformed.saturating_add(1);
+            self.budgets.charge(Flood::Resets)?;
             return self.turn_away(id, ErrorCode::PROTOCOL_ERROR);
         }
         let stream = Stream {
@@ -194,9 +194,20 @@ impl Connection {
         if id > self.last { Closed::ByUs } else { self.streams.closed(id) }
     }
 
+    /// A stream above the limit, which a client does not know before it has our SETTINGS.
+    #[cold]
+    fn one_too_many(&mut self, id: u32) -> Result<Option<Event>, Fatal> {
+        self.refused = self.refused.saturating_add(1);
+        if self.acknowledged {
+            self.budgets.charge(Flood::Resets)?;
+        } else {
+            self.budgets.unaware(Flood::Resets)?;
+        }
+        self.turn_away(id, ErrorCode::REFUSED_STREAM)
+    }
+
     /// A stream that the user never hears of.
     fn turn_away(&mut self, id: u32, code: ErrorCode) -> Result<Option<Event>, Fatal> {
-        self.budgets.charge(Flood::Resets)?;
         frame::put_reset(&mut self.output, id, code);
         self.streams.remember(id, Closed::ByUs);
         Ok(None)

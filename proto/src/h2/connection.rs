@@ -117,7 +117,7 @@ impl Connection {
             theirs: Settings::default(),
             decoder: hpack::Decoder::new(limits.table_size).bounded(most_block(&limits).saturating_mul(2)),
             encoder: hpack::Encoder::new(limits.table_size),
-            streams: Store::new(),
+            streams: Store::new(limits.max_streams),
             order: Order::new(),
             offered: NONE,
             highest: 0,

@@ -8,6 +8,9 @@ use super::limits::Limits;
 const UPDATES_EARNED: u32 = 2;
 /// What can be earned at most.
 const MOST_EARNED: u32 = 1 << 16;
+/// Streams that a client may open above our limit before it can know of it. What a TCP connection lets leave in its first
+/// round trip, 14,600 bytes, has room for a thousand heads.
+const UNAWARE: u32 = 4096;
 
 /// What is left of each budget.
 #[derive(Clone, Copy, Debug)]
@@ -19,18 +22,42 @@ pub(super) struct Budgets {
     pings_earned: u32,
     /// RST_STREAM frames that may cross our END_STREAM: one for each stream that ended.
     late_resets_earned: u32,
+    /// Streams above our limit that are not held against a client that has not acknowledged it; never full again.
+    unaware: u32,
 }
 
 const KINDS: usize = Flood::Continuations as usize;
 
 impl Budgets {
     pub(super) const fn new(limits: &Limits) -> Self {
-        Self { left: full(limits), updates_earned: 0, pings_earned: 0, late_resets_earned: 0 }
+        Self { left: full(limits), updates_earned: 0, pings_earned: 0, late_resets_earned: 0, unaware: UNAWARE }
     }
 
     /// A second has passed.
     pub(super) const fn refill(&mut self, limits: &Limits) {
         self.left = full(limits);
+    }
+
+    /// A client went beyond a limit that it cannot know of yet; what that would count as if it could.
+    ///
+    /// # Errors
+    ///
+    /// It is one too many all the same.
+    pub(super) fn unaware(&mut self, kind: Flood) -> Result<(), Fatal> {
+        match self.unaware.checked_sub(1) {
+            Some(left) => {
+                self.unaware = left;
+                Ok(())
+            }
+            None => self.charge(kind),
+        }
+    }
+
+    /// A PRIORITY_UPDATE that was charged is of use: the stream that it came before has opened. Or it is charged otherwise.
+    pub(super) fn priority_is_free(&mut self, limits: &Limits) {
+        if let Some(left) = self.left.get_mut(Flood::Priorities as usize) {
+            *left = left.saturating_add(1).min(limits.priorities);
+        }
     }
 
     /// One more of this kind.

@@ -21,7 +21,8 @@ pub struct Limits {
     pub head: crate::Limits,
     /// Whether extended CONNECT is offered, `SETTINGS_ENABLE_CONNECT_PROTOCOL` (RFC 8441).
     pub extended_connect: bool,
-    /// Streams a client may reset before they are answered, or make us reset, until [`super::Connection::refill`].
+    /// Streams a client may reset before they are answered, or make us reset, until [`super::Connection::refill`]; those
+    /// above `max_streams` do not count before it has acknowledged that limit, up to 4,096.
     pub resets: u32,
     /// PING frames beyond one for each frame of content we sent, until the refill.
     pub pings: u32,
@@ -31,7 +32,7 @@ pub struct Limits {
     pub empty_data: u32,
     /// WINDOW_UPDATE frames beyond two for each frame of content we sent, until the refill.
     pub window_updates: u32,
-    /// PRIORITY and PRIORITY_UPDATE frames, until the refill.
+    /// PRIORITY and PRIORITY_UPDATE frames, but one for each stream that it came before, until the refill.
     pub priorities: u32,
     /// Frames of unknown kinds, GOAWAY, and HEADERS of a stream that we have reset, until the refill.
     pub unknown: u32,

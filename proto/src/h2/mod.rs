@@ -11,7 +11,8 @@
 //! | `block` | what a header block means |
 //! | `section` | whether a list of fields is a good head, good trailers, or neither |
 //! | `send` | how answers leave, and in which order |
-//! | `stream`, `order`, `flow`, `priority` | which streams there are, whose turn it is, how much may be sent |
+//! | `stream`, `order`, `flow` | which streams there are, whose turn it is, how much may be sent |
+//! | `priority`, `dictionary` | which of two answers goes first, and how that is said |
 //! | `frame`, `settings`, `code` | how it looks on the wire |
 //! | `floods`, `limits` | how much a client may ask for |
 //! | [`hpack`] | how fields are compressed (RFC 7541) |
@@ -20,6 +21,7 @@ mod block;
 mod code;
 mod connection;
 mod content;
+mod dictionary;
 mod event;
 mod floods;
 mod flow;
@@ -38,7 +40,7 @@ pub use code::ErrorCode;
 pub use connection::Connection;
 pub use event::{Event, Fatal, Flood, StreamKey};
 pub use limits::Limits;
-pub use priority::Priority;
+pub use priority::{Priority, PriorityField};
 pub use settings::Settings;
 
 /// What a client sends first (RFC 9113 §3.4); an HTTP/1.1 server must not take it for a request.

@@ -1,5 +1,7 @@
 //! Which of two answers goes first: urgency and whether it is of use in parts (RFC 9218 §4).
 
+use super::dictionary::{self, Item};
+
 /// The priority of a stream.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Priority {
@@ -16,114 +18,80 @@ impl Default for Priority {
 }
 
 impl Priority {
-    /// Reads the value of a `priority` field, or of PRIORITY_UPDATE: a dictionary of structured fields (RFC 8941 §3.2)
-    /// of which `u` and `i` count; the last of a repeated member counts, and a member of another type or out of range is
-    /// as if it were not there. What cannot be read at all says nothing: the default.
+    /// Reads the value of a `priority` field that is alone, or of PRIORITY_UPDATE, as [`PriorityField`] does.
     #[must_use]
     pub fn parse(value: &[u8]) -> Self {
-        let mut read = Self::default();
-        let mut rest = trim_start(value);
-        while !rest.is_empty() {
-            let Some((key, after)) = key(rest) else { return Self::default() };
-            let Some((item, after)) = item(after) else { return Self::default() };
-            match (key, item) {
-                (b"u", Item::Digits(digits)) => {
-                    read.urgency = match crate::text::digits(digits) {
-                        Some(urgency) if urgency <= 7 => urgency as u8,
-                        _ => 3,
-                    };
-                }
-                (b"u", _) => read.urgency = 3,
-                (b"i", Item::Boolean(incremental)) => read.incremental = incremental,
-                (b"i", _) => read.incremental = false,
-                _ => {}
-            }
-            rest = trim_start(after);
-            match rest {
-                [] => break,
-                [b',', after @ ..] => rest = trim_start(after),
-                _ => return Self::default(),
-            }
-            // A comma at the end makes the whole unreadable.
-            if rest.is_empty() {
-                return Self::default();
-            }
-        }
-        read
+        let mut field = PriorityField::default();
+        field.add(value);
+        field.over(Self::default())
     }
 }
 
-/// The value of a member, as far as it matters here.
-enum Item<'a> {
-    Boolean(bool),
-    Digits(&'a [u8]),
-    Other,
+/// What the `priority` field of a message says: all of its lines together are one dictionary (RFC 9218 §5, RFC 8941 §4.2),
+/// of which `u` and `i` count. The last of a repeated member counts, and one of another type or out of range is as if it were
+/// not there. What cannot be read, a comma without a member between two lines included, says nothing at all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct PriorityField {
+    urgency: Option<u8>,
+    incremental: Option<bool>,
+    lines: Lines,
 }
 
-fn trim_start(mut bytes: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] = bytes {
-        bytes = rest;
-    }
-    bytes
+/// What came of a field's lines.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Lines {
+    /// None.
+    #[default]
+    None,
+    /// One without members, to which no other can be joined.
+    Blank,
+    /// Some with members.
+    Good,
+    /// One that is no dictionary.
+    Unreadable,
 }
 
-fn split_where(bytes: &[u8], ends: impl Fn(u8) -> bool) -> (&[u8], &[u8]) {
-    bytes.split_at(bytes.iter().position(|&b| ends(b)).unwrap_or(bytes.len()))
-}
-
-/// A key (RFC 8941 §3.1.2), and what follows.
-fn key(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let first = *bytes.first()?;
-    (first.is_ascii_lowercase() || first == b'*').then(|| {
-        split_where(bytes, |b| {
-            !(b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-' | b'.' | b'*'))
-        })
-    })
-}
-
-/// A member's value with its parameters, and what follows. No value at all is true.
-fn item(bytes: &[u8]) -> Option<(Item<'_>, &[u8])> {
-    let (item, mut rest) = match bytes {
-        [b'=', value @ ..] => bare(value)?,
-        _ => (Item::Boolean(true), bytes),
-    };
-    while let [b';', after @ ..] = rest {
-        let (_, after) = key(trim_start(after))?;
-        rest = match after {
-            [b'=', value @ ..] => bare(value)?.1,
-            _ => after,
+impl PriorityField {
+    /// Takes the value of one more line.
+    pub fn add(&mut self, value: &[u8]) {
+        let blank = value.iter().all(|&byte| byte == b' ');
+        self.lines = match (self.lines, blank) {
+            (Lines::None, true) => Lines::Blank,
+            (Lines::None | Lines::Good, false) => Lines::Good,
+            _ => Lines::Unreadable,
         };
+        let Self { urgency, incremental, lines } = self;
+        let read = dictionary::read(value, &mut |key, item| match (key, item) {
+            (b"u", Item::Integer(value)) => *urgency = u8::try_from(value).ok().filter(|urgency| *urgency <= 7),
+            (b"u", _) => *urgency = None,
+            (b"i", Item::Boolean(value)) => *incremental = Some(value),
+            (b"i", _) => *incremental = None,
+            _ => {}
+        });
+        if read.is_err() {
+            *lines = Lines::Unreadable;
+        }
     }
-    Some((item, rest))
-}
 
-/// A bare item, or an inner list without looking into it.
-fn bare(bytes: &[u8]) -> Option<(Item<'_>, &[u8])> {
-    match bytes {
-        [b'?', b'0', rest @ ..] => Some((Item::Boolean(false), rest)),
-        [b'?', b'1', rest @ ..] => Some((Item::Boolean(true), rest)),
-        [b'0'..=b'9', ..] => {
-            let (number, rest) = split_where(bytes, |b| !(b.is_ascii_digit() || b == b'.'));
-            let digits = number.iter().all(u8::is_ascii_digit);
-            Some((if digits { Item::Digits(number) } else { Item::Other }, rest))
+    /// Whether the message has no such field.
+    #[inline]
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        self.lines == Lines::None
+    }
+
+    /// The priority where this is said over `other`: what it does not say stays. A request's is said over the default, a
+    /// response's over its request's (RFC 9218 §8).
+    #[inline]
+    #[must_use]
+    pub fn over(&self, other: Priority) -> Priority {
+        if self.lines != Lines::Good {
+            return other;
         }
-        [b'"', inner @ ..] => {
-            let mut escaped = false;
-            let end = inner.iter().position(|&b| {
-                let ends = b == b'"' && !escaped;
-                escaped = b == b'\\' && !escaped;
-                ends
-            })?;
-            Some((Item::Other, inner.get(end + 1..)?))
+        Priority {
+            urgency: self.urgency.unwrap_or(other.urgency),
+            incremental: self.incremental.unwrap_or(other.incremental),
         }
-        [b'(', inner @ ..] => {
-            let end = inner.iter().position(|&b| b == b')')?;
-            Some((Item::Other, inner.get(end + 1..)?))
-        }
-        [first, ..] if !matches!(first, b',' | b';' | b' ' | b'\t') => {
-            Some((Item::Other, split_where(bytes, |b| matches!(b, b',' | b';' | b' ' | b'\t')).1))
-        }
-        _ => None,
     }
 }
 
@@ -156,15 +124,61 @@ mod tests {
 
     #[test]
     fn what_is_out_of_range_or_of_another_type_is_as_if_it_were_not_there() {
-        for value in ["u=8", "u=-1", "u=1.5", "u", "u=\"1\"", "u=?1", "i=1", "i=x", "u=99999999999999999999"] {
+        for value in ["u=8", "u=-1", "u=1.5", "u", "u=\"1\"", "u=?1", "i=1", "i=x", "u=256", "u=1, u=9"] {
+            assert_eq!(parse(value), (3, false), "{value}");
+        }
+        assert_eq!(parse("u=9, i"), (3, true));
+    }
+
+    #[test]
+    fn what_cannot_be_read_says_nothing() {
+        for value in [
+            "u=1,",
+            "u=1 i",
+            "=",
+            "U=1",
+            "u=",
+            "u=1,,i",
+            "i=\"",
+            "i=(",
+            "u=1;",
+            "u=2, \u{e9}",
+            "u=1, x=@",
+            "u=1, x=-",
+            "u=1, x=\"\\y\"",
+            "u=00000000000000001",
+        ] {
             assert_eq!(parse(value), (3, false), "{value}");
         }
     }
 
     #[test]
-    fn what_cannot_be_read_says_nothing() {
-        for value in ["u=1,", "u=1 i", "=", "U=1", "u=", "u=1,,i", "i=\"", "i=(", "u=1;", "u=2, \u{e9}"] {
-            assert_eq!(parse(value), (3, false), "{value}");
+    fn the_lines_of_a_field_are_one_dictionary_and_what_it_does_not_say_stays() {
+        let over = |lines: &[&str]| {
+            let mut field = PriorityField::default();
+            assert!(field.is_absent());
+            lines.iter().for_each(|line| field.add(line.as_bytes()));
+            assert_eq!(field.is_absent(), lines.is_empty());
+            let Priority { urgency, incremental } = field.over(Priority { urgency: 5, incremental: true });
+            (urgency, incremental)
+        };
+        for (lines, expected) in [
+            (&[][..], (5, true)),
+            (&[""], (5, true)),
+            (&["u=1"], (1, true)),
+            (&["i=?0"], (5, false)),
+            (&["u=1", "i=?0"], (1, false)),
+            (&["u=1, i=?0", "u=2"], (2, false)),
+            (&["u=1", "u=9"], (5, true)),
+            (&["u=1", "x"], (1, true)),
+            // One line that cannot be read makes the whole unreadable, and so does one that leaves a comma alone.
+            (&["u=1", "u=2,"], (5, true)),
+            (&["=", "u=1"], (5, true)),
+            (&["u=1", ""], (5, true)),
+            (&["", "u=1"], (5, true)),
+            (&["", "u=1", "u=2"], (5, true)),
+        ] {
+            assert_eq!(over(lines), expected, "{lines:?}");
         }
     }
 }

@@ -8,6 +8,9 @@ use super::frame::{self, FrameHeader, HEADER_LEN, Kind, flag, u32_at};
 use super::priority::Priority;
 use super::stream::Closed;
 
+/// Streams that are not open yet whose priorities are kept, whatever `max_streams` is: each is looked for among all.
+const MOST_EARLY: usize = 1024;
+
 /// The end of a connection.
 #[cold]
 pub(super) const fn fatal<T>(code: ErrorCode, why: &'static str) -> Result<T, Fatal> {
@@ -342,9 +345,15 @@ impl Connection {
             return Ok(());
         }
         if self.early.len() + self.streams.len() >= self.limits.max_streams as usize {
-            return protocol("PRIORITY_UPDATE for more streams than may be open");
+            if self.acknowledged {
+                return protocol("PRIORITY_UPDATE for more streams than may be open");
+            }
+            self.budgets.priority_is_free(&self.limits);
+            return self.budgets.unaware(Flood::Priorities);
         }
-        self.early.push((id, priority));
+        if self.early.len() < MOST_EARLY {
+            self.early.push((id, priority));
+        }
         Ok(())
     }
 
@@ -357,6 +366,8 @@ impl Connection {
         }
         let early = self.early.iter().find(|(other, _)| *other == id).map(|&(_, priority)| priority);
         self.early.retain(|&(other, _)| other > id);
-        early.unwrap_or(said)
+        let Some(early) = early else { return said };
+        self.budgets.priority_is_free(&self.limits);
+        early
     }
 }

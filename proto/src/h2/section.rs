@@ -4,7 +4,7 @@
 
 use super::hpack::{FIELD_OVERHEAD, Line, Name};
 use super::limits::Limits;
-use super::priority::Priority;
+use super::priority::{Priority, PriorityField};
 use crate::fields::{Field, Fields, Span};
 use crate::head::{BodyLength, Request, RequestView, Scheme, TargetForm, Version};
 use crate::known::Known;
@@ -49,7 +49,7 @@ pub(super) struct Section {
     pseudo: Pseudo,
     purpose: Purpose,
     verdict: Verdict,
-    priority: Priority,
+    priority: PriorityField,
     expected: Option<u64>,
     /// What the list counts against the limit (RFC 9113 §6.5.2).
     size: usize,
@@ -74,7 +74,7 @@ impl Section {
             pseudo: Pseudo::default(),
             purpose: Purpose::Nothing,
             verdict: Verdict::Good,
-            priority: Priority::default(),
+            priority: PriorityField::default(),
             expected: None,
             size: 0,
             lines: 0,
@@ -104,7 +104,7 @@ impl Section {
 
     /// What `priority` said.
     pub(super) fn priority(&self) -> Priority {
-        self.priority
+        self.priority.over(Priority::default())
     }
 
     /// What `content-length` said.
@@ -148,7 +148,7 @@ impl Section {
         self.fields.clear();
         self.block.clear();
         (self.request, self.pseudo) = (Request::default(), Pseudo::default());
-        (self.purpose, self.verdict, self.priority) = (purpose, Verdict::Good, Priority::default());
+        (self.purpose, self.verdict, self.priority) = (purpose, Verdict::Good, PriorityField::default());
         (self.size, self.lines, self.cookies, self.hosts, self.expected) = (0, 0, 0, 0, None);
     }
 
@@ -200,7 +200,8 @@ impl Section {
 
     #[inline]
     fn regular(&mut self, line: Line<'_>, known: Known, limits: &Limits) -> Verdict {
-        self.lines += 1;
+        // Crumbs are one line in the end.
+        self.lines += usize::from(known != Known::Cookie || self.cookies == 0);
         if self.lines > limits.head.max_headers.min(crate::Limits::MOST_HEADERS) {
             return Verdict::Refused(431);
         }
@@ -211,7 +212,7 @@ impl Section {
             | Known::TransferEncoding
             | Known::Upgrade => return Verdict::Malformed,
             Known::Te if !line.value.eq_ignore_ascii_case(b"trailers") => return Verdict::Malformed,
-            Known::Cookie => self.cookies += 1,
+            Known::Cookie => self.cookies += usize::from(self.purpose == Purpose::Request),
             Known::Host => self.hosts += 1,
             _ => {}
         }
@@ -219,7 +220,7 @@ impl Section {
             return Verdict::Good;
         }
         if known == Known::Priority {
-            self.priority = Priority::parse(line.value);
+            self.priority.add(line.value);
         }
         let name = put(&mut self.bytes, line.name);
         let value = put(&mut self.bytes, line.value);
@@ -366,6 +367,23 @@ fn read_path(request: &mut Request, bytes: &[u8], path: Span) -> Verdict {
     if text::is_target(path.of(bytes)) { Verdict::Good } else { Verdict::Refused(400) }
 }
 
+/// Whether two authorities name one server (RFC 3986 §6.2.3): the port of a scheme may be left out.
+#[inline]
+fn is_same_authority(one: &[u8], other: &[u8], scheme: Option<Scheme>) -> bool {
+    let server = |authority| {
+        let (host, port) = text::split_port(authority);
+        let implied = match scheme {
+            Some(Scheme::Https) => b"443" as &[u8],
+            _ => b"80",
+        };
+        (host, port.filter(|port| !port.is_empty()).unwrap_or(implied))
+    };
+    one.eq_ignore_ascii_case(other) || {
+        let (one, other) = (server(one), server(other));
+        one.0.eq_ignore_ascii_case(other.0) && one.1 == other.1
+    }
+}
+
 /// `:authority`, or `host` where there is none; both only when they are the same (RFC 9113 §8.3.1).
 fn read_host(request: &mut Request, bytes: &[u8], fields: &Fields, hosts: usize) -> Verdict {
     if let Some(host) = fields.first(Known::Host) {
@@ -374,7 +392,7 @@ fn read_host(request: &mut Request, bytes: &[u8], fields: &Fields, hosts: usize)
         }
         if request.authority.is_empty() {
             request.authority = host.value;
-        } else if !request.authority.of(bytes).eq_ignore_ascii_case(host.value.of(bytes)) {
+        } else if !is_same_authority(request.authority.of(bytes), host.value.of(bytes), request.scheme) {
             return Verdict::Malformed;
         }
     }

@@ -5,7 +5,7 @@ use super::connection::Connection;
 use super::event::StreamKey;
 use super::frame::{self, Kind, flag};
 use super::hpack;
-use super::priority::Priority;
+use super::priority::{Priority, PriorityField};
 use super::stream::{Closed, NONE, Stream};
 
 impl Connection {
@@ -158,7 +158,7 @@ impl Connection {
 
     /// Sends an interim head, 1xx. False: the stream is over, or has its final head.
     pub fn inform(&mut self, stream: StreamKey, block: &[u8]) -> bool {
-        if self.streams.get(stream).is_none_or(|open| open.responded) {
+        if self.streams.get(stream).is_none_or(|open| open.responded || open.local_ended) {
             self.encoder.lost();
             return false;
         }
@@ -199,7 +199,13 @@ impl Connection {
         self.streams.get(stream).map_or_else(Priority::default, |open| open.priority)
     }
 
-    /// Changes the priority of a stream, as the `priority` field of a response may (RFC 9218 §8).
+    /// Takes in what the `priority` field of a stream's response says (RFC 9218 §8), from here on and until the client says
+    /// something else by PRIORITY_UPDATE.
+    pub fn prefer(&mut self, stream: StreamKey, field: &PriorityField) {
+        self.set_priority(stream, field.over(self.priority(stream)));
+    }
+
+    /// Changes the priority of a stream.
     pub fn set_priority(&mut self, stream: StreamKey, priority: Priority) {
         let Some(open) = self.streams.get(stream) else { return };
         let queued = open.queued;

@@ -54,8 +54,11 @@ pub(super) enum Closed {
     Forgotten,
 }
 
-/// How many streams that we have reset are remembered: the last ones.
-const RESETS_REMEMBERED: usize = 128;
+/// How many runs of streams that we have reset are remembered, the last ones: as many as may be open, for all of them may
+/// be reset at once, but no fewer than this.
+const RESETS_LEAST: u32 = 128;
+/// And no more: a late frame's stream is looked for among all.
+const RESETS_MOST: u32 = 1024;
 /// How many streams that came to an end otherwise are remembered: the last ones.
 const ENDS_REMEMBERED: usize = 16;
 
@@ -69,12 +72,16 @@ pub(super) struct Store {
     table: Vec<(u32, u32)>,
     ended: [u32; ENDS_REMEMBERED],
     ends: usize,
-    reset: Vec<u32>,
-    resets: usize,
+    /// The first and the last of streams that were reset one after another, with none between them.
+    reset: Vec<(u32, u32)>,
+    /// Where in `reset` the newest is.
+    newest: usize,
+    resets_most: usize,
 }
 
 impl Store {
-    pub(super) const fn new() -> Self {
+    /// For so many streams open at once.
+    pub(super) fn new(max_streams: u32) -> Self {
         Self {
             slots: Vec::new(),
             free: NONE,
@@ -83,7 +90,8 @@ impl Store {
             ended: [0; ENDS_REMEMBERED],
             ends: 0,
             reset: Vec::new(),
-            resets: 0,
+            newest: 0,
+            resets_most: max_streams.clamp(RESETS_LEAST, RESETS_MOST) as usize,
         }
     }
 
@@ -180,21 +188,29 @@ impl Store {
                 self.ended[self.ends % ENDS_REMEMBERED] = id;
                 self.ends = self.ends.wrapping_add(1);
             }
-            Closed::ByUs => {
-                if self.reset.len() < RESETS_REMEMBERED {
-                    self.reset.push(id);
-                } else {
-                    self.reset[self.resets % RESETS_REMEMBERED] = id;
-                    self.resets = self.resets.wrapping_add(1);
-                }
-            }
+            Closed::ByUs => self.remember_reset(id),
             Closed::Forgotten => {}
+        }
+    }
+
+    /// A client that opens too many streams, or has lost the server behind all of them, makes long runs of them.
+    fn remember_reset(&mut self, id: u32) {
+        if let Some((_, last)) = self.reset.get_mut(self.newest)
+            && last.checked_add(2) == Some(id)
+        {
+            *last = id;
+        } else if self.reset.len() < self.resets_most {
+            self.newest = self.reset.len();
+            self.reset.push((id, id));
+        } else {
+            self.newest = (self.newest + 1) % self.resets_most;
+            self.reset[self.newest] = (id, id);
         }
     }
 
     /// How a stream that is not open any more came to its end.
     pub(super) fn closed(&self, id: u32) -> Closed {
-        if self.reset.contains(&id) {
+        if self.reset.iter().any(|&(first, last)| (first..=last).contains(&id)) {
             Closed::ByUs
         } else if self.ended.contains(&id) {
             Closed::Done
@@ -300,7 +316,7 @@ mod tests {
 
     #[test]
     fn every_open_stream_is_found_and_no_other_through_a_long_life() {
-        let mut store = Store::new();
+        let mut store = Store::new(128);
         let mut open = HashMap::new();
         let mut random = 1u32;
         for id in (1..40_000u32).step_by(2) {
@@ -328,18 +344,32 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded_and_the_last() {
-        let mut store = Store::new();
-        for id in 1..=1000 {
-            store.remember(id, if id % 2 == 0 { Closed::Done } else { Closed::ByUs });
+        for (max_streams, most) in [(1, 128), (128, 128), (300, 300), (65_536, 1024)] {
+            let mut store = Store::new(max_streams);
+            for id in (1..8000).step_by(2) {
+                store.remember(id, if id % 4 == 1 { Closed::Done } else { Closed::ByUs });
+            }
+            assert_eq!((store.closed(7997), store.closed(7999)), (Closed::Done, Closed::ByUs));
+            assert_eq!((store.closed(1), store.closed(3)), (Closed::Forgotten, Closed::Forgotten));
+            let remembered = (1..8000).step_by(2).filter(|&id| store.closed(id) == Closed::ByUs).count();
+            assert_eq!((remembered, store.reset.len()), (most, most));
         }
-        assert_eq!((store.closed(1000), store.closed(999)), (Closed::Done, Closed::ByUs));
-        assert_eq!((store.closed(1), store.closed(2)), (Closed::Forgotten, Closed::Forgotten));
-        assert_eq!(store.reset.len(), RESETS_REMEMBERED);
+    }
+
+    #[test]
+    fn a_run_of_streams_that_were_reset_is_remembered_however_long_it_is() {
+        let mut store = Store::new(128);
+        (1..100_000).step_by(2).for_each(|id| store.remember(id, Closed::ByUs));
+        // Another of long ago, then the run goes on behind it, and one is left out.
+        store.remember(7, Closed::ByUs);
+        (100_001..200_000).step_by(2).filter(|&id| id != 150_001).for_each(|id| store.remember(id, Closed::ByUs));
+        assert!((1..200_000).step_by(2).all(|id| (store.closed(id) == Closed::ByUs) == (id != 150_001)));
+        assert_eq!(store.reset.len(), 4);
     }
 
     #[test]
     fn a_key_of_a_stream_that_is_over_finds_nothing_in_its_slot() {
-        let mut store = Store::new();
+        let mut store = Store::new(128);
         let first = store.open(stream(1));
         store.close(first, Closed::Done);
         let second = store.open(stream(3));

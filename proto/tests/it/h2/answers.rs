@@ -206,6 +206,12 @@ fn interim_heads_come_before_the_final_one_alone() {
     assert!(!peer.connection.inform(key, &hints));
     let interim = "HEADERS 1 :status=103 link=</a>";
     assert_eq!(peer.output(), [interim, interim, "HEADERS 1 :status=200"]);
+    // Nor behind an answer that was whole, while its request goes on.
+    let mut peer = Peer::new(&Limits::default());
+    peer.feed(&post(1));
+    let key = peer.key(1);
+    assert!(peer.connection.answer(key, OK, b"x") && !peer.connection.inform(key, &hints));
+    assert_eq!(peer.output(), ["HEADERS 1 :status=200", "DATA 1 x end"]);
 }
 
 #[test]

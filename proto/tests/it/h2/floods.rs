@@ -65,10 +65,75 @@ fn made_you_reset_is_cut_off() {
 #[test]
 fn streams_beyond_the_limit_are_refused_and_then_cut_off() {
     let limits = Limits { max_streams: 1, ..limits() };
-    budget(&limits, 7, &get(1), "Resets", |at| get(2 * at + 3));
+    budget(&limits, 7, &join(&[settings_ack(), get(1)]), "Resets", |at| get(2 * at + 3));
     let mut peer = Peer::new(&limits);
     peer.feed(&join(&[get(1), get(3), get(5)]));
     assert_eq!((peer.connection.take_refused(), peer.connection.take_refused()), (2, 0));
+}
+
+#[test]
+fn a_client_that_cannot_know_the_limits_yet_is_refused_and_not_cut_off() {
+    let update = |id: u32| raw(0x10, 0, 0, &[&id.to_be_bytes()[..], b"u=1"].concat());
+    for (head, with_priorities) in [(END, false), (OPEN, false), (END, true)] {
+        let mut peer = Peer::new(&Limits::default());
+        for id in (1..2000).step_by(2) {
+            if with_priorities {
+                peer.feed(&update(id));
+            }
+            peer.feed(&headers(id, head, &POST));
+        }
+        // What else left before it heard of the refusals.
+        if head == OPEN {
+            (1..2000).step_by(2).for_each(|id| peer.feed(&data(id, 0, b"x")));
+            (1..2000).step_by(2).for_each(|id| peer.feed(&headers(id, END, &[])));
+        }
+        assert!(!peer.dead, "{:?}", peer.events.last());
+        let output = peer.output();
+        assert_eq!(output.iter().filter(|frame| frame.ends_with(" REFUSED_STREAM")).count(), 1000 - 128);
+        assert_eq!((output.len(), peer.connection.open_streams()), (1000 - 128, 128));
+        // From now on it knows.
+        peer.feed(&settings_ack());
+        for at in 0..=Limits::default().resets {
+            assert!(!peer.dead, "after {at}");
+            peer.feed(&get(2001 + 2 * at));
+        }
+        assert_eq!(peer.events.last().map(String::as_str), Some("fatal ENHANCE_YOUR_CALM Resets"));
+    }
+}
+
+#[test]
+fn a_client_that_never_acknowledges_is_cut_off_all_the_same() {
+    let mut peer = Peer::new(&Limits { max_streams: 1, ..limits() });
+    let mut opened = 0;
+    while !peer.dead {
+        peer.connection.refill();
+        for _ in 0..100 {
+            peer.feed(&get(2 * opened + 1));
+            opened += u32::from(!peer.dead);
+        }
+        peer.connection.output().clear();
+    }
+    assert!((4096..4300).contains(&opened), "{opened} streams");
+    assert_eq!(peer.events.last().map(String::as_str), Some("fatal ENHANCE_YOUR_CALM Resets"));
+}
+
+#[test]
+fn a_priority_that_comes_with_each_request_is_free() {
+    let limits = limits();
+    let mut peer = Peer::new(&limits);
+    for id in (1..200u32).step_by(2) {
+        let update = raw(0x10, 0, 0, &[&id.to_be_bytes()[..], b"u=1"].concat());
+        peer.feed(&join(&[update.clone(), get(id)]));
+        let key = peer.key(id);
+        assert!(!peer.dead && peer.connection.priority(key).urgency == 1);
+        assert!(peer.connection.respond(key, &[0x88], true));
+    }
+    // For one stream more than one is not.
+    for _ in 0..=limits.priorities {
+        assert!(!peer.dead);
+        peer.feed(&raw(0x10, 0, 0, &[0, 0, 2, 1]));
+    }
+    assert_eq!(peer.events.last().map(String::as_str), Some("fatal ENHANCE_YOUR_CALM Priorities"));
 }
 
 #[test]

@@ -74,6 +74,23 @@ fn host_may_stand_in_for_authority_and_must_not_differ_from_it() {
     });
     read(&with(&bare, &[(":authority", ""), ("host", "b")][..]), END, |view| assert_eq!(view.authority(), b"b"));
     malformed(&with(&GET, &[("host", "b")]));
+    // Of one scheme's port it makes no difference whether it is said.
+    for (scheme, authority, host, same) in [
+        ("http", "a", "A:80", true),
+        ("https", "a:443", "a", true),
+        ("https", "a:", "a:443", true),
+        ("https", "[::1]", "[::1]:443", true),
+        ("https", "a", "a:80", false),
+        ("http", "a:8080", "a", false),
+        ("http", "a:80", "b:80", false),
+    ] {
+        let head = [(":method", "GET"), (":scheme", scheme), (":path", "/"), (":authority", authority), ("host", host)];
+        if same {
+            read(&head, END, |view| assert_eq!(view.authority(), authority.as_bytes()));
+        } else {
+            malformed(&head);
+        }
+    }
     refused(&bare, 400);
     refused(&with(&bare, &[("host", "")]), 400);
     refused(&with(&bare, &[("host", "b"), ("host", "b")]), 400);
@@ -91,6 +108,22 @@ fn cookie_crumbs_are_joined_where_the_first_was() {
         assert_eq!(all, [("cookie", "a=1; b=2; c=3"), ("x", "y"), ("accept", "z")]);
     });
     read(&with(&GET, &[("cookie", "a=1")]), END, |view| assert_eq!(view.get(Known::Cookie), Some(&b"a=1"[..])));
+}
+
+#[test]
+fn cookie_crumbs_count_as_the_one_line_they_are() {
+    let limits = Limits { head: anygate_proto::Limits { max_headers: 2, ..Default::default() }, ..Limits::default() };
+    let crumbs: Vec<_> = (0..300).map(|_| ("cookie", "a=1")).collect();
+    let many = with(&GET, &crumbs);
+    let (fit, one_too_many) = (with(&many, &[("x", "y")]), with(&many, &[("x", "y"), ("z", "y")]));
+    expect_with(&limits, &headers(1, END, &fit), &["request 1 GET / end"], &[]);
+    expect_with(&limits, &headers(1, END, &one_too_many), &["refused 1 431 end"], &[]);
+    let mut peer = Peer::new(&limits);
+    peer.feed(&headers(1, END, &fit));
+    assert_eq!(peer.connection.request().get(Known::Cookie).map(<[u8]>::len), Some(300 * 3 + 299 * 2));
+    assert_eq!(peer.connection.request().fields.len(), 2);
+    // A pseudo-header field does not stand behind one.
+    malformed(&[(":method", "GET"), (":scheme", "http"), ("cookie", "a=1"), (":path", "/"), (":authority", "a")]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! In which order answers leave (RFC 9218).
 
 use super::*;
+use anygate_proto::h2::PriorityField;
 
 const OK: &[u8] = &[0x88];
 
@@ -113,6 +114,48 @@ fn priority_update_may_come_before_its_stream_and_wins_over_the_field() {
 }
 
 #[test]
+fn the_lines_of_a_priority_field_are_one_dictionary() {
+    for (lines, urgency, incremental) in [
+        (&["u=1", "i"][..], 1, true),
+        (&["u=1, i", "u=2"], 2, true),
+        (&["i=?0", "u=0", "i"], 0, true),
+        (&["u=1", "u=9"], 3, false),
+        (&["u=1", "i,"], 3, false),
+        (&["u=1", ""], 3, false),
+    ] {
+        let fields: Vec<_> = lines.iter().map(|&line| ("priority", line)).collect();
+        let mut peer = Peer::new(&Limits::default());
+        peer.feed(&headers(1, END, &with(&GET, &fields)));
+        let priority = peer.connection.priority(peer.key(1));
+        assert_eq!((priority.urgency, priority.incremental), (urgency, incremental), "{lines:?}");
+    }
+}
+
+#[test]
+fn a_response_says_over_its_request_which_goes_first() {
+    let said = |value: &[u8]| {
+        let mut field = PriorityField::default();
+        field.add(value);
+        field
+    };
+    let mut peer = asked(&[(1, "u=2"), (3, "u=4, i"), (5, "u=5"), (7, "u=6")]);
+    for (id, value, expected) in
+        [(3, &b"u=1"[..], (1, true)), (5, b"i", (5, true)), (7, b"u=x", (6, false)), (1, b"u=7, i=?1", (7, true))]
+    {
+        let key = peer.key(id);
+        peer.connection.prefer(key, &said(value));
+        let priority = peer.connection.priority(key);
+        assert_eq!((priority.urgency, priority.incremental), expected, "{id}");
+    }
+    // The client's last word counts.
+    peer.feed(&update(7, "u=0"));
+    assert_eq!(order(&mut peer, &[(1, 1), (3, 1), (5, 1), (7, 1)]), [7, 3, 5, 1]);
+    let over = peer.key(1);
+    peer.connection.prefer(over, &said(b"u=0"));
+    assert!(peer.connection.turn().is_none());
+}
+
+#[test]
 fn priority_update_must_be_well_made() {
     expect_end(&update(0, "u=1"), &[], 0, "PROTOCOL_ERROR");
     expect_end(&update(2, "u=1"), &[], 0, "PROTOCOL_ERROR");
@@ -125,7 +168,7 @@ fn priority_update_must_be_well_made() {
 #[test]
 fn no_more_streams_get_a_priority_beforehand_than_may_be_open() {
     let limits = Limits { max_streams: 3, ..Limits::default() };
-    let known = join(&[get(1), update(3, ""), update(5, ""), update(3, "i")]);
+    let known = join(&[settings_ack(), get(1), update(3, ""), update(5, ""), update(3, "i")]);
     expect_with(&limits, &known, &["request 1 GET / end"], &[]);
     expect_with(
         &limits,
