@@ -51,6 +51,8 @@ mod h2;
 mod h2_cases;
 #[path = "serve/h2_certificates.rs"]
 mod h2_certificates;
+#[path = "serve/h2_drains.rs"]
+mod h2_drains;
 #[path = "serve/h2_ends.rs"]
 mod h2_ends;
 #[path = "serve/h2_floods.rs"]

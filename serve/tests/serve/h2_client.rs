@@ -73,7 +73,7 @@ impl Answer {
     }
 }
 
-trait Stream: Read + Write {
+trait Stream: Read + Write + Send {
     /// Says what a transport says besides the end of its socket.
     fn end(&mut self) {}
 }
@@ -236,6 +236,14 @@ impl H2 {
             };
             self.take(frame);
         }
+    }
+
+    /// Takes a frame; false at the end of the connection.
+    pub(crate) fn step(&mut self) -> bool {
+        let frame = self.next();
+        let came = frame.is_some();
+        frame.into_iter().for_each(|frame| self.take(frame));
+        came
     }
 
     /// Takes frames until the connection ends.
