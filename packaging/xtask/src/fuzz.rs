@@ -5,6 +5,7 @@
 //! rest costs nothing: this program stands in rustc's place while the targets are built ([`stand_in`]).
 
 mod outcome;
+mod random;
 
 use std::env;
 use std::fs;
@@ -87,7 +88,7 @@ pub(crate) struct Args {
     /// Seconds of each target [default: 60]
     #[arg(long, value_name = "N")]
     seconds: Option<u64>,
-    /// Targets at the same time [default: one a core]
+    /// Targets at the same time, or threads of random inputs [default: one a core]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
     /// What else looks for faults; `address` is several times slower
@@ -96,8 +97,17 @@ pub(crate) struct Args {
     /// Each target's corpus and a few seconds more, as CI does; what is found by the way is not kept
     #[arg(long, conflicts_with_all = ["runs", "seconds"])]
     smoke: bool,
+    /// So many inputs of a seeded generator instead, without libFuzzer; hpack and the targets of HTTP/2 alone
+    #[arg(long, value_name = "N", conflicts_with_all = ["runs", "seconds", "sanitizer", "smoke"])]
+    random: Option<u64>,
+    /// The generator's seed [default: by the clock]
+    #[arg(long, value_name = "SEED", requires = "random")]
+    seed: Option<u64>,
+    /// Run this one input of a target that takes random ones, and show what both sides make of it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["runs", "seconds", "sanitizer", "smoke", "random"])]
+    input: Option<PathBuf>,
     /// Put what was found since into perf/fuzz/corpus, as few inputs as cover the same, and fuzz nothing
-    #[arg(long, conflicts_with_all = ["runs", "seconds", "smoke"])]
+    #[arg(long, conflicts_with_all = ["runs", "seconds", "smoke", "random", "input"])]
     minimise: bool,
 }
 
@@ -107,6 +117,12 @@ fn names() -> clap::builder::PossibleValuesParser {
 
 /// Builds and runs; an error when an input was found that breaks a promise.
 pub(crate) fn run(args: &Args) -> Result<(), String> {
+    if let Some(count) = args.random {
+        return random::run(args, count);
+    }
+    if let Some(input) = &args.input {
+        return random::show(args, input);
+    }
     let all = args.targets.is_empty();
     let chosen: Vec<&Target> =
         TARGETS.iter().filter(|target| all || args.targets.iter().any(|name| name == target.name)).collect();
@@ -147,20 +163,28 @@ fn home() -> PathBuf {
     repo::target().join("fuzz")
 }
 
-/// Builds the targets and says where they are.
+/// Builds the targets with coverage and says where they are.
 fn build(args: &Args, targets: &[&Target]) -> Result<PathBuf, String> {
+    let names: Vec<_> = targets.iter().map(|target| target.name).collect();
+    program(&home().join(&args.sanitizer), &names, Some(&args.sanitizer))
+}
+
+/// Builds programs of the workspace into a folder, with coverage and a sanitizer or without, and says where they are.
+fn program(folder: &Path, names: &[&str], covered: Option<&str>) -> Result<PathBuf, String> {
     let host = host()?;
-    let itself = env::current_exe().map_err(|error| format!("where this program is: {error}"))?;
     let mut build = repo::cargo();
     build.current_dir(repo::root().join(WORKSPACE));
     build.args(["build", "--release", "--locked", "--target", &host]);
-    for target in targets {
-        build.args(["--bin", target.name]);
+    for name in names {
+        build.args(["--bin", name]);
     }
-    let folder = home().join(&args.sanitizer);
-    build.env("CARGO_TARGET_DIR", &folder).env("RUSTC_WRAPPER", itself).env(STANDS_IN, "1");
+    build.env("CARGO_TARGET_DIR", folder);
     let mut flags = "--cfg fuzzing".to_owned();
-    if args.sanitizer == "address" {
+    if covered.is_some() {
+        let itself = env::current_exe().map_err(|error| format!("where this program is: {error}"))?;
+        build.env("RUSTC_WRAPPER", itself).env(STANDS_IN, "1");
+    }
+    if covered == Some("address") {
         // rustc lets a stable compiler do this only when told that it is meant.
         build.env("RUSTC_BOOTSTRAP", "1");
         flags += " -Zsanitizer=address";

@@ -12,6 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 #[derive(Debug, Default)]
 struct Ways {
     inward: Vec<u8>,
+    /// Bytes of it that were read.
+    read: usize,
     outward: Vec<u8>,
     /// Most bytes a read gives, and a write takes.
     step: usize,
@@ -42,12 +44,17 @@ impl Pipe {
 impl AsyncRead for Pipe {
     fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let mut ways = self.0.borrow_mut();
-        if ways.inward.is_empty() {
+        let rest = &ways.inward[ways.read..];
+        if rest.is_empty() {
             return if ways.ended { Poll::Ready(Ok(())) } else { Poll::Pending };
         }
-        let size = ways.inward.len().min(into.remaining()).min(ways.step);
-        into.put_slice(&ways.inward[..size]);
-        ways.inward.drain(..size);
+        let size = rest.len().min(into.remaining()).min(ways.step);
+        into.put_slice(&rest[..size]);
+        ways.read += size;
+        if ways.read == ways.inward.len() {
+            ways.inward.clear();
+            ways.read = 0;
+        }
         Poll::Ready(Ok(()))
     }
 }

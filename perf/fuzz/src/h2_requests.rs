@@ -6,6 +6,7 @@
 mod excuses;
 mod facts;
 mod ours;
+mod priorities;
 pub(crate) mod script;
 pub(crate) mod sight;
 mod theirs;
@@ -20,7 +21,7 @@ use script::Script;
 use sight::Sight;
 
 /// The window of a connection for content that comes in.
-const CONNECTION_WINDOW: u32 = 100_000;
+const CONNECTION_WINDOW: u32 = 70_000;
 /// Most bytes of a header list. No input has as much, unless it repeats what the table holds.
 const HEADER_LIST: u32 = 1 << 20;
 
@@ -49,23 +50,32 @@ fn same(script: &Script, ours: &[Sight], theirs: &[Sight]) {
         let facts = Facts::of(script, at);
         let case = Case { facts: &facts, setting: script.setting, before: &ours[..at], ours: own, theirs: other };
         let Some(excuse) = excuses::find(&case) else {
-            panic!("frame {at}: ours {own:?}\ntheirs {other:?}\n{}\n{facts:?}", told(script, at));
+            panic!(
+                "ours {}, theirs {}\nframe {at}: ours {own:?}\ntheirs {other:?}\n{}\n{facts:?}",
+                own.brief(),
+                other.brief(),
+                told(script, at)
+            );
         };
         count(excuse);
         return;
     }
 }
 
-/// How often each excuse was needed, told now and then when `ANYGATE_FUZZ_COUNT` is set.
+/// How often each excuse was needed.
+static EXCUSED: Mutex<BTreeMap<&str, u64>> = Mutex::new(BTreeMap::new());
+
 fn count(excuse: &'static str) {
-    static COUNTS: Mutex<(u64, BTreeMap<&str, u64>)> = Mutex::new((0, BTreeMap::new()));
-    if let Ok(mut counts) = COUNTS.lock() {
-        counts.0 += 1;
-        *counts.1.entry(excuse).or_default() += 1;
-        if counts.0.is_multiple_of(1 << 18) && std::env::var_os("ANYGATE_FUZZ_COUNT").is_some() {
-            let _ = writeln!(stderr(), "{:#?}", counts.1);
-        }
+    if let Ok(mut counts) = EXCUSED.lock() {
+        *counts.entry(excuse).or_default() += 1;
     }
+}
+
+/// How often each excuse was needed since this process began, and which were not.
+pub(crate) fn excused() -> String {
+    let Ok(counts) = EXCUSED.lock() else { return String::new() };
+    let line = |name| format!("{:>9} {name}\n", counts.get(name).copied().unwrap_or(0));
+    excuses::names().map(line).collect()
 }
 
 /// The chunks up to one.

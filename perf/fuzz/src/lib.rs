@@ -15,6 +15,7 @@ mod house;
 pub mod hpack;
 pub mod naive;
 pub mod naive_hpack;
+pub mod random;
 pub mod request_head;
 pub mod response_head;
 pub mod route;

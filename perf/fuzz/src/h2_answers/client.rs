@@ -145,7 +145,7 @@ impl Client {
                 turns: 0,
                 response: Some(response),
                 uploading: (!end).then_some(uploading),
-                upload: content(self.next, ask.upload).into(),
+                upload: content(self.next, 0..ask.upload).into(),
                 body: None,
                 taken: 0,
             });
@@ -160,7 +160,7 @@ impl Client {
             if got.left {
                 continue;
             }
-            let all = content(number + 100, if ask.method == "HEAD" { 0 } else { ask.content });
+            let all = content(number + 100, 0..if ask.method == "HEAD" { 0 } else { ask.content });
             if let Some(error) = got.error {
                 let cut = ask.cut.filter(|_| ask.method != "HEAD").map(|(code, _)| Some(Reason::from(code)));
                 if Some(error) != cut || !all.starts_with(&got.content) {

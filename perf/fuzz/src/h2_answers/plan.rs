@@ -1,11 +1,15 @@
 //! What is asked and how it is answered, from the numbers of an input.
 
+use std::ops::Range;
+
 use crate::Numbers;
 
 /// Requests of an input, at most.
 const MOST_REQUESTS: usize = 24;
 /// Bytes of content of all of them, at most.
-const MOST_CONTENT: usize = 600_000;
+const MOST_CONTENT: usize = 200_000;
+/// Turns that what one side has to say may take, at about: a window or a step of a byte takes a turn a byte.
+const TURNS: usize = 300;
 
 /// All of an input.
 #[derive(Debug)]
@@ -137,30 +141,32 @@ impl Plan {
             asks: Vec::new(),
         };
         let mut room = MOST_CONTENT;
-        // A window of a byte, or a step of one, takes a turn a byte.
-        let small = |at: u32| at != 0 && at < 1000;
-        let tiny = small(plan.client_window) || small(plan.window);
-        let tiny = tiny || [plan.step, plan.piece, plan.most_queued, plan.most_written].iter().any(|step| *step < 1000);
-        if tiny {
-            room = 4000;
+        for window in [plan.client_window, plan.window].into_iter().filter(|window| *window != 0) {
+            room = room.min(window as usize * TURNS);
+        }
+        // A step of a byte takes a call a byte.
+        for step in [plan.step, plan.piece] {
+            room = room.min(step.saturating_mul(TURNS * 4));
         }
         while !numbers.is_empty() && plan.asks.len() < MOST_REQUESTS {
             let ask = ask(&mut numbers, &mut room);
             plan.asks.push(ask);
         }
         let all = |fields: &[Field]| fields.iter().map(|field| field.value.len() + 30).sum::<usize>();
-        let fields: usize = plan.asks.iter().map(|ask| all(&ask.fields) + all(&ask.answer) + all(&ask.trailers)).sum();
-        if fields > 4000 {
-            for step in [&mut plan.step, &mut plan.piece, &mut plan.most_written] {
-                *step = (*step).max(97);
-            }
+        let heads = plan.asks.iter().map(|ask| 60 + all(&ask.fields) + all(&ask.answer) + all(&ask.trailers));
+        let heads: usize = heads.sum();
+        let contents: usize = plan.asks.iter().map(|ask| ask.content).sum();
+        plan.most_queued = plan.most_queued.max(contents / TURNS);
+        plan.most_written = plan.most_written.max((heads + contents) / TURNS);
+        for step in [&mut plan.step, &mut plan.piece] {
+            *step = (*step).max(heads / (TURNS * 4));
         }
         if plan.client_window == 0 {
             // Nothing of a content would ever come.
             plan.client_window = 2;
             for ask in &mut plan.asks {
-                ask.content = ask.content.min(100);
-                ask.cut = ask.cut.map(|(code, after)| (code, after.min(50)));
+                ask.content = ask.content.min(20);
+                ask.cut = ask.cut.map(|(code, after)| (code, after.min(10)));
             }
         }
         plan
@@ -235,7 +241,7 @@ impl std::fmt::Debug for Field {
     }
 }
 
-/// The content of a request or an answer.
-pub(super) fn content(of: usize, size: usize) -> Vec<u8> {
-    (0..size).map(|at| (at.wrapping_mul(7) ^ (at >> 8) ^ (of * 31)) as u8).collect()
+/// A part of the content of a request or an answer.
+pub(super) fn content(of: usize, part: Range<usize>) -> Vec<u8> {
+    part.map(|at| (at.wrapping_mul(7) ^ (at >> 8) ^ (of * 31)) as u8).collect()
 }

@@ -37,11 +37,13 @@ pub(super) struct Server {
     serving: Vec<Serving>,
     came: Vec<Came>,
     output: Vec<u8>,
+    /// Bytes of it that have left.
+    left: usize,
 }
 
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "server: {:?}, {:?}, {} bytes wait", self.came, self.serving, self.output.len())
+        write!(f, "server: {:?}, {:?}, {} bytes wait", self.came, self.serving, self.output.len() - self.left)
     }
 }
 
@@ -66,7 +68,7 @@ impl Server {
             ..Limits::default()
         };
         let came = vec![Came::default(); plan.asks.len()];
-        Server { codec: Connection::new(&limits), serving: Vec::new(), came, output: Vec::new() }
+        Server { codec: Connection::new(&limits), serving: Vec::new(), came, output: Vec::new(), left: 0 }
     }
 
     /// What came is read, and answered as far as that goes.
@@ -151,7 +153,7 @@ impl Server {
             self.codec.consumed(serving.key, given);
         }
         if serving.read && !self.came[serving.number].whole {
-            assert!(serving.upload == content(serving.number, ask.upload), "another content: {plan:?}");
+            assert!(serving.upload == content(serving.number, 0..ask.upload), "another content: {plan:?}");
             assert_eq!(serving.trailers, ask.upload_trailers);
             self.came[serving.number].whole = true;
         }
@@ -199,7 +201,7 @@ impl Server {
             return true;
         }
         if ask.way == Way::Whole && ask.trailers.is_empty() && ask.cut.is_none() {
-            let bytes = content(serving.number + 100, ask.content);
+            let bytes = content(serving.number + 100, 0..ask.content);
             if self.codec.answer(key, &block, &bytes) {
                 return true;
             }
@@ -243,8 +245,8 @@ impl Server {
                 continue;
             }
             assert!(self.codec.data(key, size, end));
-            let bytes = content(serving.number + 100, ask.content);
-            self.codec.output().extend_from_slice(&bytes[serving.sent..serving.sent + size]);
+            let bytes = content(serving.number + 100, serving.sent..serving.sent + size);
+            self.codec.output().extend_from_slice(&bytes);
             serving.sent += size;
             serving.part = serving.part.saturating_sub(size);
             serving.ended = end;
@@ -258,8 +260,14 @@ impl Server {
 
     /// What leaves now.
     pub(super) fn take(&mut self, most: usize) -> Vec<u8> {
-        let rest = self.output.split_off(self.output.len().min(most));
-        std::mem::replace(&mut self.output, rest)
+        let until = self.output.len().min(self.left.saturating_add(most));
+        let leaves = self.output[self.left..until].to_vec();
+        self.left = until;
+        if until == self.output.len() {
+            self.output.clear();
+            self.left = 0;
+        }
+        leaves
     }
 
     pub(super) fn is_done(&self) -> bool {

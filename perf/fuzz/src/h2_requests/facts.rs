@@ -39,6 +39,11 @@ pub(super) struct Facts {
     pub(super) block_was_skipped: bool,
     /// A block in several frames had a field without a name, now or before.
     pub(super) place_was_lost: bool,
+    /// PRIORITY_UPDATE frames, and acknowledgements of SETTINGS, that have come so far.
+    pub(super) updates: u32,
+    pub(super) acknowledgements: u32,
+    /// All values of SETTINGS_NO_RFC7540_PRIORITIES so far.
+    pub(super) old_priorities: Vec<u32>,
     /// GOAWAY has come.
     pub(super) went_away: bool,
     /// The header block that ends in this chunk.
@@ -86,6 +91,9 @@ impl Facts {
             }
             first = false;
             facts.went_away |= frame.kind == GOAWAY;
+            facts.updates += u32::from(frame.kind == PRIORITY_UPDATE);
+            facts.acknowledgements += u32::from(frame.kind == SETTINGS && frame.flags & ACK != 0);
+            facts.old_priorities.extend(frame.settings(9));
             let interrupts = held.is_some() && frame.kind != CONTINUATION;
             let ended = take_block(&frame, &mut held);
             facts.block_was_skipped |= frame.kind == HEADERS && frame.depends_on_itself();
@@ -157,10 +165,7 @@ impl Facts {
 
     /// The values SETTINGS give to an identifier.
     pub(super) fn settings(&self, id: u16) -> impl Iterator<Item = u32> {
-        let all =
-            self.frames.iter().filter(|frame| frame.kind == SETTINGS).flat_map(|frame| frame.payload.chunks_exact(6));
-        let word = |one: &[u8]| u32::from_be_bytes([one[2], one[3], one[4], one[5]]);
-        all.filter(move |one| u16::from_be_bytes([one[0], one[1]]) == id).map(word)
+        self.frames.iter().flat_map(move |frame| frame.settings(id))
     }
 
     /// Whether a block came for a stream that had one before.
@@ -171,8 +176,18 @@ impl Facts {
 
     /// Whether a block began on a stream that no client may open, or not any more.
     pub(super) fn begins_badly(&self) -> bool {
-        let late = |id: u32| !self.opened.contains(&id) && self.opened.iter().any(|before| *before > id);
-        self.frames.iter().any(|one| one.kind == HEADERS && (one.stream.is_multiple_of(2) || late(one.stream)))
+        let bad = |id: u32| id.is_multiple_of(2) || self.is_passed_over(id);
+        self.frames.iter().any(|one| one.kind == HEADERS && bad(one.stream))
+    }
+
+    /// Streams that were opened before.
+    pub(super) fn requests(&self) -> u32 {
+        self.opened.len() as u32
+    }
+
+    /// Whether a stream was closed by the opening of a later one (§5.1.1).
+    pub(super) fn is_passed_over(&self, id: u32) -> bool {
+        id % 2 == 1 && !self.opened.contains(&id) && self.opened.iter().any(|before| *before > id)
     }
 
     /// Whether a client may open this stream now.
@@ -207,7 +222,8 @@ impl Facts {
 
     pub(super) fn hosts_differ(&self) -> bool {
         match (self.value(b":authority"), self.value(b"host")) {
-            (Some(authority), Some(host)) => !authority.eq_ignore_ascii_case(host),
+            // An empty one is none.
+            (Some(authority), Some(host)) => !authority.is_empty() && !authority.eq_ignore_ascii_case(host),
             _ => false,
         }
     }
@@ -304,6 +320,13 @@ impl Frame {
             rest = rest.get(5..)?;
         }
         Some(rest.to_vec())
+    }
+
+    /// The values SETTINGS give to an identifier.
+    fn settings(&self, id: u16) -> impl Iterator<Item = u32> {
+        let payload = if self.kind == SETTINGS { self.payload.as_slice() } else { &[] };
+        let word = |one: &[u8]| u32::from_be_bytes([one[2], one[3], one[4], one[5]]);
+        payload.chunks_exact(6).filter(move |one| u16::from_be_bytes([one[0], one[1]]) == id).map(word)
     }
 
     /// Whether its size alone is wrong (RFC 9113 §4.2, §6).

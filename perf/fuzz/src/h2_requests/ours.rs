@@ -1,11 +1,14 @@
 //! Our codec with the same user: what does it make of the chunks, whole or in pieces?
 
+use std::collections::BTreeMap;
+
 use anygate_proto::RequestView;
 use anygate_proto::h2::hpack::Block;
 use anygate_proto::h2::{Connection, ErrorCode, Event, Limits, StreamKey};
 
 use super::facts::contents;
-use super::script::{Answers, Script, Setting};
+use super::priorities::Priorities;
+use super::script::{Answers, DATA, END_HEADERS, HEADERS, Script, Setting, frame};
 use super::sight::{Asked, Sight, Watch, in_order};
 use crate::naive_hpack::Pair;
 
@@ -24,6 +27,7 @@ struct Held {
 struct Ours {
     codec: Connection,
     held: Vec<Held>,
+    priorities: Priorities,
     setting: Setting,
     over: bool,
     head: Vec<u8>,
@@ -62,12 +66,14 @@ pub(super) fn run(script: &Script, cuts: u32) -> (Vec<Sight>, Vec<u8>) {
     let codec = Connection::new(&limits(script.setting));
     let mut head = Vec::new();
     Block::compile(200, std::iter::empty(), false).expect("a status").write(&[0; 29], &mut head);
-    let mut ours = Ours { codec, held: Vec::new(), setting: script.setting, over: false, head };
+    let (held, priorities) = (Vec::new(), Priorities::default());
+    let mut ours = Ours { codec, held, priorities, setting: script.setting, over: false, head };
     let mut watch = Watch::new(true);
     let (mut all, mut written) = (Vec::new(), Vec::new());
     let mut state = cuts;
     for chunk in &script.chunks {
         let mut sight = Sight::default();
+        let is_fatal = ours.priorities.take(chunk);
         let mut rest = chunk.as_slice();
         while !rest.is_empty() && !ours.over {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -76,6 +82,7 @@ pub(super) fn run(script: &Script, cuts: u32) -> (Vec<Sight>, Vec<u8>) {
             ours.take(piece, &mut sight);
             rest = after;
         }
+        assert!(ours.over || !is_fatal, "PRIORITY_UPDATE of no request's stream is taken");
         if !ours.over {
             ours.use_streams();
             ours.send();
@@ -98,10 +105,16 @@ pub(super) fn run(script: &Script, cuts: u32) -> (Vec<Sight>, Vec<u8>) {
     }
     // No more is given back than came.
     let came = contents(script);
-    for (id, given) in watch.given {
+    for (id, given) in &watch.given {
+        let (id, given) = (*id, *given);
         let extra = if id == 0 { super::CONNECTION_WINDOW - 65_535 } else { 0 };
         let came = came.get(&id).copied().unwrap_or(0) + u64::from(extra);
         assert!(given <= came, "{given} bytes of window given to {id} for {came}");
+    }
+    if script.setting.consumes && cuts == 0 && !ours.over && script.is_whole() {
+        let of = |bytes: &BTreeMap<u32, u64>| bytes.get(&0).copied().unwrap_or(0);
+        let owed = of(&came) + u64::from(super::CONNECTION_WINDOW - 65_535) - of(&watch.given);
+        ours.owes_nothing(owed, &mut watch);
     }
     (all, written)
 }
@@ -124,6 +137,27 @@ impl Ours {
         assert_eq!(at, input.len(), "input that was not used");
     }
 
+    /// All that came was taken, and so many bytes of the connection's window were not given back. That is less than half of
+    /// it; and once content comes that makes it half, all of it must be given back.
+    fn owes_nothing(mut self, owed: u64, watch: &mut Watch) {
+        let half = u64::from(super::CONNECTION_WINDOW / 2);
+        assert!(owed < half, "{owed} bytes of the connection's window are lost");
+        let mut input = Vec::new();
+        frame(&mut input, HEADERS, END_HEADERS, 0x7fff_ffff, &[0x82, 0x84, 0x86, 0x41, 1, b'a']);
+        let content = vec![0; (half - owed) as usize];
+        content.chunks(16_384).for_each(|part| frame(&mut input, DATA, 0, 0x7fff_ffff, part));
+        let mut sight = Sight::default();
+        let before = watch.given.get(&0).copied().unwrap_or(0);
+        // It may be that no stream can be opened any more.
+        self.take(&input, &mut sight);
+        if !self.over {
+            self.use_streams();
+            watch.read(self.codec.output(), 16_384, &mut sight);
+            let given = watch.given.get(&0).copied().unwrap_or(0) - before;
+            assert!(given == half, "{} bytes of the connection's window are lost", half - given);
+        }
+    }
+
     fn event(&mut self, event: Event, input: &[u8], sight: &mut Sight) {
         let size = if let Answers::WithContent(size) = self.setting.answers { size } else { 0 };
         match event {
@@ -131,6 +165,7 @@ impl Ours {
                 let stream = sight.stream(key.id);
                 stream.asked = Some(asked(self.codec.request(), self.codec.protocol()));
                 stream.ended = end;
+                self.priorities.opened(key.id, self.codec.request().fields());
                 assert!(self.held.iter().all(|held| held.key.index != key.index), "an index that is in use");
                 self.held.push(Held { key, taken: 0, read: end, answered: false, left: size });
             }
@@ -202,6 +237,10 @@ impl Ours {
     /// Content of the answers, as far as the windows let it through.
     fn send(&mut self) {
         while let Some((key, most)) = self.codec.turn() {
+            if most > 0 {
+                let can = |held: &&Held| held.answered && held.left > 0 && self.codec.window_left(held.key) > 0;
+                self.priorities.judge(key.id, self.held.iter().filter(can).map(|held| held.key.id));
+            }
             let at = self.held.iter().position(|held| held.key == key).expect("a turn of one who wants it");
             let held = &mut self.held[at];
             let size = held.left.min(most);

@@ -164,6 +164,8 @@ const FIELDS: [(&str, &str); 72] = [
 
 /// Sizes of contents.
 const SIZES: [usize; 16] = [0, 1, 5, 5, 4, 100, 95, 1, 0, 1000, 5000, 16_383, 16_384, 16_385, 20_000, 2];
+const TAME_SIZES: [usize; 16] =
+    [0, 1, 5, 5, 4, 100, 95, 1000, 5000, 10_000, 16_383, 16_384, 16_384, 16_384, 16_384, 16_384];
 /// What a window update, or a setting, may say.
 const VALUES: [u32; 16] = [
     0,
@@ -182,6 +184,28 @@ const VALUES: [u32; 16] = [
     0x7fff_0000,
     0x7fff_ffff,
     0xffff_ffff,
+];
+
+/// Of [`FIELDS`], those at the front that no server minds.
+const TAME_FIELDS: usize = 26;
+/// Settings that every client may send.
+const TAME_SETTINGS: [(u16, u32); 16] = [
+    (1, 0),
+    (1, 100),
+    (1, 4096),
+    (2, 0),
+    (3, 0),
+    (4, 0),
+    (4, 1),
+    (4, 100),
+    (4, 20_000),
+    (4, 65_535),
+    (4, 1 << 20),
+    (5, 16_384),
+    (5, 16_385),
+    (5, 1 << 20),
+    (6, 100),
+    (8, 1),
 ];
 
 impl Script {
@@ -216,11 +240,25 @@ impl Script {
             chunks.push(ack);
         }
         if flags & 0x40 == 0 {
-            Writer::new(numbers, &mut chunks).write()
+            Writer::new(numbers, flags & 0x20 != 0, &mut chunks).write()
         } else {
             split(numbers.rest(), &mut chunks)
         }
         Self { setting, chunks }
+    }
+}
+
+impl Script {
+    /// Whether it ends where a frame ends.
+    pub(crate) fn is_whole(&self) -> bool {
+        let bytes = self.chunks.concat();
+        let mut rest = bytes.strip_prefix(PREFACE).unwrap_or(&bytes);
+        while let [a, b, c, _, _, _, _, _, _, after @ ..] = rest {
+            let length = usize::from(*a) << 16 | usize::from(*b) << 8 | usize::from(*c);
+            let Some((_, after)) = after.split_at_checked(length) else { return false };
+            rest = after;
+        }
+        rest.is_empty()
     }
 }
 
@@ -253,16 +291,24 @@ pub(crate) fn frame(out: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload
 /// Makes frames of numbers.
 struct Writer<'a, 'c> {
     numbers: Numbers<'a>,
+    /// Little is wrong, so that most of what is done is done on streams that live.
+    tame: bool,
     chunks: &'c mut Vec<Vec<u8>>,
     /// The highest stream that was opened.
     last: u32,
     /// The last header block.
     block: Vec<u8>,
+    // ---- while it is tame ----
+    /// Fields that were put in the table.
+    indexed: u32,
+    /// The last stream whose request is not at its end.
+    open: Option<u32>,
 }
 
 impl<'a, 'c> Writer<'a, 'c> {
-    fn new(numbers: Numbers<'a>, chunks: &'c mut Vec<Vec<u8>>) -> Self {
-        Self { numbers, chunks, last: 0u32.wrapping_sub(1), block: vec![0x82, 0x84, 0x86, 0x41, 1, b'a'] }
+    fn new(numbers: Numbers<'a>, tame: bool, chunks: &'c mut Vec<Vec<u8>>) -> Self {
+        let block = vec![0x82, 0x84, 0x86, 0x41, 1, b'a'];
+        Self { numbers, tame, chunks, last: 0u32.wrapping_sub(1), block, indexed: 0, open: None }
     }
 
     fn write(&mut self) {
@@ -277,7 +323,14 @@ impl<'a, 'c> Writer<'a, 'c> {
     fn chunk(&mut self) -> Vec<u8> {
         let mut out = Vec::new();
         let op = self.numbers.next();
-        match op & 15 {
+        let kind = match op & 15 {
+            _ if self.tame && self.last == u32::MAX => 0,
+            13 if self.tame => 1,
+            5..=7 if self.tame && self.open.is_none() => 1,
+            14 if self.tame => 15,
+            kind => kind,
+        };
+        match kind {
             0..=4 => self.request(&mut out),
             5 | 6 => self.content(&mut out),
             7 => self.trailers(&mut out),
@@ -287,7 +340,8 @@ impl<'a, 'c> Writer<'a, 'c> {
             }
             9 => {
                 let stream = if op & 16 == 0 { 0 } else { self.stream() };
-                let value = VALUES[self.numbers.below(VALUES.len())];
+                let value = self.numbers.below(VALUES.len());
+                let value = VALUES[if self.tame { 1 + value % 11 } else { value }];
                 frame(&mut out, WINDOW_UPDATE, 0, stream, &value.to_be_bytes());
             }
             10 => self.settings(&mut out, op >> 4),
@@ -319,6 +373,10 @@ impl<'a, 'c> Writer<'a, 'c> {
     /// A stream: mostly the newest one, or one before.
     fn stream(&mut self) -> u32 {
         let choice = self.numbers.next();
+        if self.tame {
+            let before = self.last.wrapping_sub(2 * u32::from(choice >> 5));
+            return if choice % 2 == 1 && before < self.last { before } else { self.last };
+        }
         match choice % 8 {
             0..=3 => self.last,
             4 | 5 => self.last.wrapping_sub(2 * u32::from(choice >> 3)) & 0x7fff_ffff,
@@ -330,6 +388,12 @@ impl<'a, 'c> Writer<'a, 'c> {
     fn request(&mut self, out: &mut Vec<u8>) {
         let (shape, words, order, flags) =
             (self.numbers.next(), self.numbers.next(), self.numbers.next(), self.numbers.next());
+        let (shape, words, order) = if self.tame {
+            // Methods, paths, schemes and authorities that are good; all of them are there, in order.
+            (shape & 0x53, words & 0x33, order & 0x20)
+        } else {
+            (shape, words, order)
+        };
         let stream = if order & 0x80 == 0 {
             self.last = self.last.wrapping_add(2);
             self.last
@@ -362,11 +426,13 @@ impl<'a, 'c> Writer<'a, 'c> {
         }
         let end = if flags & 8 == 0 { END_STREAM } else { 0 };
         self.block.clone_from(&block);
+        self.open = (self.tame && end == 0).then_some(stream);
         self.headers(out, stream, end, flags >> 4, &block);
     }
 
     fn trailers(&mut self, out: &mut Vec<u8>) {
-        let (stream, flags) = (self.stream(), self.numbers.next());
+        let stream = self.open.take().unwrap_or_else(|| self.stream());
+        let flags = self.numbers.next();
         let mut block = Vec::new();
         for _ in 0..flags & 3 {
             self.field(&mut block);
@@ -377,12 +443,23 @@ impl<'a, 'c> Writer<'a, 'c> {
 
     fn field(&mut self, block: &mut Vec<u8>) {
         let (which, form) = (self.numbers.next(), self.numbers.next());
+        let seldom = form >> 6 == 3;
+        let form = match form & 15 {
+            13 if self.tame && self.indexed > 4 => {
+                block.push(0x80 | 62 + (which & 3));
+                return;
+            }
+            13..=15 if self.tame => 0,
+            _ => form,
+        };
         match form & 15 {
             13 => block.push(0x80 | 62 + (which & 31)),
             14 => integer(block, 0x20, 5, u32::from(which) * 32),
             15 => block.extend_from_slice(&[which, self.numbers.next()]),
             form => {
-                let (name, value) = FIELDS[usize::from(which) % FIELDS.len()];
+                let (name, value) =
+                    if self.tame { tame(which, seldom) } else { FIELDS[usize::from(which) % FIELDS.len()] };
+                self.indexed += u32::from(form & 10 == 0);
                 put(block, name, value, form);
             }
         }
@@ -416,7 +493,8 @@ impl<'a, 'c> Writer<'a, 'c> {
             }
             if form & 2 != 0 {
                 flags |= WITH_PRIORITY;
-                payload.extend_from_slice(&[0, 0, 0, self.numbers.next(), 15]);
+                let on = self.numbers.next();
+                payload.extend_from_slice(&[0, 0, 0, if self.tame { 0 } else { on }, 15]);
             }
             payload.extend_from_slice(part);
             payload.extend(std::iter::repeat_n(0, usize::from(padding)));
@@ -425,15 +503,18 @@ impl<'a, 'c> Writer<'a, 'c> {
     }
 
     fn content(&mut self, out: &mut Vec<u8>) {
-        let (stream, form) = (self.stream(), self.numbers.next());
+        let stream = self.open.unwrap_or_else(|| self.stream());
+        let form = self.numbers.next();
         let mut flags = form >> 4 & END_STREAM;
+        self.open = self.open.filter(|_| flags == 0);
         let mut payload = Vec::new();
         let padding = if form & 0x20 == 0 { 0 } else { self.numbers.next() };
         if form & 0x20 != 0 {
             flags |= PADDED;
             payload.push(padding);
         }
-        let size = SIZES[usize::from(form & 15)];
+        let sizes = if self.tame { TAME_SIZES } else { SIZES };
+        let size = sizes[usize::from(form & 15)];
         payload.extend((0..size).map(|at| at as u8));
         payload.extend(std::iter::repeat_n(0, usize::from(padding)));
         frame(out, DATA, flags, stream, &payload);
@@ -442,16 +523,23 @@ impl<'a, 'c> Writer<'a, 'c> {
     fn settings(&mut self, out: &mut Vec<u8>, form: u8) {
         let mut payload = Vec::new();
         for _ in 0..form & 3 {
-            let (id, value) = (self.numbers.next(), VALUES[self.numbers.below(VALUES.len())]);
-            payload.extend_from_slice(&u16::from(id % 12).to_be_bytes());
+            let (id, value) = (self.numbers.next(), self.numbers.below(VALUES.len()));
+            let (id, value) = if self.tame { TAME_SETTINGS[value] } else { (u16::from(id % 12), VALUES[value]) };
+            payload.extend_from_slice(&id.to_be_bytes());
             payload.extend_from_slice(&value.to_be_bytes());
         }
-        frame(out, SETTINGS, if form == 15 { ACK } else { 0 }, 0, &payload);
+        frame(out, SETTINGS, if form == 15 && !self.tame { ACK } else { 0 }, 0, &payload);
     }
 
     fn other(&mut self, out: &mut Vec<u8>, which: u8) {
         let stream = self.stream();
         let word = u32::from(self.numbers.next()).to_be_bytes();
+        let (which, word) = match which & 7 {
+            0 if self.tame => (0, [0; 4]),
+            3 if self.tame => (3, [0, 0, 0, word[3] & 0xc0 | 0x20]),
+            _ if self.tame => (1, [0, 0, 0, word[3] & 3]),
+            _ => (which, word),
+        };
         match which & 7 {
             0 => frame(out, PRIORITY, 0, stream, &[word[0], word[1], word[2], word[3], 1]),
             1 => {
@@ -502,6 +590,14 @@ impl<'a, 'c> Writer<'a, 'c> {
             let length = (out.len() - 9) as u32;
             out[..3].copy_from_slice(&length.to_be_bytes()[1..]);
         }
+    }
+}
+
+/// A field that no server minds, unless another one like it is there: so those come seldom.
+fn tame(which: u8, seldom: bool) -> (&'static str, &'static str) {
+    match FIELDS[usize::from(which) % TAME_FIELDS] {
+        ("host" | "content-length", _) if !seldom => FIELDS[0],
+        field => field,
     }
 }
 

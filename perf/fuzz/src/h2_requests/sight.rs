@@ -78,6 +78,32 @@ impl Sight {
     }
 }
 
+impl Sight {
+    /// What happened, in words without numbers.
+    pub(crate) fn brief(&self) -> String {
+        let code = |code: u32| format!("{:?}", h2::Reason::from(code));
+        let mut words = Vec::new();
+        for stream in self.streams.values() {
+            let Stream { asked, content, trailers, ended, told, refused, reset, heads, sent, answer_ended } = stream;
+            let facts = [
+                (asked.is_some(), "asked"),
+                (!content.is_empty(), "content"),
+                (trailers.is_some(), "trailers"),
+                (*ended, "whole"),
+                (refused.is_some(), "refused"),
+                (*heads > 0 || *sent > 0, "answered"),
+                (*answer_ended, "to the end"),
+            ];
+            words.extend(facts.iter().filter(|(holds, _)| *holds).map(|(_, word)| (*word).to_owned()));
+            words.extend(told.map(|told| format!("told {}", code(told))));
+            words.extend(reset.map(|reset| format!("reset {}", code(reset))));
+        }
+        words.extend(self.go_away.iter().map(|said| format!("GOAWAY {}", code(*said))));
+        words.extend(self.over.then(|| "over".to_owned()));
+        format!("[{}]", words.join(", "))
+    }
+}
+
 /// Fields as they are compared.
 pub(crate) fn in_order(fields: impl Iterator<Item = Pair>) -> Vec<Pair> {
     let mut all: Vec<Pair> = Vec::new();

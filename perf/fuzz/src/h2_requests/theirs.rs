@@ -122,7 +122,7 @@ impl Theirs {
             {
                 held.read = true;
                 stream.ended = true;
-                stream.trailers = trailers.as_ref().map(|fields| in_order(pairs(fields)));
+                stream.trailers = trailers.as_ref().map(trailers_of);
             }
             if self.setting.consumes {
                 let _ = held.content.flow_control().release_capacity(std::mem::take(&mut held.taken));
@@ -153,13 +153,22 @@ fn accepted(request: Request<RecvStream>, respond: SendResponse<Bytes>, setting:
     let protocol = parts.extensions.get::<h2::ext::Protocol>().map(|protocol| protocol.as_str().as_bytes().to_vec());
     sight.stream(id).asked = Some(Asked {
         method: parts.method.as_str().as_bytes().to_vec(),
-        authority: parts.uri.authority().map(|authority| authority.as_str().as_bytes().to_vec()).unwrap_or_default(),
+        // Without `:authority`, `host` is the authority.
+        authority: match parts.uri.authority() {
+            Some(authority) => authority.as_str().as_bytes().to_vec(),
+            None => parts.headers.get("host").map(|host| host.as_bytes().to_vec()).unwrap_or_default(),
+        },
         target: parts.uri.path_and_query().map(|path| path.as_str().as_bytes().to_vec()).unwrap_or_default(),
         protocol,
         fields: in_order(pairs(&parts.headers)),
     });
     let left = if let Answers::WithContent(size) = setting.answers { size } else { 0 };
     Held { id, content, taken: 0, read: false, respond, sending: None, left, told: false }
+}
+
+/// What of trailers is passed on: all but fields that must not be there, which ours leaves out (RFC 9110 §6.5.1).
+fn trailers_of(fields: &HeaderMap) -> Vec<Pair> {
+    in_order(pairs(fields).filter(|(name, _)| !is_never_a_trailer(name)))
 }
 
 fn pairs(fields: &HeaderMap) -> impl Iterator<Item = Pair> {
@@ -195,4 +204,35 @@ impl Held {
     fn is_done(&self) -> bool {
         self.read && self.sending.is_some()
     }
+}
+
+/// Fields that frame, route, authenticate, control or claim: the ones among [`super::script`]'s.
+fn is_never_a_trailer(name: &[u8]) -> bool {
+    let names: [&[u8]; 23] = [
+        b"authorization",
+        b"cache-control",
+        b"content-length",
+        b"cookie",
+        b"date",
+        b"expect",
+        b"host",
+        b"http2-settings",
+        b"range",
+        b"set-cookie",
+        b"te",
+        b"trailer",
+        b"via",
+        b"age",
+        b"expires",
+        b"location",
+        b"max-forwards",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"retry-after",
+        b"vary",
+        b"www-authenticate",
+        b"forwarded",
+    ];
+    let others = name.starts_with(b"x-forwarded-") || name.starts_with(b"if-") || name.starts_with(b"content-");
+    others || names.contains(&name)
 }
