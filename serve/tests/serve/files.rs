@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
-use crate::harness::{Client, Gate, both, undated};
+use crate::harness::{Client, Gate, both, undated, until};
 
 /// A folder like the one a build tool leaves, gone with the test.
 struct Dist(PathBuf);
@@ -285,14 +285,12 @@ fn a_change_on_disk_shows_within_seconds() {
         let before = get(&mut client, "/docs/", "");
         dist.file("docs/index.html", b"<h1>new</h1>");
         let mut after = before.clone();
-        for _ in 0..40 {
-            std::thread::sleep(Duration::from_millis(100));
+        let shows = until(|| {
+            std::thread::sleep(Duration::from_millis(50));
             after = get(&mut client, "/docs/", "");
-            if after.ends_with("<h1>new</h1>") {
-                break;
-            }
-        }
-        assert!(after.ends_with("<h1>new</h1>"), "{io:?}: {after}");
+            after.ends_with("<h1>new</h1>")
+        });
+        assert!(shows, "{io:?}: {after}");
         assert_ne!(field(&before, "ETag"), field(&after, "ETag"));
     });
 }

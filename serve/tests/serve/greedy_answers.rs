@@ -15,7 +15,7 @@ use anygate_shard::net::{self, Address, Bind};
 
 use crate::backend::Backend;
 use crate::greedy::reached;
-use crate::harness::{Gate, both};
+use crate::harness::{Gate, PATIENCE, at_once, both, until};
 
 const MIB: usize = 1 << 20;
 /// What may be asked for: each is sent in another way.
@@ -93,7 +93,7 @@ fn ask(socket: &Path, path: &str) -> UnixStream {
     let mut client = loop {
         match UnixStream::connect(socket) {
             Ok(client) => break client,
-            Err(error) => assert!(begun.elapsed() < Duration::from_secs(5), "{error}"),
+            Err(error) => assert!(begun.elapsed() < PATIENCE, "{error}"),
         }
     };
     let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(200));
@@ -115,13 +115,13 @@ pub(crate) fn ask_once(socket: &Path) -> UnixStream {
             client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("a fresh connection");
             return client;
         }
-        assert!(begun.elapsed() < Duration::from_secs(5), "nobody listens");
+        assert!(begun.elapsed() < PATIENCE, "nobody listens");
     }
 }
 
 /// How a connection ends for who reads it at last: the bytes that were on their way, then a reset or the end.
 fn ends(mut client: UnixStream) -> (usize, bool) {
-    client.set_read_timeout(Some(Duration::from_secs(5))).expect("a socket option");
+    client.set_read_timeout(Some(PATIENCE)).expect("a socket option");
     let mut all = 0;
     let mut bytes = vec![0; MIB];
     loop {
@@ -142,12 +142,10 @@ fn an_answer_that_nobody_takes_is_cut_whatever_it_is_made_of() {
             let gate = scene.gate(io, "write_timeout: 300ms");
             let begun = Instant::now();
             let client = ask(&scene.socket(), kind);
-            while gate.cells.requests.get() == 0 {
-                assert!(begun.elapsed() < Duration::from_secs(5), "{io:?} {kind}: it is not served");
-            }
+            assert!(until(|| gate.cells.requests.get() > 0), "{io:?} {kind}: it is not served");
             assert!(gate.emptied(), "{io:?} {kind}: it is held");
             let after = begun.elapsed();
-            assert!((250..3000).contains(&after.as_millis()), "{io:?} {kind}: {after:?}");
+            assert!(after.as_millis() >= 250, "{io:?} {kind}: {after:?}");
             reached(&gate, Limit::Write, 1);
             assert_eq!(gate.cells.upstream_failures.get(), 0, "{io:?} {kind}: no fault of who is behind");
             assert_eq!(gate.cells.timeouts_upstream.get(), 0, "{io:?} {kind}: no fault of who is behind");
@@ -159,33 +157,25 @@ fn an_answer_that_nobody_takes_is_cut_whatever_it_is_made_of() {
 
 #[test]
 fn who_takes_some_of_an_answer_now_and_then_is_served_to_its_end() {
-    let scene = Scene::new();
-    both(|io| {
-        for kind in ["/large.bin", "/chunked", "/length"] {
-            let gate = scene.gate(io, "write_timeout: 400ms, min_send_rate: 1MiB/s");
-            let mut client = ask(&scene.socket(), kind);
-            let begun = Instant::now();
-            let mut bytes = vec![0; 256 << 10];
-            while begun.elapsed() < Duration::from_millis(1200) {
-                client.read_exact(&mut bytes).unwrap_or_else(|error| panic!("{io:?} {kind}: {error}"));
-                std::thread::sleep(Duration::from_millis(100));
+    at_once(|io| {
+        std::thread::scope(|scope| {
+            for kind in ["/large.bin", "/chunked", "/length"] {
+                scope.spawn(move || {
+                    let scene = Scene::new();
+                    let gate = scene.gate(io, "write_timeout: 2s, min_send_rate: 1MiB/s");
+                    let mut client = ask(&scene.socket(), kind);
+                    let begun = Instant::now();
+                    let mut bytes = vec![0; 256 << 10];
+                    while begun.elapsed() < Duration::from_secs(4) {
+                        client.read_exact(&mut bytes).unwrap_or_else(|error| panic!("{io:?} {kind}: {error}"));
+                        std::thread::sleep(Duration::from_millis(200));
+                    }
+                    assert_eq!(gate.cells.timeouts_write.get(), 0, "{io:?} {kind}");
+                    drop(client);
+                    assert!(gate.emptied(), "{io:?} {kind}");
+                });
             }
-            assert_eq!(gate.cells.timeouts_write.get(), 0, "{io:?} {kind}");
-            drop(client);
-            assert!(gate.emptied(), "{io:?} {kind}");
-        }
-    });
-}
-
-/// Runs a test that takes its time on all drivers at once.
-fn at_once(test: impl Fn(Io) + Sync) {
-    let drivers = std::cell::RefCell::new(Vec::new());
-    both(|io| drivers.borrow_mut().push(io));
-    std::thread::scope(|scope| {
-        for io in drivers.take() {
-            let test = &test;
-            scope.spawn(move || test(io));
-        }
+        });
     });
 }
 
@@ -340,7 +330,7 @@ fn small_pieces_that_nobody_takes_keep_no_buffer_each() {
         assert!(most < 16 * CLIENTS as u64, "{io:?}: {most} buffers for {CLIENTS} clients that take nothing");
         // They are served to the end once they read.
         for mut client in clients {
-            client.set_read_timeout(Some(Duration::from_secs(5))).expect("a socket option");
+            client.set_read_timeout(Some(PATIENCE)).expect("a socket option");
             let (mut all, mut bytes) = (Vec::new(), vec![0; 64 << 10]);
             while !all.ends_with(b"0\r\n\r\n") && all.len() < PIECES * 106 {
                 let n = client.read(&mut bytes).unwrap_or_else(|error| panic!("{io:?}: {error} after {}", all.len()));

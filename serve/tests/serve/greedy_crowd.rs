@@ -11,7 +11,7 @@ use anygate_shard::net::{self, Address, Bind};
 
 use crate::backend::Backend;
 use crate::greedy_answers::ask_once;
-use crate::harness::{Client, Gate, both, loaded};
+use crate::harness::{Client, Gate, PATIENCE, both, loaded, until};
 
 /// Downloads that nobody takes.
 const STALLED: usize = 400;
@@ -63,7 +63,7 @@ fn hundreds_of_downloads_that_nobody_takes_hold_little_each_and_hold_up_nobody_e
                 break;
             }
             before = taken;
-            assert!(begun.elapsed() < Duration::from_secs(15), "{io:?}: {} served", gate.cells.requests.get());
+            assert!(begun.elapsed() < 2 * PATIENCE, "{io:?}: {} served", gate.cells.requests.get());
         }
         let held = gate.counters.buffers.get().saturating_sub(idle);
         assert!(held < 5 * STALLED as u64, "{io:?}: {held} buffers for {STALLED} clients that take nothing");
@@ -82,12 +82,12 @@ fn hundreds_of_downloads_that_nobody_takes_hold_little_each_and_hold_up_nobody_e
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         assert!(client.head().starts_with("HTTP/1.1 200 "), "{io:?}");
         let _ = client.bytes(CHUNKS * (CHUNK + 9) + 5);
-        assert!(begun.elapsed() < Duration::from_secs(4), "{io:?}: {:?}", begun.elapsed());
+        assert!(begun.elapsed() < PATIENCE / 2, "{io:?}: {:?}", begun.elapsed());
 
         // Who reads at last has all of it.
         let mut all = Vec::new();
         let mut late = stalled.into_iter().next().expect("there are many");
-        late.set_read_timeout(Some(Duration::from_secs(5))).expect("a socket option");
+        late.set_read_timeout(Some(PATIENCE)).expect("a socket option");
         let mut bytes = vec![0; 64 << 10];
         while !all.ends_with(b"0\r\n\r\n") {
             let n = late.read(&mut bytes).unwrap_or_else(|error| panic!("{io:?}: {error} after {}", all.len()));
@@ -136,7 +136,7 @@ fn who_never_stops_sending_after_a_refusal_is_cut() {
             assert!(sent < 64 << 20, "{io:?}");
         }
         assert!(sent > 12 << 20, "{io:?}: {sent}");
-        assert_eq!(gate.counters.forced_closes.get(), 1, "{io:?}");
+        assert!(until(|| gate.counters.forced_closes.get() == 1), "{io:?}");
     });
 }
 

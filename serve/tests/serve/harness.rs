@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anygate_core::config::{Config, Env, load_text};
 use anygate_core::diagnostic::render;
 use anygate_core::metrics::ShardCells;
+use anygate_serve::challenges::Challenges;
 use anygate_serve::compile::{CompileEnv, compile};
 use anygate_serve::control::{Order, Report};
 use anygate_serve::door::Door;
@@ -21,8 +22,22 @@ use anygate_shard::{Io, Options, Pool, Shard, ShardCounters};
 
 use crate::pipe::Way;
 
-/// How long a test waits for bytes before it fails.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a test waits for what must come before it fails: far longer than a busy machine stands still.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until something is so; false when that takes too long.
+pub(crate) fn until(mut so: impl FnMut() -> bool) -> bool {
+    let begun = Instant::now();
+    loop {
+        if so() {
+            return true;
+        }
+        if begun.elapsed() > PATIENCE {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
 
 /// Runs a test on every driver this machine has; epoll always.
 pub(crate) fn both(test: impl Fn(Io)) {
@@ -36,6 +51,18 @@ pub(crate) fn both(test: impl Fn(Io)) {
         }
         test(io);
     }
+}
+
+/// Runs a test that takes its time on all drivers at once.
+pub(crate) fn at_once(test: impl Fn(Io) + Sync) {
+    let drivers = std::cell::RefCell::new(Vec::new());
+    both(|io| drivers.borrow_mut().push(io));
+    std::thread::scope(|scope| {
+        for io in drivers.take() {
+            let test = &test;
+            scope.spawn(move || test(io));
+        }
+    });
 }
 
 /// A running server.
@@ -89,13 +116,23 @@ impl Gate {
         });
         let counters = counters.recv().expect("the shard stands");
         let gate = Self { address, cells, counters, orders, reports, thread: Some(thread) };
-        gate.order(Order::Listen { fd: listener, number: 0, front });
+        gate.tell(Order::Listen { fd: listener, number: 0, front });
         gate
     }
 
-    /// Tells the shard something.
-    pub(crate) fn order(&self, order: Order) {
+    /// Tells the shard something that it does when it gets to it.
+    pub(crate) fn tell(&self, order: Order) {
         assert!(self.orders.send(order).is_ok(), "the mailbox has room");
+    }
+
+    /// Tells the shard something, and waits until it is done. Open challenges are closed by it.
+    pub(crate) fn order(&self, order: Order) {
+        self.tell(order);
+        // Orders are done one after the other, and the shard holds these until others come.
+        let last = Arc::new(Challenges::default());
+        self.tell(Order::Challenges(Arc::clone(&last)));
+        self.tell(Order::Challenges(Arc::default()));
+        assert!(until(|| Arc::strong_count(&last) == 1), "the shard does not read its orders");
     }
 
     /// Serves another configuration from the next request on.
@@ -144,25 +181,12 @@ impl Gate {
 
     /// Waits until every client is gone; false when that takes too long.
     pub(crate) fn emptied(&self) -> bool {
-        let begun = Instant::now();
-        while self.cells.snapshot().connections_active() > 0 {
-            if begun.elapsed() > PATIENCE {
-                return false;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        true
+        until(|| self.cells.snapshot().connections_active() == 0)
     }
 
     /// Waits for the shard to report that it has no client left.
     pub(crate) fn drained(&self) -> bool {
-        for _ in 0..500 {
-            if self.reported() {
-                return true;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        false
+        until(|| self.reported())
     }
 }
 

@@ -7,7 +7,7 @@ use anygate_shard::Io;
 
 use crate::backend::Backend;
 use crate::exchange::soon;
-use crate::harness::{Client, Gate, both};
+use crate::harness::{Client, Gate, PATIENCE, both, until};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nDate: Tue, 01 Jan 2030 00:00:00 GMT\r\nContent-Length: 2\r\n\r\nok";
 
@@ -103,15 +103,13 @@ fn a_kept_connection_that_says_nothing_is_504_in_time() {
             served.request();
             served.send(OK.as_bytes());
             served.request();
-            std::thread::sleep(Duration::from_secs(3));
+            std::thread::sleep(PATIENCE * 2);
         });
         let gate = Gate::start(io, &backend.config_with("first_byte_timeout: 100ms"));
         let mut client = gate.client();
         assert!(ask_again(&mut client, "/").ends_with("ok"), "{io:?}");
-        let began = std::time::Instant::now();
         let answer = ask_again(&mut client, "/");
         assert!(answer.starts_with("HTTP/1.1 504 "), "{io:?}: {answer}");
-        assert!(began.elapsed() < Duration::from_secs(2), "{io:?}");
         assert_eq!(gate.cells.timeouts_upstream_first_byte.get(), 1, "{io:?}");
     });
 }
@@ -135,7 +133,7 @@ fn a_client_that_leaves_takes_the_request_on_a_kept_connection_along() {
         assert!(backend.request().starts_with("GET / "), "{io:?}");
         assert!(backend.request().starts_with("GET /2 "), "{io:?}");
         drop(client);
-        assert_eq!(hear.recv_timeout(Duration::from_secs(2)), Ok((vec![], false)), "{io:?}: reset");
+        assert_eq!(hear.recv_timeout(PATIENCE), Ok((vec![], false)), "{io:?}: reset");
         assert!(soon(|| gate.cells.clients_gone.get(), 1), "{io:?}");
     });
 }
@@ -169,7 +167,7 @@ fn servers_take_turns_on_kept_connections_too_whatever_they_answer() {
 fn an_answer_in_time_gives_a_resting_client_no_more_time() {
     both(|io| {
         let backend = Backend::answering(OK);
-        let config = backend.config_with("first_byte_timeout: 800ms");
+        let config = backend.config_with("first_byte_timeout: 30s");
         let gate = Gate::start(io, &format!("server: {{idle_timeout: 1s}}\n{config}"));
         let mut client = gate.client();
         for _ in 0..2 {
@@ -177,7 +175,7 @@ fn an_answer_in_time_gives_a_resting_client_no_more_time() {
         }
         let began = std::time::Instant::now();
         assert_eq!(client.rest(), "", "{io:?}");
-        assert!(began.elapsed() < Duration::from_millis(1600), "{io:?}: {:?}", began.elapsed());
+        assert!(began.elapsed() < PATIENCE / 2, "{io:?}: {:?}", began.elapsed());
     });
 }
 
@@ -236,7 +234,7 @@ fn a_request_that_waits_on_a_kept_connection_holds_its_table_until_it_is_answere
         go.send(()).expect("the server waits");
         assert!(client.response().ends_with("ok"), "{io:?}");
         assert!(ask_again(&mut client, "/").ends_with("new"), "{io:?}");
-        assert!(gate.retired(), "{io:?}: nobody uses it");
+        assert!(until(|| gate.retired()), "{io:?}: nobody uses it");
     });
 }
 

@@ -8,7 +8,7 @@ use anygate_serve::testing::{Spot, panic_once};
 use anygate_shard::Io;
 
 use crate::backend::Backend;
-use crate::harness::{Client, Gate, both};
+use crate::harness::{Client, Gate, PATIENCE, both};
 
 const GET: &[u8] = b"GET /fixed HTTP/1.1\r\nHost: a\r\n\r\n";
 const PROXIED: &[u8] = b"GET /behind HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -18,7 +18,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 fn config(backend: &Backend) -> String {
     let behind = backend.address;
     format!(
-        "server: {{max_connections: 2, max_connections_per_ip: 2, idle_timeout: 300ms}}\nroutes:\n  /fixed: OK fixed\n  \
+        "server: {{max_connections: 2, max_connections_per_ip: 2, idle_timeout: 2s}}\nroutes:\n  /fixed: OK fixed\n  \
          /echo: '*'\n  /dressed: {{to: '*', headers: {{X-A: b}}}}\n  /behind: \"http://{behind}\"\n"
     )
 }
@@ -26,7 +26,7 @@ fn config(backend: &Backend) -> String {
 fn waits_for(what: &str, is_so: impl Fn() -> bool) {
     let begun = Instant::now();
     while !is_so() {
-        assert!(begun.elapsed() < Duration::from_secs(5), "{what}");
+        assert!(begun.elapsed() < PATIENCE, "{what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }
@@ -37,14 +37,15 @@ fn goes_on(io: Io, gate: &Gate, spot: Spot) {
     waits_for(&format!("{io:?}, {spot:?}: a panic is counted"), || gate.cells.panics.get() == 1);
     waits_for(&format!("{io:?}, {spot:?}: nobody is here"), || gate.cells.snapshot().connections_active() == 0);
     for _ in 0..3 {
-        let mut clients = [gate.client(), gate.client()];
-        for client in &mut clients {
+        let clients = [(); 2].map(|()| {
+            let mut client = gate.client();
             for (request, body) in [(GET, "fixed"), (PROXIED, "ok")] {
                 client.send(request);
                 let answer = client.response();
                 assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with(body), "{io:?}, {spot:?}: {answer}");
             }
-        }
+            client
+        });
         drop(clients);
         waits_for(&format!("{io:?}, {spot:?}: they left"), || gate.cells.snapshot().connections_active() == 0);
     }
@@ -196,10 +197,13 @@ fn in_a_tunnel() {
 #[test]
 fn when_a_resting_connection_to_a_server_behind_is_heard_of() {
     both(|io| {
-        let backend = Backend::start(|served| {
+        // Nothing is sent: its end is what the server waits for.
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let wait = std::sync::Mutex::new(wait);
+        let backend = Backend::start(move |served| {
             if served.request().is_some() {
                 served.send(OK.as_bytes());
-                std::thread::sleep(Duration::from_millis(100));
+                let _ = wait.lock().map(|wait| wait.recv());
             }
         });
         let gate = Gate::start(io, &config(&backend));
@@ -207,6 +211,7 @@ fn when_a_resting_connection_to_a_server_behind_is_heard_of() {
         client.send(PROXIED);
         client.response();
         panic_once(&gate.cells, Spot::Idle);
+        drop(go);
         waits_for(&format!("{io:?}: the server behind hangs up"), || gate.cells.panics.get() == 1);
         drop(client);
         goes_on(io, &gate, Spot::Idle);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anygate_serve::control::Order;
 
 use crate::backend::Backend;
-use crate::harness::{Gate, both, undated};
+use crate::harness::{Gate, PATIENCE, both, undated, until};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nDate: Tue, 01 Jan 2030 00:00:00 GMT\r\nContent-Length: 2\r\n\r\nok";
 
@@ -451,7 +451,7 @@ fn a_kept_connection_that_was_closed_meanwhile_is_not_used() {
         for _ in 0..5 {
             let answer = gate.once(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx");
             assert!(answer.ends_with("ok"), "{io:?}: {answer}");
-            std::thread::sleep(Duration::from_millis(20));
+            assert!(until(|| gate.counters.sockets.get() <= 1), "{io:?}: only the listener is left");
         }
         assert_eq!(gate.cells.upstream_retries.get(), 0, "{io:?}");
         assert_eq!(gate.cells.upstream_connects.get(), 5, "{io:?}");
@@ -484,7 +484,7 @@ fn slow_servers_get_504_in_time() {
     both(|io| {
         let mute = Backend::start(|served| {
             served.request();
-            std::thread::sleep(Duration::from_secs(3));
+            std::thread::sleep(PATIENCE * 2);
         });
         for setting in ["first_byte_timeout: 100ms", "timeout: 100ms"] {
             let gate = Gate::start(io, &mute.config_with(setting));
@@ -494,16 +494,13 @@ fn slow_servers_get_504_in_time() {
         let stalling = Backend::start(|served| {
             served.request();
             served.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc");
-            std::thread::sleep(Duration::from_secs(3));
+            std::thread::sleep(PATIENCE * 2);
         });
         for setting in ["read_timeout: 100ms", "timeout: 100ms"] {
             let gate = Gate::start(io, &stalling.config_with(setting));
             let began = std::time::Instant::now();
             let answer = gate.once(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-            assert!(
-                !answer.contains("0123456789") && began.elapsed() < Duration::from_secs(2),
-                "{io:?}: {setting}: {answer}"
-            );
+            assert!(!answer.contains("0123456789") && began.elapsed() < PATIENCE / 2, "{io:?}: {setting}: {answer}");
         }
     });
 }
@@ -566,7 +563,7 @@ fn an_early_refusal_reaches_a_client_that_is_still_sending() {
         let backend = Backend::start(|served| {
             served.head();
             served.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno");
-            std::thread::sleep(Duration::from_secs(1));
+            std::thread::sleep(PATIENCE * 2);
         });
         let gate = Gate::start(io, &backend.config());
         let mut client = gate.client();

@@ -88,7 +88,6 @@ fn a_listener_that_redirects_no_more_serves_the_next_request_of_the_same_connect
         client.send(ask);
         assert!(client.response().starts_with("HTTP/1.1 308 "), "{io:?}");
         gate.order(Order::Front { number: 0, front: Front::default() });
-        std::thread::sleep(std::time::Duration::from_millis(50));
         client.send(ask);
         assert!(client.response().ends_with("served"), "{io:?}");
     });

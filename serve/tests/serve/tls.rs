@@ -134,7 +134,7 @@ fn a_handshake_that_stalls_or_trickles_ends_in_time() {
     both(|io| {
         let mut plan = crate::harness::plan("routes: {/: OK hello}", 1);
         Way::Tls.open(&mut plan);
-        plan.client.handshake_timeout = Duration::from_millis(300);
+        plan.client.handshake_timeout = Duration::from_secs(1);
         let gate = Gate::serve(io, plan);
         let mut silent = raw(&gate);
         let mut trickling = raw(&gate);
@@ -148,7 +148,7 @@ fn a_handshake_that_stalls_or_trickles_ends_in_time() {
         assert!(soon(|| gate.cells.timeouts_handshake.get(), 2), "{io:?}");
         // Who has ended the handshake may rest.
         let mut client = Pipe::connect(gate.address, Way::Tls);
-        std::thread::sleep(Duration::from_millis(600));
+        std::thread::sleep(Duration::from_millis(1200));
         client.write_all(LAST).unwrap();
         assert!(rest(&mut client).ends_with(b"hello"), "{io:?}");
     });

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anygate_shard::testing::reset;
 
 use crate::backend::Backend;
-use crate::harness::{Gate, both};
+use crate::harness::{Gate, at_once, both};
 
 const ASK: &[u8] = b"GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -135,15 +135,15 @@ fn another_protocol_is_a_tunnel_too() {
 
 #[test]
 fn a_silent_tunnel_is_closed_in_time() {
-    both(|io| {
+    at_once(|io| {
         let backend = echoing();
-        let gate = Gate::start(io, &backend.config_with("tunnel_timeout: 200ms"));
+        let gate = Gate::start(io, &backend.config_with("tunnel_timeout: 2s"));
         let mut client = gate.client();
         client.send(ASK);
         client.head();
         assert_eq!(client.bytes(5), b"hello", "{io:?}");
         for _ in 0..4 {
-            std::thread::sleep(Duration::from_millis(100));
+            std::thread::sleep(Duration::from_millis(600));
             client.send(b"x");
             assert_eq!(client.bytes(1), b"x", "{io:?}: it is not silent");
         }

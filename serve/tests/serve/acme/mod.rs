@@ -32,7 +32,7 @@ use anygate_shard::{Io, probe_uring};
 use rustls::{ClientConnection, StreamOwned};
 use serde_json::json;
 
-use crate::harness::Gate;
+use crate::harness::{Gate, PATIENCE};
 use crate::pipe::{Pipe, Way};
 
 use self::ca::Ca;
@@ -378,11 +378,11 @@ fn http_challenge(token: &str) -> Challenge {
 /// Has a shard answer these, and waits until it does.
 fn publish(gate: &Gate, challenges: &[Challenge], path: &str, status: &str) {
     let open = Arc::new(Challenges::new(challenges).unwrap());
-    gate.order(Order::Challenges(open));
+    gate.tell(Order::Challenges(open));
     let begun = Instant::now();
     let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     while !gate.once(request.as_bytes()).starts_with(&format!("HTTP/1.1 {status} ")) {
-        assert!(begun.elapsed() < Duration::from_secs(5), "{path} never gets {status}");
+        assert!(begun.elapsed() < PATIENCE, "{path} never gets {status}");
     }
 }
 
@@ -431,10 +431,10 @@ fn while_a_challenge_is_open_all_other_tls_clients_are_served_as_ever() {
         let server_name = "a.example".to_owned();
         let open =
             Challenges::new(&[Challenge::TlsAlpn01 { name, server_name, certificate: certificate.clone(), key }]);
-        gate.order(Order::Challenges(Arc::new(open.unwrap())));
+        gate.tell(Order::Challenges(Arc::new(open.unwrap())));
         let visit = |name: &str| -> Result<Vec<u8>, String> {
             let mut socket = TcpStream::connect(gate.address).unwrap();
-            socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            socket.set_read_timeout(Some(PATIENCE)).unwrap();
             let mut client = visitor::visitor(name);
             while client.is_handshaking() {
                 client.complete_io(&mut socket).map_err(|error| error.to_string())?;
@@ -447,7 +447,7 @@ fn while_a_challenge_is_open_all_other_tls_clients_are_served_as_ever() {
         };
         let begun = Instant::now();
         while visit("a.example").is_err() {
-            assert!(begun.elapsed() < Duration::from_secs(5), "{io:?}: it never answers");
+            assert!(begun.elapsed() < PATIENCE, "{io:?}: it never answers");
         }
         assert_eq!(visit("A.Example").as_deref(), Ok(&certificate[..]), "{io:?}");
         assert!(visit("b.example").is_err(), "{io:?}: no challenge is open for it");
@@ -462,9 +462,9 @@ fn while_a_challenge_is_open_all_other_tls_clients_are_served_as_ever() {
             both.complete_io(&mut socket).unwrap();
         }
         assert_eq!(both.alpn_protocol(), Some(&b"http/1.1"[..]), "{io:?}: who offers more is no authority");
-        gate.order(Order::Challenges(Arc::default()));
+        gate.tell(Order::Challenges(Arc::default()));
         while visit("a.example").is_ok() {
-            assert!(begun.elapsed() < Duration::from_secs(5), "{io:?}: it goes on");
+            assert!(begun.elapsed() < PATIENCE, "{io:?}: it goes on");
         }
     });
 }

@@ -4,7 +4,7 @@
 //! bytes sent whole and in pieces. `ANYGATE_CASE=word` runs those whose name has the word.
 
 use std::collections::{HashMap, VecDeque};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -172,7 +172,12 @@ fn tried(
     let told = |end: Option<End>| format!("{end:?}").into_bytes();
     same("the client's end", &told(Some(then.end.unwrap_or(End::Closed))), &told(client.end()))?;
     drop(client);
+    // Until the gate has seen the end or the bytes that make it give the connection up, the next request may still go there.
+    let over = || {
+        if then.reused || behind.left() { Ok(()) } else { Err(("the server's end", b"ended".into(), b"open".into())) }
+    };
     if then.end.is_some() {
+        over()?;
         let mut other = Client::connect(gate.address, way);
         other.speak_plain(PROBE);
         other.hear(PATIENCE, |_| false);
@@ -182,7 +187,7 @@ fn tried(
     let word = |reused: bool| if reused { b"reused".to_vec() } else { b"new".to_vec() };
     same("the next request's connection", &word(then.reused), &word(reused))?;
     same("answers nobody asked for", b"0", unasked.to_string().as_bytes())?;
-    if then.reused || behind.left() { Ok(()) } else { Err(("the server's end", b"ended".to_vec(), b"open".to_vec())) }
+    over()
 }
 
 fn same(what: &'static str, want: &[u8], got: &[u8]) -> Result<(), Wrong> {
@@ -209,7 +214,7 @@ struct State {
     made: usize,
     /// Which carried the case's last request.
     case: Option<usize>,
-    /// Which carried the probe.
+    /// Which carried the probe's answer.
     probe: Option<usize>,
     /// Requests that came where the case has none.
     unasked: usize,
@@ -299,9 +304,13 @@ impl Served {
             let mut state = locked(&self.state.0);
             let path = head.split(' ').nth(1).unwrap_or_default();
             if path == "/probe" {
-                state.probe = Some(self.number);
+                // The gate asks elsewhere what is not answered here.
+                if self.stream.write_all(EMPTY).is_ok() {
+                    state.probe = Some(self.number);
+                }
+                return Some(());
             }
-            if matches!(path, "/probe" | "/warm") {
+            if path == "/warm" {
                 (vec![Piece::Bytes(EMPTY.to_vec())], Cut::Whole)
             } else {
                 state.case = Some(self.number);
