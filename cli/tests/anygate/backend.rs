@@ -19,6 +19,7 @@ pub(super) struct Backend {
 #[derive(Default)]
 struct State {
     connections: usize,
+    answered: usize,
     waiting: usize,
     released: bool,
 }
@@ -47,6 +48,13 @@ impl Backend {
     /// How many connections came so far.
     pub(super) fn connections(&self) -> usize {
         self.state.0.lock().unwrap().connections
+    }
+
+    /// Waits until that many requests were answered at once.
+    pub(super) fn answered(&self, times: usize) {
+        super::gate::until("requests to be answered", || {
+            (self.state.0.lock().unwrap().answered >= times).then_some(())
+        });
     }
 
     /// Waits until that many slow requests are under way.
@@ -86,6 +94,7 @@ impl Backend {
             } else {
                 let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{head}", head.len());
                 stream.write_all(answer.as_bytes())?;
+                self.state.0.lock().unwrap().answered += 1;
             }
         }
     }
