@@ -3,6 +3,7 @@
 use anygate_proto::date;
 use anygate_proto::h1::forward::{Edits, ForwardBack, forward_fields};
 use anygate_proto::h1::write::Persistence;
+use anygate_proto::h2::PriorityField;
 use anygate_proto::h2::hpack::{Encoder, Indexing};
 use anygate_proto::head::{BodyLength, Version};
 use anygate_proto::text;
@@ -33,7 +34,7 @@ pub(super) struct Besides<'a> {
     pub(super) without: &'a [&'a str],
 }
 
-/// Appends a response's head to a block.
+/// Appends a response's head to a block. What its `priority` says, the caller tells the connection (RFC 9218 §8).
 ///
 /// # Errors
 /// 502 where a field that a server behind or a filter gave would have split the response; nothing is to be sent then.
@@ -42,7 +43,8 @@ pub(super) fn write(
     besides: &Besides<'_>,
     encoder: &mut Encoder,
     block: &mut Vec<u8>,
-) -> Result<(), Error> {
+) -> Result<PriorityField, Error> {
+    let mut priority = PriorityField::default();
     let hsts = besides.hsts.map(|hsts| (Hsts::NAME, hsts.value()));
     let mut drop: Vec<&str> = response.edits.iter().filter_map(Edit::drops).collect();
     let mut add: Vec<(&str, &[u8])> = response.edits.iter().filter_map(Edit::adds).collect();
@@ -65,7 +67,8 @@ pub(super) fn write(
                 forward_fields(head.view(), &back, &mut |_, _| {}).map_err(|_| split())?;
             }
             encoder.status(besides.status, block);
-            forward_fields(head.view(), &back, &mut |name, value| put(name, value, encoder, block)).map_err(|_| split())
+            let mut put = |name: &[u8], value: &[u8]| put(name, value, encoder, block, &mut priority);
+            forward_fields(head.view(), &back, &mut put).map_err(|_| split())?;
         }
         FieldSource::Lines(lines) => {
             let length = match besides.length {
@@ -87,19 +90,23 @@ pub(super) fn write(
             }
             encoder.status(besides.status, block);
             for (name, value) in fields {
-                put(name.as_bytes(), value, encoder, block);
+                put(name.as_bytes(), value, encoder, block, &mut priority);
             }
-            Ok(())
         }
     }
+    Ok(priority)
 }
 
 /// Appends one field. Those of every answer whose value is another each time, or short, are written plain: a code would save
-/// seven bytes of a date and one of a length, and takes longer than all else about them.
+/// seven bytes of a date and one of a length, and takes longer than all else about them. `priority` is taken in besides.
 #[inline]
-pub(super) fn put(name: &[u8], value: &[u8], encoder: &mut Encoder, block: &mut Vec<u8>) {
+pub(super) fn put(name: &[u8], value: &[u8], encoder: &mut Encoder, block: &mut Vec<u8>, priority: &mut PriorityField) {
     let index = match name.len() {
         4 if name.eq_ignore_ascii_case(b"date") => DATE,
+        8 if name.eq_ignore_ascii_case(b"priority") => {
+            priority.add(value);
+            return encoder.encode(name, value, Indexing::Auto, block);
+        }
         14 if name.eq_ignore_ascii_case(b"content-length") => CONTENT_LENGTH,
         _ => return encoder.encode(name, value, Indexing::Auto, block),
     };
@@ -130,7 +137,9 @@ mod tests {
         for value in ["", "7", "Sun, 06 Nov 1994 08:49:37 GMT", &long] {
             for (given, name) in [("Date", "date"), ("Content-Length", "content-length"), ("X-Date", "x-date")] {
                 let mut block = Vec::new();
-                put(given.as_bytes(), value.as_bytes(), &mut encoder, &mut block);
+                let mut priority = PriorityField::default();
+                put(given.as_bytes(), value.as_bytes(), &mut encoder, &mut block, &mut priority);
+                assert!(priority.is_absent());
                 let mut read = Vec::new();
                 decoder.decode(&block, &mut |line| read.push((line.name.to_vec(), line.value.to_vec()))).unwrap();
                 assert_eq!(read, [(name.as_bytes().to_vec(), value.as_bytes().to_vec())], "{given}: {value}");

@@ -9,7 +9,7 @@ use std::task::Poll;
 
 use anygate_core::metrics::ShardCells;
 use anygate_proto::h2::hpack::Encoder;
-use anygate_proto::h2::{Connection, ErrorCode, StreamKey};
+use anygate_proto::h2::{Connection, ErrorCode, PriorityField, StreamKey};
 use anygate_shard::net::Address;
 use anygate_shard::{Bytes, Class, Close, Lease, Shard, Tick};
 
@@ -308,6 +308,14 @@ impl Link {
     pub(super) fn wants(self: &Rc<Self>, key: StreamKey) {
         self.state.borrow_mut().codec.wants(key);
         self.speaks();
+    }
+
+    /// Takes in what a response says of its priority, if it does.
+    #[inline]
+    pub(super) fn prefer(&self, key: StreamKey, priority: &PriorityField) {
+        if !priority.is_absent() {
+            self.state.borrow_mut().codec.prefer(key, priority);
+        }
     }
 
     /// What the client lets come on a stream just now, in bytes.

@@ -8,6 +8,7 @@ use std::task::Poll;
 use anygate_proto::ResponseView;
 use anygate_proto::h1::forward::{Edits, ForwardBack, forward_fields};
 use anygate_proto::h1::write::Persistence;
+use anygate_proto::h2::PriorityField;
 use anygate_proto::head::Version;
 use anygate_shard::{Bytes, Wake};
 
@@ -85,11 +86,15 @@ impl Task {
             upgrade: false,
             edits,
         };
-        self.stream.link().encode(|encoder, block| {
+        let link = self.stream.link();
+        let mut priority = PriorityField::default();
+        link.encode(|encoder, block| {
             encoder.status(view.response.status, block);
+            let mut put = |name: &[u8], value: &[u8]| fields::put(name, value, encoder, block, &mut priority);
             // What is added was checked at load.
-            let _ = forward_fields(view, &back, &mut |name, value| fields::put(name, value, encoder, block));
+            let _ = forward_fields(view, &back, &mut put);
         });
+        link.prefer(self.stream.key(), &priority);
         if !self.stream.answer(content) {
             self.stream.respond(content.is_empty());
             self.stream.queue(Bytes::from(content.to_vec()));

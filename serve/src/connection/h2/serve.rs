@@ -273,7 +273,9 @@ impl Task {
             hsts: live.plan.client.hsts(&link.wire),
             without,
         };
-        link.encode(|encoder, block| fields::write(response, &besides, encoder, block))
+        let priority = link.encode(|encoder, block| fields::write(response, &besides, encoder, block))?;
+        link.prefer(self.stream.key(), &priority);
+        Ok(())
     }
 
     async fn send_body(&mut self, body: &mut Body) -> Result<(), Error> {
