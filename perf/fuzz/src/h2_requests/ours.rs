@@ -183,6 +183,9 @@ impl Ours {
                 if let Some(held) = self.find(key) {
                     held.taken += range.len();
                     held.read = end;
+                } else if self.setting.consumes {
+                    // What comes behind a request that was refused is nobody's.
+                    self.codec.consumed(key, range.len());
                 }
             }
             Event::Trailers { stream: key } => {
