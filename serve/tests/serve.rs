@@ -59,6 +59,8 @@ mod h2_ends;
 mod h2_floods;
 #[path = "serve/h2_like_h1.rs"]
 mod h2_like_h1;
+#[path = "serve/h2_memory.rs"]
+mod h2_memory;
 #[path = "serve/h2_review.rs"]
 mod h2_review;
 #[path = "serve/handshakes.rs"]

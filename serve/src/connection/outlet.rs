@@ -14,6 +14,7 @@ use anygate_proto::h1::sink::Copied;
 use anygate_shard::{Bytes, Class, Deadline, Lease, Shard, Tick, Wake};
 
 use crate::body::{Body, Chunk, FileRange, SpliceSource, Trailers};
+use crate::connection::h2::StreamBody;
 use crate::connection::reader::Reader;
 use crate::error::{Error, Kind, Phase, Side, is_out_of_descriptors};
 
@@ -25,6 +26,9 @@ const SPLICE_STEP: usize = 256 * 1024;
 
 /// A chunk below this leaves in one piece with its framing.
 const SMALL_CHUNK: usize = 1024;
+
+/// Content of a stream below this is waited for until all of it has left.
+const OWED_LITTLE: usize = 32 * 1024;
 
 /// How a body is framed as it leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +56,13 @@ pub struct Outlet {
     taken: u64,
     /// Pieces of bodies queued since the queue was seen empty.
     pieces: u32,
+}
+
+/// So little may be queued, in bytes, before a client whose window is less by `owed` is told that it may send more: half of
+/// it, so that it sends on while the rest leaves; a little leaves at once.
+#[must_use]
+pub(crate) fn passed_next(owed: usize) -> usize {
+    if owed > OWED_LITTLE { owed / 2 } else { 0 }
 }
 
 /// A wait for the peer: since when, and what was queued then.
@@ -185,9 +196,25 @@ impl Outlet {
                     return Ok(());
                 }
             }
+            if let Body::H2(content) = body {
+                self.pass_on(content).await?;
+                continue;
+            }
             // Many small pieces take more memory than bytes.
             let low_water = if self.pieces > PIECES_MOST { 0 } else { BODY_QUEUED };
             self.sent(low_water).await?;
+        }
+    }
+
+    /// Waits for the peer to take content of a stream, unless there is a whole piece more of it. What was queued counts
+    /// against the stream's window until it has left, and so there is no other limit to it.
+    async fn pass_on(&mut self, content: &mut StreamBody) -> Result<(), Error> {
+        loop {
+            let owed = content.pass_on(self.queued());
+            if owed == 0 {
+                return Ok(());
+            }
+            self.sent(passed_next(owed)).await?;
         }
     }
 

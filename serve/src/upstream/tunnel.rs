@@ -11,6 +11,7 @@ use anygate_core::metrics::Counter;
 use anygate_shard::{Bytes, Class, Close, Shard, Wake};
 
 use crate::connection::h2::Stream;
+use crate::connection::outlet::passed_next;
 use crate::connection::reader::Reader;
 use crate::server::Server;
 use crate::testing::{self, Spot};
@@ -150,6 +151,8 @@ impl<'a> Direction<'a> {
     fn poll(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Result<(), Broken> {
         for _ in 0..BURST {
             let low_water = match self.state {
+                // The stream's window is the limit.
+                State::Open if matches!(self.from, End::H2(_)) => usize::MAX,
                 State::Open => self.to.queued_most(),
                 State::Ending | State::Breaking => 0,
                 State::Over => return Ok(()),
@@ -169,6 +172,11 @@ impl<'a> Direction<'a> {
                 }
                 State::Breaking => return Err(Broken::From),
                 State::Open | State::Over => {}
+            }
+            if let End::H2(stream) = self.from
+                && !self.pass_on(stream, cx)?
+            {
+                return Ok(());
             }
             match self.poll_bytes(cx) {
                 Poll::Pending => return Ok(()),
@@ -193,6 +201,23 @@ impl<'a> Direction<'a> {
         }
         cx.waker().wake_by_ref();
         Ok(())
+    }
+
+    /// Lets a stream's client send as much again as the other side has taken; false while that is waited for before the next
+    /// piece is taken. What was queued counts against the stream's window until then.
+    fn pass_on(&self, stream: &Stream, cx: &mut Context<'_>) -> Result<bool, Broken> {
+        loop {
+            let owed = stream.pass_on(self.to.queued(self.shard));
+            if owed == 0 || stream.has_piece() {
+                return Ok(true);
+            }
+            match self.to.poll_sent(self.shard, passed_next(owed), cx) {
+                // Who left is not waited for.
+                Poll::Pending => return Ok(stream.poll_gone(cx).is_ready()),
+                Poll::Ready(false) => return Err(Broken::To),
+                Poll::Ready(true) => {}
+            }
+        }
     }
 
     /// What was read ahead, then what comes; no bytes at the end, `None` when the connection broke.

@@ -2,6 +2,8 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,6 +35,17 @@ impl Bench {
     pub(crate) fn new(io: Io, yaml: &str) -> Self {
         let listener = net::bind(&Address::Ip(([127, 0, 0, 1], 0).into()), &Bind::default()).expect("a port is free");
         let address = TcpListener::from(listener.try_clone().expect("a descriptor")).local_addr().expect("it is bound");
+        Self::behind(io, yaml, listener, address)
+    }
+
+    /// The same with a listener at a path: its clients are not [`client`](Self::client)s.
+    pub(crate) fn at(io: Io, yaml: &str, path: &Path) -> Self {
+        let _ = std::fs::remove_file(path);
+        let listener = net::bind(&Address::Unix(Some(path.into())), &Bind::default()).expect("a path of our own");
+        Self::behind(io, yaml, listener, ([127, 0, 0, 1], 0).into())
+    }
+
+    fn behind(io: Io, yaml: &str, listener: OwnedFd, address: SocketAddr) -> Self {
         let (orders, mailbox) = mailbox::channel(8);
         let (control, _reports) = mailbox::channel(8);
         let pool = Pool::new(1).expect("a thread");

@@ -228,7 +228,11 @@ fn send(mut outlet: Outlet, exchange: &mut Exchange) -> Upload {
     Box::pin(async move {
         outlet.send_body(&mut body, framing).await?;
         // The server's time to answer begins when it has got the request, all but a little.
-        outlet.sent(UNSENT).await
+        outlet.sent(UNSENT).await?;
+        if let Body::H2(content) = &mut body {
+            content.pass_on(0);
+        }
+        Ok(())
     })
 }
 

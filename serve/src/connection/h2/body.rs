@@ -22,6 +22,8 @@ pub struct StreamBody {
     /// `100 Continue` is awaited.
     expect: bool,
     received: u64,
+    /// What of the content that was taken has not gone on yet, in bytes.
+    under_way: usize,
     failed: Option<Error>,
     /// How long its sender was waited for, the wait that goes on aside, and since when that goes on.
     waited: Duration,
@@ -36,7 +38,8 @@ impl StreamBody {
     pub(super) fn new(stream: Rc<Stream>, length: BodyLength, pace: Pace, expect: bool) -> Self {
         let deadline = stream.link().shard.deadline_unset();
         let (waited, waits) = (Duration::ZERO, None);
-        Self { stream, length, expect, received: 0, failed: None, waited, waits, pace, deadline, armed: false }
+        let (received, under_way) = (0, 0);
+        Self { stream, length, expect, received, under_way, failed: None, waited, waits, pace, deadline, armed: false }
     }
 
     /// Bytes still to come, where that is known.
@@ -45,7 +48,16 @@ impl StreamBody {
         self.length.known().map(|length| length.saturating_sub(self.received))
     }
 
-    /// The next piece.
+    /// Says that so many bytes of the content that was taken have not gone on yet: the client may send as much as the others
+    /// again. Where nobody says so, all has gone on by the next pull. What the client may not send again yet, in bytes; 0 where
+    /// the next pull is not to wait for that.
+    pub fn pass_on(&mut self, under_way: usize) -> usize {
+        self.under_way = under_way;
+        let owed = self.stream.pass_on(under_way);
+        if self.stream.has_piece() { 0 } else { owed }
+    }
+
+    /// The next piece, at most 64 KiB.
     ///
     /// # Errors
     /// The content is too long or too slow, or the client gave the request up; every later call says the same.
@@ -53,6 +65,7 @@ impl StreamBody {
         if let Some(error) = self.failed {
             return Poll::Ready(Err(error));
         }
+        self.stream.pass_on(self.under_way);
         // Content that came without being asked for is not asked for any more (RFC 9110 §10.1.1).
         if mem::take(&mut self.expect) && !self.stream.has_content() && !self.stream.has_heard_all() {
             self.stream.say_continue();

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -11,11 +11,12 @@ use anygate_core::metrics::ShardCells;
 use anygate_proto::h2::hpack::Encoder;
 use anygate_proto::h2::{Connection, ErrorCode, PriorityField, StreamKey};
 use anygate_shard::net::Address;
-use anygate_shard::{Bytes, Class, Close, Lease, Shard, Tick};
+use anygate_shard::{Class, Close, Lease, Shard, Tick};
 
 use super::Links;
 use super::half;
 use super::links::Round;
+use super::output::QUEUED_MOST;
 use super::receive::Taken;
 use super::stream::{Pace, Stream, Window};
 use super::watch::Timer;
@@ -33,7 +34,11 @@ pub struct Link {
     pub(super) peer: Address,
     pub(super) listener: u32,
     pub(super) row: u32,
-    links: Rc<Links>,
+    /// The list it stands in while it has something to say. It belongs to the server: what tasks say that are dropped with
+    /// the server keeps neither.
+    links: Weak<Links>,
+    /// Where heads are encoded.
+    block: Rc<RefCell<Vec<u8>>>,
     counted: bool,
     /// It stands in the list of those with something to say.
     listed: Cell<bool>,
@@ -41,6 +46,8 @@ pub struct Link {
     over: Cell<bool>,
     /// Its client has ended its half: nothing more comes.
     pub(super) heard_end: Cell<bool>,
+    /// Content of all answers that waits for its turn, in bytes.
+    waiting: Cell<usize>,
     pub(super) state: RefCell<State>,
 }
 
@@ -137,11 +144,13 @@ pub(crate) fn begin(server: &Rc<Server>, row: u32, mut client: ClientRow, first:
         peer,
         listener,
         row,
-        links: Rc::clone(&server.links),
+        links: Rc::downgrade(&server.links),
+        block: Rc::clone(&server.links.block),
         counted,
         listed: Cell::new(false),
         over: Cell::new(false),
         heard_end: Cell::new(false),
+        waiting: Cell::new(0),
         state: RefCell::new(state),
     });
     server.swap_row(row, Row::H2(Rc::clone(&link)));
@@ -271,8 +280,11 @@ impl Link {
 
     /// It has something to say, or is to be looked after, when the turn ends.
     pub(super) fn speaks(self: &Rc<Self>) {
-        if !self.over.get() && !self.listed.replace(true) {
-            self.links.add(self);
+        if !self.over.get()
+            && !self.listed.replace(true)
+            && let Some(links) = self.links.upgrade()
+        {
+            links.add(self);
         }
     }
 
@@ -298,9 +310,12 @@ impl Link {
 
     // ---- what streams ask for ---------------------------------------------------------------------------------------
 
-    /// Content was taken: the client may send as much again.
+    /// Content went on: the client may send as much again.
     pub(super) fn consumed(self: &Rc<Self>, key: StreamKey, bytes: usize) {
-        self.state.borrow_mut().codec.consumed(key, bytes);
+        // It is in use where its work panicked.
+        let Ok(mut state) = self.state.try_borrow_mut() else { return };
+        state.codec.consumed(key, bytes);
+        drop(state);
         self.speaks();
     }
 
@@ -316,6 +331,21 @@ impl Link {
         if !priority.is_absent() {
             self.state.borrow_mut().codec.prefer(key, priority);
         }
+    }
+
+    /// So much content waits for its turn.
+    pub(super) fn waits(&self, bytes: usize) {
+        self.waiting.set(self.waiting.get() + bytes);
+    }
+
+    /// So much of what waited had its turn, or waits for none any more.
+    pub(super) fn left(&self, bytes: usize) {
+        self.waiting.set(self.waiting.get().saturating_sub(bytes));
+    }
+
+    /// True where so much waits for the client, of all answers, that none is to hold more than a piece.
+    pub(super) fn is_full(&self) -> bool {
+        self.waiting.get() + self.wire.queued(&self.shard) >= QUEUED_MOST
     }
 
     /// What the client lets come on a stream just now, in bytes.
@@ -353,19 +383,19 @@ impl Link {
 
     /// Encodes a head: it must be sent at once.
     pub(super) fn encode<T>(&self, write: impl FnOnce(&mut Encoder, &mut Vec<u8>) -> T) -> T {
-        let mut block = self.links.block.borrow_mut();
+        let mut block = self.block.borrow_mut();
         block.clear();
         write(self.state.borrow_mut().codec.encoder(), &mut block)
     }
 
     /// Where heads are encoded.
     pub(super) fn block(&self) -> &RefCell<Vec<u8>> {
-        &self.links.block
+        &self.block
     }
 
     /// Sends the head that was encoded last.
     pub(super) fn send_block<T>(self: &Rc<Self>, send: impl FnOnce(&mut Connection, &[u8]) -> T) -> T {
-        let sent = send(&mut self.state.borrow_mut().codec, &self.links.block.borrow());
+        let sent = send(&mut self.state.borrow_mut().codec, &self.block.borrow());
         self.speaks();
         sent
     }
@@ -384,17 +414,6 @@ impl Link {
         }
         drop(state);
         self.speaks();
-    }
-
-    /// These bytes in a buffer of the arena, where one is to be had.
-    pub(super) fn lend(&self, bytes: Vec<u8>) -> Bytes {
-        match self.shard.try_lease(class_for(bytes.len())) {
-            Some(mut lease) if bytes.len() <= lease.spare() => {
-                lease.extend_from_slice(&bytes);
-                lease.freeze()
-            }
-            _ => Bytes::from(bytes),
-        }
     }
 }
 

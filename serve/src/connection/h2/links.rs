@@ -10,7 +10,7 @@ use super::Link;
 pub(crate) struct Links {
     list: RefCell<Vec<Rc<Link>>>,
     /// Where heads are encoded.
-    pub(super) block: RefCell<Vec<u8>>,
+    pub(super) block: Rc<RefCell<Vec<u8>>>,
 }
 
 impl Links {

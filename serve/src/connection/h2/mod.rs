@@ -12,6 +12,7 @@ pub(crate) mod link;
 mod links;
 mod output;
 mod receive;
+mod received;
 mod relay;
 mod serve;
 mod short;

@@ -11,9 +11,11 @@ use super::stream::{End, Halves};
 use crate::server::Server;
 
 /// Content leaves while less than this waits for the client to take it. More would only stand before what is more urgent.
-const QUEUED_MOST: usize = 256 << 10;
+pub(super) const QUEUED_MOST: usize = 256 << 10;
 /// Content leaves again when no more than this waits.
 const QUEUED_FEW: usize = 128 << 10;
+/// Less than this is not worth a buffer while something waits for the client to take it: it waits for what follows.
+const GATHERED: usize = 4 << 10;
 /// Nothing more is taken in while more than this waits.
 pub(super) const READ_STOP: usize = QUEUED_MOST + (64 << 10);
 /// A piece of content from here on leaves as it lies; smaller ones are put together.
@@ -24,17 +26,24 @@ impl Link {
     pub(super) fn settle(self: &Rc<Self>, server: &Rc<Server>) {
         let failed = loop {
             let state = &mut *self.state.borrow_mut();
+            let waits = self.wire.queued(&self.shard) > 0;
             let full = self.pump(state);
             if self.has_heard_end() {
                 self.give_up_stuck(state);
             }
-            self.flush(state);
-            if !full && state.held.is_none() {
+            let said = state.codec.output().len();
+            let gathers = waits && said > 0 && said < GATHERED;
+            if !gathers {
+                self.flush(state);
+            }
+            let holds = state.held.is_some();
+            if !full && !gathers && !holds {
                 break false;
             }
-            // More follows when the client has taken some of it.
-            match self.wire.poll_sent(&self.shard, QUEUED_FEW, Wake::row(self.row)) {
-                Poll::Ready(Ok(())) if full => {}
+            // More follows when the client has taken some of it, or all where more is only a little.
+            let few = if full || holds { QUEUED_FEW } else { 0 };
+            match self.wire.poll_sent(&self.shard, few, Wake::row(self.row)) {
+                Poll::Ready(Ok(())) if full || !holds => {}
                 Poll::Ready(Ok(())) => {
                     self.shard.wake(Wake::row(self.row));
                     break false;
@@ -112,6 +121,7 @@ impl Link {
     /// Puts so much of a stream's content behind what waits to leave.
     fn put(&self, state: &mut State, half: &mut Halves, mut len: usize) {
         half.queued -= len;
+        self.left(len);
         while len > 0 {
             let Some(first) = half.queue.front_mut() else { return };
             let piece = first.split_to(first.len().min(len));

@@ -104,7 +104,7 @@ impl Link {
                 Event::Data { stream, range, end } => match state.stream(stream) {
                     Some(reader) => {
                         let mut half = reader.halves();
-                        half.received.extend_from_slice(&input[range]);
+                        half.received.put(&input[range]);
                         half.heard_all |= end;
                         reader.wake(&mut half);
                     }

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
-use std::mem;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -17,6 +16,7 @@ use anygate_proto::h2::{ErrorCode, StreamKey};
 use anygate_shard::{Bytes, Tick, Wake};
 
 use super::Link;
+use super::received::Received;
 use crate::body::Trailers;
 use crate::error::{Error, Kind, Phase, Side};
 
@@ -31,7 +31,9 @@ pub struct Stream {
 #[derive(Default)]
 pub(super) struct Halves {
     /// Content that was not asked for yet.
-    pub(super) received: Vec<u8>,
+    pub(super) received: Received,
+    /// Content that was taken, for which the client may not send as much again yet, in bytes.
+    owed: usize,
     /// The client has ended its side.
     pub(super) heard_all: bool,
     /// What it said behind its content.
@@ -136,6 +138,7 @@ impl Stream {
         let mut half = self.half.borrow_mut();
         (half.gone, half.ended) = (true, true);
         half.queue.clear();
+        self.link.left(half.queued);
         half.queued = 0;
         self.wake(&mut half);
     }
@@ -158,14 +161,12 @@ impl Stream {
 
     // ---- content that comes -----------------------------------------------------------------------------------------
 
-    /// What came, and is the caller's from now on.
+    /// What came, and is the caller's from now on: [`pass_on`](Self::pass_on) says when it has gone on.
     pub(super) fn poll_came(&self, cx: &mut Context<'_>) -> Poll<Option<Came>> {
         let mut half = self.half.borrow_mut();
-        if !half.received.is_empty() {
-            let content = mem::take(&mut half.received);
-            drop(half);
-            self.link.consumed(self.key, content.len());
-            return Poll::Ready(Some(Came::Content(self.link.lend(content))));
+        if let Some(content) = half.received.take() {
+            half.owed += content.len();
+            return Poll::Ready(Some(Came::Content(Bytes::from(content))));
         }
         if half.heard_all {
             return Poll::Ready(Some(half.trailers.take().map_or(Came::End, Came::Trailers)));
@@ -183,6 +184,26 @@ impl Stream {
             Came::Content(bytes) => Some(bytes),
             Came::Trailers(_) | Came::End => Some(Bytes::empty()),
         })
+    }
+
+    /// Of the content that was taken so many bytes are still under way: the client may send as much as the rest again. What
+    /// it may not send again yet, in bytes.
+    pub(crate) fn pass_on(&self, under_way: usize) -> usize {
+        let mut half = self.half.borrow_mut();
+        let passed = half.owed.saturating_sub(under_way);
+        half.owed -= passed;
+        let owed = half.owed;
+        drop(half);
+        if passed > 0 {
+            self.link.consumed(self.key, passed);
+        }
+        owed
+    }
+
+    /// True when there is no use in waiting for more before the next piece is taken: it is a whole one, or nothing comes.
+    pub(crate) fn has_piece(&self) -> bool {
+        let half = self.half.borrow();
+        half.heard_all || half.gone || half.received.has_whole()
     }
 
     /// True when all of the request has come, taken or not.
@@ -242,8 +263,10 @@ impl Stream {
             return;
         }
         // It would keep all of the buffer it came in until the client takes it.
-        let lags = bytes.len() < SMALL_PIECE && (half.queued > 0 || self.link.window_left(self.key) < bytes.len());
+        let lags = bytes.len() < SMALL_PIECE
+            && (half.queued > 0 || self.link.window_left(self.key) < bytes.len() || self.link.is_full());
         half.queued += bytes.len();
+        self.link.waits(bytes.len());
         half.queue.push_back(if lags { Bytes::from(bytes.to_vec()) } else { bytes });
         drop(half);
         self.link.wants(self.key);
@@ -302,7 +325,7 @@ impl Stream {
         self.link.reset(self.key, code);
     }
 
-    /// Ready when more content is of use: none waits, or little and the client lets more come.
+    /// Ready when more content is of use: none waits, or little and the client lets more come, of this answer and of all.
     ///
     /// # Errors
     /// The client gave the request up.
@@ -311,7 +334,7 @@ impl Stream {
             let half = self.half.borrow();
             (half.queued, half.holds_at_most(BODY_QUEUED))
         };
-        if queued > 0 && little && queued < self.link.window_left(self.key) {
+        if queued > 0 && little && queued < self.link.window_left(self.key) && !self.link.is_full() {
             return Poll::Ready(Ok(()));
         }
         self.poll_sent(0, cx)
