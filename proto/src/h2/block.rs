@@ -123,9 +123,7 @@ impl Connection {
             return self.one_too_many(id);
         }
         if verdict == Verdict::Malformed {
-            self.malformed = self.malformed.saturating_add(1);
-            self.budgets.charge(Flood::Resets)?;
-            return self.turn_away(id, ErrorCode::PROTOCOL_ERROR);
+            return self.malformed_one(id);
         }
         let stream = Stream {
             remote_ended: end,
@@ -204,6 +202,14 @@ impl Connection {
             self.budgets.unaware(Flood::Resets)?;
         }
         self.turn_away(id, ErrorCode::REFUSED_STREAM)
+    }
+
+    /// A request that is none.
+    #[cold]
+    fn malformed_one(&mut self, id: u32) -> Result<Option<Event>, Fatal> {
+        self.malformed = self.malformed.saturating_add(1);
+        self.budgets.charge(Flood::Resets)?;
+        self.turn_away(id, ErrorCode::PROTOCOL_ERROR)
     }
 
     /// A stream that the user never hears of.

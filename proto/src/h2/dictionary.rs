@@ -31,7 +31,7 @@ pub(super) fn read(text: &[u8], member: &mut impl FnMut(&[u8], Item)) -> Result<
         if text.0.is_empty() {
             return Ok(());
         }
-        text.expect(b',')?;
+        text.must_be(b',')?;
         text.white_space();
         if text.0.is_empty() {
             // A comma has something behind it.
@@ -56,7 +56,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn expect(&mut self, byte: u8) -> Result<(), Unreadable> {
+    fn must_be(&mut self, byte: u8) -> Result<(), Unreadable> {
         if self.take(byte) { Ok(()) } else { Err(Unreadable) }
     }
 
@@ -127,7 +127,11 @@ impl<'a> Reader<'a> {
             Some(b'-' | b'0'..=b'9') => self.number(),
             Some(b'?') => {
                 self.0 = &self.0[1..];
-                if self.take(b'1') { Ok(Item::Boolean(true)) } else { self.expect(b'0').map(|()| Item::Boolean(false)) }
+                if self.take(b'1') {
+                    Ok(Item::Boolean(true))
+                } else {
+                    self.must_be(b'0').map(|()| Item::Boolean(false))
+                }
             }
             Some(b'"') => {
                 self.0 = &self.0[1..];
@@ -136,7 +140,7 @@ impl<'a> Reader<'a> {
             Some(b':') => {
                 self.0 = &self.0[1..];
                 self.while_in(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'='));
-                self.expect(b':').map(|()| Item::Other)
+                self.must_be(b':').map(|()| Item::Other)
             }
             Some(b'*' | b'a'..=b'z' | b'A'..=b'Z') => {
                 self.while_in(|byte| matches!(byte, b':' | b'/') || crate::text::is_token(&[byte]));
@@ -169,9 +173,9 @@ impl<'a> Reader<'a> {
             if self.take(b'"') {
                 return Ok(Item::Other);
             }
-            self.expect(b'\\')?;
+            self.must_be(b'\\')?;
             if !self.take(b'"') {
-                self.expect(b'\\')?;
+                self.must_be(b'\\')?;
             }
         }
     }

@@ -361,13 +361,17 @@ impl Connection {
     #[inline]
     pub(super) fn priority_of(&mut self, id: u32) -> Priority {
         let said = self.section.priority();
-        if self.early.is_empty() {
-            return said;
-        }
+        if self.early.is_empty() { said } else { self.early_priority_of(id).unwrap_or(said) }
+    }
+
+    /// What PRIORITY_UPDATE said of a stream before it opened. Streams that it passes over never open.
+    #[cold]
+    fn early_priority_of(&mut self, id: u32) -> Option<Priority> {
         let early = self.early.iter().find(|(other, _)| *other == id).map(|&(_, priority)| priority);
         self.early.retain(|&(other, _)| other > id);
-        let Some(early) = early else { return said };
-        self.budgets.priority_is_free(&self.limits);
+        if early.is_some() {
+            self.budgets.priority_is_free(&self.limits);
+        }
         early
     }
 }

@@ -322,6 +322,11 @@ fn every_requirement_names_tests_that_are_there() {
         include_str!("priorities.rs"),
         include_str!("properties.rs"),
         include_str!("streams.rs"),
+        include_str!("../hpack.rs"),
+        include_str!("../../../src/h2/dictionary.rs"),
+        include_str!("../../../src/h2/hpack/huffman.rs"),
+        include_str!("../../../src/h2/hpack/integer.rs"),
+        include_str!("../../../src/h2/priority.rs"),
         include_str!("../../../src/h2/settings.rs"),
     ];
     let mut named = 0;
