@@ -7,7 +7,7 @@ use anygate_core::config::HttpsRedirect;
 use anygate_proto::RequestView;
 use anygate_proto::head::TargetForm;
 
-use crate::action::proxy::is_safe;
+use crate::action::proxy::may_come_again;
 use crate::body::Body;
 use crate::response::Response;
 use crate::server::Server;
@@ -28,7 +28,7 @@ pub(super) fn answer(server: &Server, number: u32, tls: Option<&TlsInfo>, view: 
             Some(Response::page(421))
         }
         // Whether it was repeated is not known before the handshake has ended: then it may come again (RFC 8470 §5.2).
-        Some(tls) if tls.early_data && !is_safe(view.method()) => Some(Response::page(425)),
+        Some(tls) if tls.early_data && !may_come_again(view) => Some(Response::page(425)),
         Some(_) => None,
     }
 }

@@ -129,9 +129,15 @@ fn a_safe_request_is_answered_before_the_handshake_ends_and_the_connection_goes_
 fn what_changes_something_is_425_until_the_handshake_has_ended() {
     both(|io| {
         let (papers, behind, gate) = before(io, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone");
-        for request in ["POST /up", "PUT /", "DELETE /up"] {
+        // What a tunnel carries would come again with it.
+        let upgrade = "Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+        let nothing = "Content-Length: 0\r\n";
+        for (request, fields) in
+            [("POST /up", nothing), ("PUT /", nothing), ("DELETE /up", nothing), ("GET /up", upgrade)]
+        {
             let config = met(&gate, &papers);
-            let request = format!("{request} HTTP/1.1\r\n{HOST}Content-Length: 0\r\n\r\n");
+            let request = format!("{request} HTTP/1.1\r\n{HOST}{fields}\r\n");
             let mut client = Hasty::connect(gate.address, &config, &request);
             assert_eq!(status(&client.answer("425 Too Early\n")), "425", "{io:?}: {request}");
             assert_eq!(behind.connections(), 0, "{io:?}: a server behind hears nothing of it");

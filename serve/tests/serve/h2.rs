@@ -507,10 +507,13 @@ fn early_data_is_served_where_it_is_safe() {
         let asked =
             |method, path| [(":method", method), (":scheme", "https"), (":authority", "a.test"), (":path", path)];
         let (get, post) = (asked("GET", "/"), asked("POST", "/e"));
-        let mut client = H2::early(&gate, &config, "a.test", &[(1, &get), (3, &post)]);
+        let mut websocket = WEBSOCKET;
+        websocket[4].1 = "/e";
+        let mut client = H2::early(&gate, &config, "a.test", &[(1, &get), (3, &post), (5, &websocket)]);
         assert_eq!((client.answer(1).status, client.answer(3).status), (200, 425), "{io:?}");
+        assert_eq!(client.answer(5).status, 425, "{io:?}: what a tunnel carries would come again with it");
         assert_eq!(gate.cells.tls_early_data.get(), 1, "{io:?}");
-        client.ask(5, "POST", "/e", &[], true);
-        assert_eq!(client.answer(5).status, 200, "{io:?}: behind the handshake it is done");
+        client.ask(7, "POST", "/e", &[], true);
+        assert_eq!(client.answer(7).status, 200, "{io:?}: behind the handshake it is done");
     });
 }

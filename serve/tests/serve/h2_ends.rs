@@ -199,6 +199,60 @@ fn a_websocket_that_its_client_resets_is_broken_for_its_server_and_one_that_ends
 }
 
 #[test]
+fn a_websocket_whose_client_leaves_is_broken_for_its_server() {
+    both(|io| {
+        let backend = Backend::start(|served| {
+            let Some(head) = served.head() else { return };
+            served.send(format!("{}\r\nhello", switching(&head)).as_bytes());
+            served.bytes(4);
+            let (rest, clean) = served.rest();
+            served.record(format!("{} {clean}", String::from_utf8_lossy(&rest)));
+        });
+        let gate = Gate::start(io, &backend.config());
+        for finishes in [true, false] {
+            let mut client = H2::plain(&gate);
+            websocket(&mut client);
+            client.until(|client| client.answers[&1].body == b"hello");
+            client.data(1, b"pinglast words", false);
+            if finishes {
+                client.finish();
+            } else {
+                drop(client);
+            }
+            assert_eq!(backend.request(), "last words false", "{io:?}");
+            assert!(gate.emptied(), "{io:?}");
+        }
+    });
+}
+
+#[test]
+fn what_waits_for_a_window_that_nobody_opens_any_more_is_given_up_at_once() {
+    both(|io| {
+        let gate = Gate::start(io, &format!("routes: {{/long: OK {}}}\n", "x".repeat(100_000)));
+        for leaves in [false, true] {
+            let mut client = H2::with_settings(&gate, &[(4, 10)]);
+            client.gives_room = false;
+            client.ask(1, "GET", "/long", &[], true);
+            client.ask(3, "HEAD", "/long", &[], true);
+            client.until(|client| client.answers.get(&1).is_some_and(|answer| answer.body.len() == 10));
+            let begun = Instant::now();
+            if leaves {
+                drop(client);
+            } else {
+                client.finish();
+                let answer = client.answer(1);
+                assert_eq!((answer.body.len(), answer.reset), (10, Some(CANCEL)), "{io:?}");
+                assert!(client.answer(3).ended, "{io:?}");
+                client.drain();
+            }
+            assert!(gate.emptied(), "{io:?}");
+            // Long before its time to take something is over.
+            assert!(begun.elapsed() < Duration::from_secs(4), "{io:?}: {:?}", begun.elapsed());
+        }
+    });
+}
+
+#[test]
 fn a_websockets_halves_end_one_by_one() {
     both(|io| {
         let backend = Backend::start(|served| {

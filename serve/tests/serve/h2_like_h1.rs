@@ -219,6 +219,13 @@ const SPECIAL: &[Ask] = &[
     ask("GET", "/up/closing"),
     ask("GET", "/up/http10"),
     ask("GET", "/up/slow"),
+    ask("GET", "/up-late/silent"),
+    sent("POST", "/up-late/silent", Content::Known("hello")),
+    ask("GET", "/up-stalls/stalls"),
+    ask("GET", "/up-total/silent"),
+    sent("POST", "/up-small/length", Content::Known("01234567890")),
+    sent("POST", "/up-small/length", Content::Known("0123456789")),
+    sent("POST", "/up-small/length", Content::Open("0123456789")),
     ask("GET", "/up-dressed/fields"),
     ask("GET", "/up-dressed/204"),
     ask("GET", "/up-plain/length"),
@@ -308,6 +315,16 @@ fn answer(served: &mut Served, kind: &str, to_head: bool) -> bool {
         "cut-chunks" => ("200 OK\r\nTransfer-Encoding: chunked", "5\r\nhello\r\n".to_owned()),
         "bad-chunk" => ("200 OK\r\nTransfer-Encoding: chunked", "5\r\nhello\r\nxyz\r\n".to_owned()),
         "nothing" => return false,
+        // Until the gate has enough of it.
+        "silent" => {
+            served.rest();
+            return false;
+        }
+        "stalls" => {
+            served.send(format!("HTTP/1.1 200 OK\r\n{date}Content-Length: 10\r\n\r\nhalf").as_bytes());
+            served.rest();
+            return false;
+        }
         "no-http" => {
             served.send(b"220 mail.example ESMTP\r\n");
             return false;
@@ -356,6 +373,10 @@ routes:
   /up-plain/: {{to: "http://{up}", proxy: {{x_forwarded: false, via: false}}}}
   /up-told/: {{to: "http://{up}", proxy: {{forwarded: true}}}}
   /up-host/: {{to: "http://{up}", proxy: {{host: b.test}}, timeout: 5s}}
+  /up-late/: {{to: "http://{up}", proxy: {{first_byte_timeout: 50ms}}}}
+  /up-stalls/: {{to: "http://{up}", proxy: {{read_timeout: 50ms}}}}
+  /up-total/: {{to: "http://{up}", timeout: 200ms}}
+  /up-small/: {{to: "http://{up}", max_body_size: 10}}
   /v1/: http://{up}/
   /people/:id: http://{up}/x/:id/length?a=:id
   /both/: http://{up} http://{up}
@@ -442,6 +463,9 @@ impl Bench {
     fn watch(&self, ask: &Ask, exchange: impl Fn() -> Said) -> Seen {
         let before = self.counted();
         let mut said = exchange();
+        // Who is given up may not have read what it was told yet.
+        let is_slow = ["/up-late/", "/up-stalls/", "/up-total/"].iter().any(|path| ask.path.starts_with(path));
+        let first = is_slow.then(|| self.backend.request());
         assert!(self.gate.emptied(), "{:?}: a connection stays", self.io);
         let after = self.counted();
         let counted =
@@ -459,7 +483,15 @@ impl Bench {
             said.fields.retain(|(name, _)| name != "content-length");
         }
         said.fields.sort();
-        Seen { said, told: std::iter::from_fn(|| self.backend.taken()).map(|told| settled(&told)).collect(), counted }
+        Seen {
+            said,
+            told: first
+                .into_iter()
+                .chain(std::iter::from_fn(|| self.backend.taken()))
+                .map(|told| settled(&told))
+                .collect(),
+            counted,
+        }
     }
 
     /// What the gate has counted that both protocols share.

@@ -8,8 +8,8 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use anygate_core::config::Proxy as Settings;
-use anygate_proto::Known;
 use anygate_proto::h1::forward;
+use anygate_proto::{Known, RequestView};
 use anygate_route::TargetPath;
 use smallvec::SmallVec;
 
@@ -71,7 +71,7 @@ impl Proxy {
             return Ok(local::answer(exchange).into());
         }
         let view = exchange.head.view();
-        if view.fields.has(Known::EarlyData) && !is_safe(view.method()) {
+        if view.fields.has(Known::EarlyData) && !may_come_again(view) {
             return Ok(Response::page(425).into());
         }
         let upgrade = head::upgrade(view)?;
@@ -131,8 +131,14 @@ impl Proxy {
     }
 }
 
+/// Whether a request may do what it does once more, unasked: a safe one, and none that opens a tunnel, for what that carries
+/// would come again too.
+pub(crate) fn may_come_again(view: RequestView<'_>) -> bool {
+    is_safe(view.method()) && !view.request.upgrade
+}
+
 /// RFC 9110 §9.2.1.
-pub(crate) fn is_safe(method: &[u8]) -> bool {
+fn is_safe(method: &[u8]) -> bool {
     matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE")
 }
 
