@@ -169,11 +169,15 @@ impl Ours {
                 assert!(self.held.iter().all(|held| held.key.index != key.index), "an index that is in use");
                 self.held.push(Held { key, taken: 0, read: end, answered: false, left: size });
             }
-            Event::Refused { stream: key, status, end: _ } => {
+            Event::Refused { stream: key, status, end } => {
                 sight.stream(key.id).refused = Some(status);
                 let mut block = Vec::new();
                 Block::compile(status, std::iter::empty(), false).expect("a status").write(&[0; 29], &mut block);
                 assert!(self.codec.respond(key, &block, true));
+                // What comes of it yet is taken, and nobody's.
+                if !end {
+                    self.held.push(Held { key, taken: 0, read: false, answered: true, left: 0 });
+                }
             }
             Event::Data { stream: key, range, end } => {
                 assert!(range.end <= input.len() && (end || !range.is_empty()));
@@ -183,9 +187,6 @@ impl Ours {
                 if let Some(held) = self.find(key) {
                     held.taken += range.len();
                     held.read = end;
-                } else if self.setting.consumes {
-                    // What comes behind a request that was refused is nobody's.
-                    self.codec.consumed(key, range.len());
                 }
             }
             Event::Trailers { stream: key } => {
@@ -225,7 +226,10 @@ impl Ours {
             }
             held.answered = true;
             match self.setting.answers {
-                Answers::Reset => self.codec.reset(held.key, ErrorCode::CANCEL),
+                Answers::Reset => {
+                    self.codec.reset(held.key, ErrorCode::CANCEL);
+                    held.read = true;
+                }
                 Answers::WithContent(_) => {
                     assert!(self.codec.respond(held.key, &self.head, false));
                     self.codec.wants(held.key);
@@ -233,8 +237,7 @@ impl Ours {
                 _ => assert!(self.codec.respond(held.key, &self.head, true)),
             }
         }
-        let resets = self.setting.answers == Answers::Reset;
-        self.held.retain(|held| !(held.answered && (resets || held.read && held.left == 0)));
+        self.held.retain(|held| !(held.answered && held.read && held.left == 0));
     }
 
     /// Content of the answers, as far as the windows let it through.
