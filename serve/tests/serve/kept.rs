@@ -105,12 +105,14 @@ fn a_kept_connection_that_says_nothing_is_504_in_time() {
             served.request();
             std::thread::sleep(PATIENCE * 2);
         });
-        let gate = Gate::start(io, &backend.config_with("first_byte_timeout: 100ms"));
+        let gate = Gate::start(io, &backend.config_with("first_byte_timeout: 200ms"));
         let mut client = gate.client();
-        assert!(ask_again(&mut client, "/").ends_with("ok"), "{io:?}");
+        // A machine that is busy may be too slow for that as well.
+        assert!(until(|| ask_again(&mut client, "/").ends_with("ok")), "{io:?}");
+        let late = gate.cells.timeouts_upstream_first_byte.get();
         let answer = ask_again(&mut client, "/");
         assert!(answer.starts_with("HTTP/1.1 504 "), "{io:?}: {answer}");
-        assert_eq!(gate.cells.timeouts_upstream_first_byte.get(), 1, "{io:?}");
+        assert_eq!(gate.cells.timeouts_upstream_first_byte.get(), late + 1, "{io:?}");
     });
 }
 
