@@ -93,6 +93,9 @@ pub(crate) trait Socket: Read + Write {
 
     /// The time by the clock that patience is measured with.
     fn now(&self) -> Duration;
+
+    /// Lets time pass.
+    fn pause(&self, time: Duration);
 }
 
 impl Socket for TcpStream {
@@ -111,6 +114,10 @@ impl Socket for TcpStream {
     fn now(&self) -> Duration {
         static BEGUN: OnceLock<Instant> = OnceLock::new();
         BEGUN.get_or_init(Instant::now).elapsed()
+    }
+
+    fn pause(&self, time: Duration) {
+        std::thread::sleep(time);
     }
 }
 
@@ -165,10 +172,6 @@ impl<S: Socket> Pipe<S> {
         }
     }
 
-    pub(crate) fn set_read_timeout(&self, patience: Duration) {
-        self.socket().wait_at_most(patience);
-    }
-
     /// No more bytes will come from here.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         match self {
@@ -196,6 +199,10 @@ impl<S: Socket> Socket for Pipe<S> {
 
     fn now(&self) -> Duration {
         self.socket().now()
+    }
+
+    fn pause(&self, time: Duration) {
+        self.socket().pause(time);
     }
 }
 

@@ -9,14 +9,16 @@ pub(crate) mod text;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use text::Piece;
 
-use crate::pipe::{Pipe, Way};
+use crate::ground::Field;
+use crate::pipe::{Carrier, Pipe, Way, keys};
 
 /// How long a case waits for bytes that must come.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long nothing may come where nothing must.
 pub(crate) const SILENCE: Duration = Duration::from_millis(25);
@@ -61,7 +63,7 @@ impl Cut {
 
 /// A client's end of a conversation.
 pub(crate) struct Client {
-    stream: Pipe,
+    stream: Box<dyn Carrier>,
     heard: Vec<u8>,
     /// Where the last head ends that was awaited.
     noticed: usize,
@@ -77,7 +79,15 @@ pub(crate) enum End {
 
 impl Client {
     pub(crate) fn connect(address: SocketAddr, way: Way) -> Self {
-        let stream = Pipe::connect(address, way);
+        Self::over(Box::new(Pipe::connect(address, way)))
+    }
+
+    /// Comes to a gate on this field.
+    pub(crate) fn come(field: &Field, address: SocketAddr, way: Way) -> Self {
+        Self::over(field.connect(address, (way == Way::Tls).then(|| Arc::clone(&keys().client))))
+    }
+
+    fn over(stream: Box<dyn Carrier>) -> Self {
         Self { stream, heard: Vec::new(), noticed: 0, end: None }
     }
 
@@ -87,7 +97,7 @@ impl Client {
             match piece {
                 Piece::Bytes(bytes) => cut.send(&mut self.stream, bytes),
                 Piece::Step("answered") => self.answered(),
-                Piece::Step("pause") => std::thread::sleep(SILENCE),
+                Piece::Step("pause") => self.stream.pause(SILENCE),
                 Piece::Step("fin") => {
                     let _ = self.stream.finish();
                 }
@@ -106,13 +116,13 @@ impl Client {
 
     /// Listens until `enough`, the end of the stream, or for `patience`.
     pub(crate) fn hear(&mut self, patience: Duration, enough: impl Fn(&[u8]) -> bool) -> &[u8] {
-        let until = Instant::now() + patience;
+        let until = self.stream.now() + patience;
         while self.end.is_none() && !enough(&self.heard) {
-            let left = until.saturating_duration_since(Instant::now());
+            let left = until.saturating_sub(self.stream.now());
             if left.is_zero() {
                 break;
             }
-            self.stream.set_read_timeout(left);
+            self.stream.wait_at_most(left);
             let mut bytes = [0; 16 * 1024];
             match self.stream.read(&mut bytes) {
                 Ok(0) => self.end = Some(End::Closed),
@@ -134,7 +144,7 @@ impl Client {
 
     /// Its own address, as the gate sees it.
     pub(crate) fn address(&self) -> String {
-        self.stream.socket().local_addr().expect("it is connected").to_string()
+        self.stream.local().to_string()
     }
 
     /// How the connection ended, if it did.

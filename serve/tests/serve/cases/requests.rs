@@ -1,20 +1,20 @@
 //! Does every request get its answer to the byte, and does a server behind get of it what it must and nothing else?
 //!
-//! Each case runs on both drivers, sent whole and sent in pieces. `ANYGATE_CASE=word` runs those whose name has the word.
+//! Each case runs on both drivers and on the simulation, sent whole and sent in pieces. `ANYGATE_CASE=word` runs those whose name has the word.
 
 use std::fmt::Write as _;
-use std::io::{Read, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use anygate_shard::Io;
 
 use super::text::{Case, Table, table, tables};
 use super::{CLIENT_STEPS, Client, Cut, End, NOBODY, PATIENCE, SILENCE, settled};
-use crate::harness::{Gate, both};
+use crate::ground::{Duplex, Field, Ground, Job, Stand, everywhere};
+use crate::harness::plan;
 use crate::pipe::{WAYS, Way};
 
 const COLUMNS: &[&str] = &["name", "send", "get", "then", "upstream"];
@@ -38,13 +38,13 @@ fn every_request_gets_its_answer_to_the_byte() {
     assert!(chosen.count() > 0, "no case has {wanted:?} in its name");
     let folder = Folder::new();
     let gates = || tables.iter().flat_map(|table| (0..table.gates.len()).map(move |at| (table, at)));
-    both(|io| {
+    everywhere(|ground| {
         let failures = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
             for ((table, at), way) in gates().flat_map(|gate| WAYS.map(|way| (gate, way))) {
                 let (failures, wanted, folder) = (&failures, &wanted, &folder);
                 scope.spawn(move || {
-                    let wrong = run(io, way, table, at, wanted, folder);
+                    let wrong = run(ground, way, table, at, wanted, folder);
                     failures.lock().unwrap_or_else(PoisonError::into_inner).extend(wrong);
                 });
             }
@@ -73,7 +73,7 @@ wrong record | GET /up HTTP/1.1\r\nHost: a\r\n\r\n | {up} | stays | -
 not cut | GET /up HTTP/1.1\r\nHost: a\r\n\r\n | {up} | stays | <cut>
 ";
     let table = table("t.txt", TABLE, COLUMNS, CLIENT_STEPS).unwrap_or_else(|why| panic!("{why}"));
-    let wrong = run(Io::Epoll, Way::Plain, &table, 0, "", &Folder::new());
+    let wrong = run(Ground::Kernel(Io::Epoll), Way::Plain, &table, 0, "", &Folder::new());
     for place in ["t.txt:8: wrong answer: ", "t.txt:9: wrong end: ", "t.txt:10: wrong record: ", "t.txt:11: not cut: "]
     {
         let told = wrong.iter().filter(|text| text.starts_with(place)).count();
@@ -83,32 +83,35 @@ not cut | GET /up HTTP/1.1\r\nHost: a\r\n\r\n | {up} | stays | <cut>
 }
 
 /// The cases of one gate; what is wrong.
-fn run(io: Io, way: Way, table: &Table, at: usize, wanted: &str, folder: &Folder) -> Vec<String> {
+fn run(ground: Ground, way: Way, table: &Table, at: usize, wanted: &str, folder: &Folder) -> Vec<String> {
     let (name, config) = &table.gates[at];
+    let field = Field::new(ground);
     let start = |recorder: &Recorder| {
         let config = config
             .replace("$BACKEND", &recorder.address.to_string())
             .replace("$NOBODY", NOBODY)
             .replace("$DIR", &folder.0.display().to_string());
-        Gate::behind(io, way, &config)
+        let mut plan = plan(&config, 1);
+        way.open(&mut plan);
+        field.gate(plan)
     };
-    let recorder = Recorder::start();
+    let recorder = Recorder::start(&field);
     let gate = start(&recorder);
     let mut wrong = Vec::new();
     for case in table.cases.iter().filter(|case| case.gate == at && case.word("name").contains(wanted)) {
         let then = Then::of(case);
         for cut in [Cut::Whole, Cut::Pieces(case.place.bytes().map(u64::from).sum())] {
             if cut == Cut::Whole || !then.whole {
-                let context = format!("{io:?}, {way:?}, gate {name}, {cut:?}");
+                let context = format!("{ground:?}, {way:?}, gate {name}, {cut:?}");
                 let result = if case.bytes("upstream") == CUT {
                     // How much of it arrives is chance, so nothing is shared with other cases.
-                    let recorder = Recorder::start();
+                    let recorder = Recorder::start(&field);
                     let gate = start(&recorder);
-                    let result = tried(case, &then, (cut, way), &gate, &recorder);
+                    let result = tried(case, &then, (cut, way), (&field, &gate, &recorder));
                     drop(gate);
                     result.and_then(|()| recorder.nothing_whole())
                 } else {
-                    tried(case, &then, (cut, way), &gate, &recorder)
+                    tried(case, &then, (cut, way), (&field, &gate, &recorder))
                 };
                 if result.is_err() {
                     recorder.forget();
@@ -117,15 +120,19 @@ fn run(io: Io, way: Way, table: &Table, at: usize, wanted: &str, folder: &Folder
             }
         }
     }
-    if gate.cells.panics.get() > 0 {
-        wrong.push(format!("{io:?}, {way:?}, gate {name}: a connection panicked"));
+    if gate.panics() > 0 {
+        wrong.push(format!("{ground:?}, {way:?}, gate {name}: a connection panicked"));
+    }
+    let left = field.left();
+    if !left.is_empty() {
+        wrong.push(format!("{ground:?}, {way:?}, gate {name}: left when everybody had gone: {left:?}"));
     }
     wrong
 }
 
 /// What of all that a gate counts may tell why a connection ended.
-fn blamed(gate: &Gate) -> String {
-    let (cells, shard) = (&gate.cells, &gate.counters);
+fn blamed(gate: &Stand) -> String {
+    let (cells, shard) = gate.counts();
     let told = [
         ("panics", cells.panics.get()),
         ("clients gone", cells.clients_gone.get()),
@@ -186,11 +193,16 @@ impl Wrong {
     }
 }
 
-fn tried(case: &Case, then: &Then, (cut, way): (Cut, Way), gate: &Gate, recorder: &Recorder) -> Result<(), Wrong> {
+fn tried(
+    case: &Case,
+    then: &Then,
+    (cut, way): (Cut, Way),
+    (field, gate, recorder): (&Field, &Stand, &Recorder),
+) -> Result<(), Wrong> {
     let upstream = recorder.address.to_string();
-    let own = gate.address.to_string();
+    let own = gate.address().to_string();
     let known = [(upstream.as_str(), "backend"), (own.as_str(), "gate")];
-    let mut client = Client::connect(gate.address, way);
+    let mut client = Client::come(field, gate.address(), way);
     let itself = client.address();
     let known = [known[0], known[1], (itself.as_str(), "client")];
     let mut want = case.bytes("get");
@@ -237,40 +249,34 @@ fn tried(case: &Case, then: &Then, (cut, way): (Cut, Way), gate: &Gate, recorder
 /// A server behind that writes everything down that comes, and answers each request.
 struct Recorder {
     address: SocketAddr,
+    field: Field,
     record: Arc<Mutex<Vec<u8>>>,
     /// Connections that are open, and requests that came whole.
     counts: Arc<(AtomicUsize, AtomicUsize)>,
 }
 
 impl Recorder {
-    fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        let address = listener.local_addr().expect("it is bound");
+    fn start(field: &Field) -> Self {
         let record = Arc::new(Mutex::new(Vec::new()));
         let counts = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
         let (its, its_counts) = (Arc::clone(&record), Arc::clone(&counts));
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let Ok(stream) = stream else { return };
-                let (record, counts) = (Arc::clone(&its), Arc::clone(&its_counts));
-                counts.0.fetch_add(1, Ordering::SeqCst);
-                std::thread::spawn(move || Recorded { stream, bytes: Vec::new(), record, counts }.serve());
-            }
-        });
-        Self { address, record, counts }
+        let accept = move |stream| -> Job {
+            let (record, counts) = (Arc::clone(&its), Arc::clone(&its_counts));
+            counts.0.fetch_add(1, Ordering::SeqCst);
+            let recorded = Recorded { stream, bytes: Vec::new(), record, counts };
+            Box::new(move || recorded.serve())
+        };
+        Self { address: field.listen(accept), field: field.clone(), record, counts }
     }
 
     /// Waits until every connection ended, and says whether a request came whole.
     fn nothing_whole(&self) -> Result<(), Wrong> {
         // Once this one is answered, nobody before it waits to be accepted.
-        let mut last = TcpStream::connect(self.address).expect("it listens");
+        let mut last = self.field.connect(self.address, None);
         last.write_all(b"GET / HTTP/1.1\r\n\r\n").expect("it takes bytes");
         last.read_exact(&mut [0; 8]).expect("it answers");
         drop(last);
-        let until = Instant::now() + PATIENCE;
-        while Instant::now() < until && self.counts.0.load(Ordering::SeqCst) > 0 {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        self.field.until(PATIENCE, || self.counts.0.load(Ordering::SeqCst) == 0);
         if self.counts.1.load(Ordering::SeqCst) == 1 {
             return Ok(());
         }
@@ -283,24 +289,20 @@ impl Recorder {
     fn recorded(&self, want: &[u8], pieces: bool, known: &[(&str, &str)]) -> Result<(), (Vec<u8>, Vec<u8>)> {
         let shape = |bytes: &[u8]| if pieces { joined(bytes) } else { bytes.to_vec() };
         let want = shape(want);
-        let until = Instant::now() + PATIENCE;
-        loop {
-            let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
-            let got = shape(&settled(&record, known));
-            // What came and is not wanted does not go away.
-            let hopeless = want.is_empty() && !got.is_empty();
-            if got == want || hopeless || Instant::now() > until {
-                record.clear();
-                return if got == want { Ok(()) } else { Err((want, got)) };
-            }
-            drop(record);
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        let got = || shape(&settled(&self.record.lock().unwrap_or_else(PoisonError::into_inner), known));
+        // What came and is not wanted does not go away.
+        self.field.until(PATIENCE, || {
+            let got = got();
+            got == want || want.is_empty() && !got.is_empty()
+        });
+        let got = got();
+        self.record.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        if got == want { Ok(()) } else { Err((want, got)) }
     }
 
     /// Forgets what a case that failed left.
     fn forget(&self) {
-        std::thread::sleep(SILENCE);
+        self.field.pause(SILENCE);
         self.record.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
@@ -346,7 +348,7 @@ fn chunk(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// One connection of the gate.
 struct Recorded {
-    stream: TcpStream,
+    stream: Box<dyn Duplex>,
     bytes: Vec<u8>,
     record: Arc<Mutex<Vec<u8>>>,
     counts: Arc<(AtomicUsize, AtomicUsize)>,

@@ -11,6 +11,9 @@ use std::time::Duration;
 use anygate_shard::sim::Peer;
 use anygate_shard::testing::reset;
 
+/// What a server behind does with a connection.
+pub(crate) type Job = Box<dyn FnOnce() + Send>;
+
 /// A connection as a server behind has it.
 pub(crate) trait Duplex: Read + Write + Send {
     /// Lets time pass.
@@ -112,10 +115,10 @@ pub(super) struct Actor {
 
 impl Actor {
     /// Begins to serve a connection.
-    pub(super) fn begin(peer: Peer, serve: impl FnOnce(Box<dyn Duplex>) + Send + 'static) -> Self {
+    pub(super) fn begin(peer: Peer, accept: impl FnOnce(Box<dyn Duplex>) -> Job) -> Self {
         let (errands, its_errands) = channel();
         let (its_replies, replies) = channel();
-        std::thread::spawn(move || serve(Box::new(Remote { errands, replies })));
+        std::thread::spawn(accept(Box::new(Remote { errands, replies })));
         Self { peer, errands: its_errands, replies: its_replies, waiting: None, pauses: None, resets: false }
     }
 

@@ -11,9 +11,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anygate_core::metrics::ShardCells;
 use anygate_serve::plan::Plan;
-use anygate_shard::Io;
 use anygate_shard::sim::Personality;
+use anygate_shard::{Io, ShardCounters};
 use rustls::ClientConfig;
 
 use self::simulated::Simulated;
@@ -21,7 +22,7 @@ use crate::harness::{Gate, both};
 use crate::pipe::{Carrier, Pipe};
 use crate::simulated::BOTH;
 
-pub(crate) use self::actor::Duplex;
+pub(crate) use self::actor::{Duplex, Job};
 
 /// What carries everybody's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,9 +66,8 @@ impl Field {
         }
     }
 
-    /// A server behind: each connection is given to `serve` on a thread of its own.
-    pub(crate) fn listen(&self, serve: impl Fn(Box<dyn Duplex>) + Send + Sync + 'static) -> SocketAddr {
-        let serve = Arc::new(serve);
+    /// A server behind: what `accept` makes of a connection is done on a thread of its own.
+    pub(crate) fn listen(&self, accept: impl Fn(Box<dyn Duplex>) -> Job + Send + 'static) -> SocketAddr {
         let Self::Simulated(field) = self else {
             let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
             let address = listener.local_addr().expect("it is bound");
@@ -75,13 +75,12 @@ impl Field {
                 for stream in listener.incoming() {
                     let Ok(stream) = stream else { return };
                     stream.set_nodelay(true).expect("a socket option");
-                    let serve = Arc::clone(&serve);
-                    std::thread::spawn(move || serve(Box::new(stream)));
+                    std::thread::spawn(accept(Box::new(stream)));
                 }
             });
             return address;
         };
-        field.listen(serve)
+        field.listen(Box::new(accept))
     }
 
     /// Comes to a gate or a server behind; by TLS with these settings, where there are any.
@@ -155,9 +154,14 @@ impl Stand {
 
     /// Connections that panicked.
     pub(crate) fn panics(&self) -> u64 {
+        self.counts().0.panics.get()
+    }
+
+    /// What its server counts, and the shard below.
+    pub(crate) fn counts(&self) -> (Arc<ShardCells>, Arc<ShardCounters>) {
         match self {
-            Self::Kernel(gate) => gate.cells.panics.get(),
-            Self::Simulated { field, number, .. } => field.panics(*number),
+            Self::Kernel(gate) => (Arc::clone(&gate.cells), Arc::clone(&gate.counters)),
+            Self::Simulated { field, number, .. } => field.counts(*number),
         }
     }
 }

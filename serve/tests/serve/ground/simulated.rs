@@ -16,9 +16,9 @@ use anygate_serve::server::{Parts, Server};
 use anygate_shard::mailbox::{self, Receiver, Sender};
 use anygate_shard::net::Address;
 use anygate_shard::sim::{Listener, Peer, Personality, World};
-use anygate_shard::{Io, Options, Park, Progress, Shard, Tick};
+use anygate_shard::{Io, Options, Park, Progress, Shard, ShardCounters, Tick};
 
-use super::actor::{Actor, Duplex};
+use super::actor::{Actor, Duplex, Job};
 use crate::cases::PATIENCE;
 use crate::pipe::Socket;
 
@@ -30,7 +30,7 @@ const REST: Duration = Duration::from_secs(600);
 /// The most that passes between two pieces that a client sends.
 const STEP: Duration = Duration::from_millis(1);
 
-type Serve = dyn Fn(Box<dyn Duplex>) + Send + Sync;
+type Accept = dyn Fn(Box<dyn Duplex>) -> Job;
 
 /// One gate.
 struct Wing {
@@ -46,7 +46,7 @@ struct Wing {
 pub(crate) struct Simulated {
     world: World,
     wings: RefCell<Vec<Rc<Wing>>>,
-    doors: RefCell<Vec<(Listener, Arc<Serve>)>>,
+    doors: RefCell<Vec<(Listener, Box<Accept>)>>,
     actors: RefCell<Vec<Actor>>,
     ports: Cell<u16>,
 }
@@ -96,15 +96,16 @@ impl Simulated {
     }
 
     /// Opens a server behind.
-    pub(super) fn listen(&self, serve: Arc<Serve>) -> SocketAddr {
+    pub(super) fn listen(&self, accept: Box<Accept>) -> SocketAddr {
         let address = self.address();
         let door = self.world.listen(&Address::Ip(address)).expect("nobody is there");
-        self.doors.borrow_mut().push((door, serve));
+        self.doors.borrow_mut().push((door, accept));
         address
     }
 
-    pub(super) fn panics(&self, number: usize) -> u64 {
-        self.wings.borrow()[number].cells.panics.get()
+    pub(super) fn counts(&self, number: usize) -> (Arc<ShardCells>, Arc<ShardCounters>) {
+        let wing = &self.wings.borrow()[number];
+        (Arc::clone(&wing.cells), Arc::clone(wing.shard.cells()))
     }
 
     /// Gives everybody turns until `fine`, or for `patience`; whether it is.
@@ -141,10 +142,9 @@ impl Simulated {
     /// Servers behind do what they can.
     fn serve(&self) {
         let mut actors = self.actors.take();
-        for (door, serve) in self.doors.borrow().iter() {
+        for (door, accept) in self.doors.borrow().iter() {
             while let Ok(peer) = door.accept() {
-                let serve = Arc::clone(serve);
-                actors.push(Actor::begin(peer, move |duplex| serve(duplex)));
+                actors.push(Actor::begin(peer, accept));
             }
         }
         let now = self.world.now_ns();
@@ -230,5 +230,9 @@ impl Socket for Line {
 
     fn now(&self) -> Duration {
         Duration::from_nanos(self.field.world.now_ns())
+    }
+
+    fn pause(&self, time: Duration) {
+        self.field.until(time, || false);
     }
 }

@@ -9,7 +9,7 @@ use aws_lc_rs::digest;
 use super::words::Item;
 use crate::cases::requests::joined;
 use crate::cases::{PATIENCE, SILENCE, settled};
-use crate::ground::{Duplex, Field};
+use crate::ground::{Duplex, Field, Job};
 
 /// Recorded where a connection ends in mid-request; alone in a cell: perhaps a part of a request, and nothing whole.
 pub(crate) const CUT: &[u8] = b"<cut>";
@@ -52,8 +52,11 @@ impl Behind {
     pub(crate) fn start(field: &Field) -> Self {
         let state: Arc<Mutex<State>> = Arc::default();
         let its = Arc::clone(&state);
-        let serve = move |stream| Served { stream, bytes: Vec::new(), epoch: 0, state: Arc::clone(&its) }.serve();
-        Self { address: field.listen(serve), field: field.clone(), state }
+        let accept = move |stream| -> Job {
+            let served = Served { stream, bytes: Vec::new(), epoch: 0, state: Arc::clone(&its) };
+            Box::new(move || served.serve())
+        };
+        Self { address: field.listen(accept), field: field.clone(), state }
     }
 
     /// Says what is done with a request, behind what was said of others: the words of `script` are bytes, or one of the steps

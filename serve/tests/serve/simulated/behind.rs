@@ -16,6 +16,11 @@ use super::wire::{Framing, Head, Inbox, chunked, content, mix};
 /// What was sent so long ago has arrived, whatever the network does with it.
 const SEEN: Duration = Duration::from_secs(30);
 
+/// How many interim answers a request gets that gets some.
+pub(super) fn informs(number: u32) -> u64 {
+    1 + mix(u64::from(number)) % 5
+}
+
 /// All of them.
 pub(super) struct Behind {
     pub(super) shard: Shard,
@@ -70,10 +75,16 @@ impl Behind {
             }
             let What::Behind { how, size, head: to_head, .. } = ask.what else { return gone() };
             // What came of a content counts also when the rest of it never does.
+            if how == How::Lazy {
+                self.shard.sleep(Duration::from_millis(50 + mix(u64::from(ask.number)) % 1500)).await;
+            }
             if how != How::Early {
                 let mut part = Vec::new();
                 let came = inbox.content(Framing::of_request(&head), &mut part).await;
                 self.ledger.borrow_mut().brings(&ask, &part, came.is_ok());
+                if came.is_err() {
+                    self.ledger.borrow_mut().breaks_off(&ask, self.shard.now());
+                }
                 came?;
             }
             let closes = count % 4 == 3 || how == How::Early;
@@ -102,7 +113,7 @@ impl Behind {
         let put = |bytes: Vec<u8>| self.shard.queue(socket, Bytes::from(bytes));
         let step = [usize::MAX, 3000, 500][(word % 3) as usize];
         match how {
-            How::Length | How::Early | How::Extra => {
+            How::Length | How::Early | How::Extra | How::Lazy => {
                 self.say(socket, &length);
                 put(bytes);
                 if how == How::Extra {
@@ -116,6 +127,15 @@ impl Behind {
                     put(chunked(&bytes, step.min(1 << 20)));
                 }
             }
+            How::Trailing => {
+                self.say(socket, &format!("{start}Transfer-Encoding: chunked\r\nTrailer: x-sum\r\n\r\n"));
+                if !matches!(ask.what, What::Behind { head: true, .. }) {
+                    let mut bytes = chunked(&bytes, step.min(1 << 20));
+                    bytes.truncate(bytes.len() - 2);
+                    bytes.extend_from_slice(format!("X-Sum: {}\r\n\r\n", ask.number).as_bytes());
+                    put(bytes);
+                }
+            }
             How::Closing => {
                 self.say(socket, &format!("{start}\r\n"));
                 put(bytes);
@@ -123,7 +143,7 @@ impl Behind {
                 return Ok(false);
             }
             How::Informs => {
-                for _ in 0..1 + word % 5 {
+                for _ in 0..informs(ask.number) {
                     self.say(socket, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
                 }
                 self.say(socket, &length);

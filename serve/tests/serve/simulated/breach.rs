@@ -77,6 +77,7 @@ impl Life {
                 self.send(line, &bytes).await;
                 line.cut();
             }
+            Breach::Frame(_) => unreachable!("it is one of HTTP/2"),
         }
         let mut came = Vec::new();
         loop {
@@ -105,6 +106,7 @@ fn is_due(breach: Breach, came: &[u8]) -> bool {
         Breach::Noise(_) | Breach::Stall(_) => came.is_empty() || came[0] == ALERT && came.len() == 7,
         // What was agreed on seals all there is: tickets, an alert.
         Breach::Record | Breach::Alarm => !came.starts_with(b"HTTP"),
+        Breach::Frame(_) => false,
         Breach::Cut => came.is_empty() || came.starts_with(b"HTTP/1.1 4") || came.starts_with(b"HTTP/1.1 5"),
     }
 }

@@ -115,6 +115,12 @@ impl Life {
         self.next.set(self.next.get() + 1);
     }
 
+    /// The stream of this request is being reset.
+    pub(super) fn gives_up(&self, ask: &Ask) {
+        self.ledger.borrow_mut().given_up.insert(ask.number, self.shard.now());
+        self.ends(ask, Outcome::Left);
+    }
+
     /// The requests that are sent before an answer is waited for.
     fn burst(&self) -> &[Ask] {
         let left = &self.client.asks[self.next.get()..];

@@ -16,13 +16,17 @@ const MOST: usize = 16_384;
 pub(super) mod kind {
     pub(crate) const DATA: u8 = 0;
     pub(crate) const HEADERS: u8 = 1;
+    pub(crate) const PRIORITY: u8 = 2;
     pub(crate) const RST_STREAM: u8 = 3;
     pub(crate) const SETTINGS: u8 = 4;
+    pub(crate) const PUSH_PROMISE: u8 = 5;
     pub(crate) const PING: u8 = 6;
     pub(crate) const GOAWAY: u8 = 7;
     pub(crate) const WINDOW_UPDATE: u8 = 8;
     pub(crate) const CONTINUATION: u8 = 9;
     pub(crate) const PRIORITY_UPDATE: u8 = 16;
+    /// Nobody knows it.
+    pub(crate) const UNKNOWN: u8 = 0x40;
 }
 
 /// Flags of frames.
@@ -69,6 +73,14 @@ pub(super) fn window(out: &mut Vec<u8>, stream: u32, increment: u32) {
     put(out, kind::WINDOW_UPDATE, 0, stream, &increment.to_be_bytes());
 }
 
+/// Appends frames that mean nothing to anybody: of a kind that nobody knows, about priorities as RFC 7540 had them, and for a
+/// stream that may come.
+pub(super) fn babble(out: &mut Vec<u8>, id: u32) {
+    put(out, kind::UNKNOWN, 0xff, id, b"whatever");
+    put(out, kind::PRIORITY, 0, id + 2, &[0, 0, 0, 0, 15]);
+    put(out, kind::PRIORITY_UPDATE, 0, 0, &[&(id + 2).to_be_bytes()[..], b"u=1"].concat());
+}
+
 /// Appends DATA, and says what it takes of the windows: `padding` is all that is not content, its own length included.
 pub(super) fn data(out: &mut Vec<u8>, stream: u32, piece: &[u8], padding: usize, end: bool) -> i64 {
     let mut flags = if end { flag::END_STREAM } else { 0 };
@@ -88,11 +100,13 @@ pub(super) struct Frames {
     bytes: Vec<u8>,
     encoder: Encoder,
     decoder: Decoder,
+    /// Most bytes of a frame's payload.
+    pub(super) most: usize,
 }
 
 impl Default for Frames {
     fn default() -> Frames {
-        Frames { bytes: Vec::new(), encoder: Encoder::new(4096), decoder: Decoder::new(4096) }
+        Frames { bytes: Vec::new(), most: MOST, encoder: Encoder::new(4096), decoder: Decoder::new(4096) }
     }
 }
 
@@ -113,7 +127,7 @@ impl Frames {
         loop {
             let Some((header, after)) = rest.split_at_checked(HEADER) else { return Ok(None) };
             let length = u32::from_be_bytes([0, header[0], header[1], header[2]]) as usize;
-            if length > MOST {
+            if length > self.most {
                 return Err(wrong(format!("a frame of {length} bytes")));
             }
             let Some((payload, after)) = after.split_at_checked(length) else { return Ok(None) };

@@ -25,7 +25,7 @@ use anygate_shard::{ArenaLimits, Close, Io, Options, Park, Progress, Remains, Se
 
 use super::behind::Behind;
 use super::client::Life;
-use super::ledger::{Ledger, Outcome, file_size};
+use super::ledger::{Ledger, May, Outcome, file_size};
 use super::line::{CERTIFICATES, Clock, Heard, certificate};
 use super::scene::{Breach, Dice, Event, Scene, TLS_DOOR};
 use super::wire::content;
@@ -280,7 +280,8 @@ impl House {
         let shards = orders.into_iter().zip(&wings).map(handle).collect();
         let (desk, log) = open(&control, startup, first, shards);
         let clients = Shard::simulated(&world, &options(100)).unwrap();
-        let ledger = Rc::new(RefCell::new(Ledger::default()));
+        let calm = !scene.harsh && scene.buffers.is_none();
+        let ledger = Rc::new(RefCell::new(Ledger::new(calm)));
         let back = Shard::simulated(&world, &options(101)).unwrap();
         let heard = Heard::default();
         let back =
@@ -490,7 +491,7 @@ impl House {
             // Sockets may be left that wait for their peer's end.
             self.drained();
         }
-        self.end(&lines, through && !forced)
+        self.end(&lines, through && !forced, forced)
     }
 
     /// When everybody is served and gone, nothing is left but listeners, and the last configuration is everyone's.
@@ -600,7 +601,7 @@ impl House {
         }
     }
 
-    fn end(self, lines: &[String], whole: bool) -> Seen {
+    fn end(self, lines: &[String], whole: bool, forced: bool) -> Seen {
         let mut counts = Snapshot::default();
         for wing in &self.wings {
             if wing.shard.cells().panics.get() != 0 {
@@ -643,7 +644,7 @@ impl House {
             if counts.panics != 0 {
                 wrong("panics");
             }
-            if !self.scene.may().lose {
+            if !self.scene.may().lose && !self.scene.may().drains {
                 breaches_that_are_not_counted(&self.scene, &counts).into_iter().for_each(wrong);
             }
         }
@@ -651,7 +652,9 @@ impl House {
             self.faults.borrow_mut().push(format!("in the log: {line}"));
         }
         let ledger = self.ledger.borrow();
-        self.faults.borrow_mut().extend(ledger.judge(self.scene.may()));
+        // Who has not ended when a drain's time is over is cut.
+        let may = self.scene.may();
+        self.faults.borrow_mut().extend(ledger.judge(May { lose: may.lose || forced, ..may }));
         Seen {
             outcomes: ledger.outcomes.clone(),
             faults: self.faults.take(),

@@ -1,6 +1,9 @@
 //! What was asked, what came of it on either side, and is that allowed?
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anygate_shard::Tick;
 
 use super::scene::{Ask, How, What};
 use super::wire::{Head, content};
@@ -8,6 +11,12 @@ use super::wire::{Head, content};
 /// How often a request without content may reach a server behind: the first try, and those after kept connections that
 /// turned out to be closed.
 const TRIES: u32 = 4;
+
+/// How long a server behind may be asked for more once the client has given a request up, where nothing else delays it.
+const GIVEN_UP: Duration = Duration::from_secs(3);
+
+/// Why a request is lost on a connection on which the house has said nothing.
+pub(super) const NOT_BEGUN: &str = "the connection did not begin";
 
 /// Why a request is lost that came after one that was.
 pub(super) const BEFORE: &str = "before";
@@ -45,9 +54,18 @@ pub(super) struct Ledger {
     pub(super) outcomes: BTreeMap<u32, Outcome>,
     /// What must never be, seen by the servers behind.
     pub(super) violations: Vec<String>,
+    /// When clients reset the streams of requests.
+    pub(super) given_up: BTreeMap<u32, Tick>,
+    /// Nothing makes a reset come late.
+    calm: bool,
 }
 
 impl Ledger {
+    /// An empty book of a run; in a `calm` one nothing makes a reset come late.
+    pub(super) fn new(calm: bool) -> Ledger {
+        Ledger { calm, ..Ledger::default() }
+    }
+
     pub(super) fn sends(&mut self, ask: Ask) {
         self.sent.insert(ask.number, Sent { ask, arrived: 0 });
     }
@@ -125,6 +143,14 @@ impl Ledger {
         }
     }
 
+    /// The rest of a request's content will not come to a server behind.
+    pub(super) fn breaks_off(&mut self, ask: &Ask, now: Tick) {
+        let late = self.given_up.get(&ask.number).is_some_and(|at| now.since(*at) > GIVEN_UP);
+        if self.calm && late {
+            self.violations.push(format!("{ask:?}: given up, and a server behind waited on"));
+        }
+    }
+
     /// Everything that must not be, and who is to blame.
     pub(super) fn judge(&self, may: May) -> Vec<String> {
         let mut all = self.violations.clone();
@@ -143,6 +169,8 @@ impl Ledger {
 pub(super) struct May {
     /// Connections and answers may be lost.
     pub(super) lose: bool,
+    /// The house ends in the middle, and nobody it has served is lost by that.
+    pub(super) drains: bool,
     /// Files that are not in memory may find nobody to bring them.
     pub(super) lose_jobs: bool,
     /// Clients may end their stream in the middle of a request.
@@ -156,11 +184,16 @@ pub(super) struct May {
 }
 
 impl May {
+    /// Whether no connection ends before its client ends it.
+    pub(super) fn never_ends(self) -> bool {
+        !self.lose && !self.drains && self.cap == Some(0)
+    }
+
     /// Whether a connection may end after this request, the so-manieth on it, was answered.
     pub(super) fn end_after(self, ask: &Ask, served: usize) -> bool {
         let used_up = self.cap.is_none_or(|cap| cap > 0 && served >= cap);
         // How much of a content has left when its answer comes is not for the client to know.
-        self.lose || used_up || ask.old || ask.alone() || ask.upload().is_some()
+        self.lose || self.drains || used_up || ask.old || ask.alone() || ask.upload().is_some()
     }
 }
 
@@ -178,6 +211,8 @@ fn allowed(ask: &Ask, outcome: &Outcome, may: May) -> bool {
         Outcome::Status(408) => may.lose,
         Outcome::Status(503) if matches!(ask.what, What::File { .. }) => may.lose_jobs,
         Outcome::Status(status) => (may.lose || broken) && proxied && [502, 503, 504].contains(status),
+        // Who asks a house that has closed its door finds nobody; by HTTP/2 nothing else is lost in a drain.
+        Outcome::Lost(why) if may.drains => !ask.multi || broken || why == "ConnectionRefused" || why == NOT_BEGUN,
         // Who came before in the same burst answers for it.
         Outcome::Lost(why) => may.lose || broken || may.second_door || why == BEFORE,
     }
@@ -269,8 +304,15 @@ mod tests {
     use crate::simulated::scene::Upload;
 
     const LOSSY: May = May { lose: true, ..GENTLE };
-    const GENTLE: May =
-        May { lose: false, lose_jobs: false, half_close: false, extra: false, second_door: false, cap: Some(0) };
+    const GENTLE: May = May {
+        lose: false,
+        drains: false,
+        lose_jobs: false,
+        half_close: false,
+        extra: false,
+        second_door: false,
+        cap: Some(0),
+    };
 
     fn head(first: &str, fields: &[(&str, &str)]) -> Head {
         let by = [("x-forwarded-proto", "http")];
@@ -368,6 +410,27 @@ mod tests {
         assert!(!GENTLE.end_after(&fixed, 100) && GENTLE.end_after(&Ask { old: true, ..fixed }, 1));
         let three = May { cap: Some(3), ..GENTLE };
         assert!(!three.end_after(&fixed, 2) && three.end_after(&fixed, 3));
+    }
+
+    #[test]
+    fn in_a_drain_nothing_is_lost_by_http_2_that_was_begun() {
+        let drain = May { drains: true, ..GENTLE };
+        let by = |multi| Ask { multi, ..posted() };
+        let lost = |why: &str| Outcome::Lost(why.to_owned());
+        assert!(allowed(&by(true), &lost("ConnectionRefused"), drain) && allowed(&by(true), &lost(NOT_BEGUN), drain));
+        assert!(!allowed(&by(true), &lost("ConnectionReset"), drain) && !allowed(&by(true), &lost("reset 2"), drain));
+        assert!(allowed(&by(false), &lost("ConnectionReset"), drain));
+    }
+
+    #[test]
+    fn a_server_behind_that_waits_for_what_was_given_up_is_told() {
+        let waits = |seconds, calm| {
+            let mut ledger = Ledger::new(calm);
+            ledger.given_up.insert(7, Tick::ZERO);
+            ledger.breaks_off(&posted(), Tick::ZERO + Duration::from_secs(seconds));
+            !ledger.violations.is_empty()
+        };
+        assert!(waits(4, true) && !waits(2, true) && !waits(4, false));
     }
 
     #[test]

@@ -2,16 +2,16 @@
 
 use std::io;
 
+use super::behind::informs;
 use super::client::ends_early;
 use super::frames::{self, Frame, flag, kind};
 use super::ledger::{Outcome, weigh};
-use super::scene::{Ask, What};
-use super::streams::{FIRST_WINDOW, House, PING, Streams, wrong};
-use super::wire::content;
+use super::scene::{Ask, How, What};
+use super::streams::{CANCEL, FIRST_WINDOW, House, PING, Streams, wrong};
+use super::wire::{Head, content};
 
 const PROTOCOL_ERROR: u32 = 1;
 const REFUSED_STREAM: u32 = 7;
-const CANCEL: u32 = 8;
 
 impl Streams<'_> {
     /// Takes what comes next.
@@ -154,13 +154,17 @@ impl Streams<'_> {
         }
         let status = head.word(1).to_owned();
         match (&open.head, status.as_str()) {
-            (Some(_), "") if end => return Ok(self.is_answered(id)),
+            (Some(_), "") if end => {
+                open.trailers = Some(head);
+                return Ok(self.is_answered(id));
+            }
             (Some(_), _) | (None, "") => return Err(wrong(format!("a second head, or no status: {head:?}"))),
             (None, "100") if !end => {
                 open.waits = open.waits && matches!(open.ask.what, What::Tunnel { .. });
                 return Ok(None);
             }
             (None, status) if status.starts_with('1') => {
+                open.informed += 1;
                 return if end { Err(wrong("an interim answer that ends")) } else { Ok(None) };
             }
             _ => {}
@@ -177,7 +181,7 @@ impl Streams<'_> {
         let open = self.open.get(&id)?;
         open.ask.leaves.filter(|bytes| open.came.len() >= *bytes)?;
         let open = self.open.remove(&id)?;
-        self.life.ends(&open.ask, Outcome::Left);
+        self.life.gives_up(&open.ask);
         Some(id)
     }
 
@@ -186,13 +190,17 @@ impl Streams<'_> {
         let open = self.open.get_mut(&id)?;
         open.answered = true;
         let (ask, head) = (open.ask, open.head.clone().unwrap_or_default());
+        let missing = unlike(&ask, open.informed, open.trailers.as_ref());
         let status = head.word(1);
         let outcome = match ask.what {
             _ if ask.leaves.is_some() => Outcome::Left,
             What::Bad(_) if status.starts_with('4') => Outcome::Right(0),
             What::Bad(_) => Outcome::Wrong(format!("what is no request was answered: {head:?}")),
             What::Tunnel { size } if status == "200" => tunnelled(&ask, size, &open.came, self.life.may().half_close),
-            _ => weigh(&ask, &head, &open.came),
+            _ => match (weigh(&ask, &head, &open.came), missing) {
+                (Outcome::Right(_), Some(what)) => Outcome::Wrong(format!("{what}: {head:?}")),
+                (outcome, _) => outcome,
+            },
         };
         let unasked = open.waits && !open.sent;
         if open.sent || unasked {
@@ -201,6 +209,17 @@ impl Streams<'_> {
         self.life.ends(&ask, outcome);
         unasked.then_some(id)
     }
+}
+
+/// What else a right answer has and this one has not, or has not and this one has: interim answers, trailers.
+fn unlike(ask: &Ask, informed: u64, trailers: Option<&Head>) -> Option<&'static str> {
+    let What::Behind { how, head, .. } = ask.what else { return None };
+    let sum = trailers.and_then(|trailers| trailers.one("x-sum"));
+    let due = (how == How::Trailing && !head).then(|| ask.number.to_string());
+    if sum != due.as_deref() {
+        return Some("other trailers");
+    }
+    (how == How::Informs && informed != informs(ask.number)).then_some("not every interim answer")
 }
 
 /// What a tunnel brought back: all that was sent, and a last word.

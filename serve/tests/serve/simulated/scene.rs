@@ -60,6 +60,10 @@ pub(super) enum How {
     Slow,
     /// Without content.
     Nothing,
+    /// In chunks, with a trailer.
+    Trailing,
+    /// With a length, once it has taken the request's content, which it begins to do late.
+    Lazy,
     // ---- and wrongly ----
     /// With fewer bytes than it said.
     Short,
@@ -77,8 +81,17 @@ pub(super) enum How {
     Early,
 }
 
-pub(super) const RIGHTLY: [How; 7] =
-    [How::Length, How::Chunked, How::Closing, How::Informs, How::Late, How::Slow, How::Nothing];
+pub(super) const RIGHTLY: [How; 9] = [
+    How::Length,
+    How::Chunked,
+    How::Closing,
+    How::Informs,
+    How::Late,
+    How::Slow,
+    How::Nothing,
+    How::Trailing,
+    How::Lazy,
+];
 pub(super) const WRONGLY: [How; 7] = [How::Short, How::Chopped, How::Extra, How::Stall, How::Die, How::Bad, How::Early];
 
 impl How {
@@ -95,7 +108,7 @@ pub(super) struct Upload {
     pub(super) expects: bool,
 }
 
-/// How a client breaks TLS in place of asking rightly.
+/// How a client breaks TLS, or HTTP/2, in place of asking rightly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Breach {
     /// It asks without TLS.
@@ -110,6 +123,8 @@ pub(super) enum Breach {
     Alarm,
     /// In the middle of a body its stream ends, and it does not say so.
     Cut,
+    /// Between two requests by HTTP/2 it sends one of the frames that end a connection.
+    Frame(usize),
 }
 
 /// How a client speaks TLS.
@@ -135,6 +150,9 @@ pub(super) struct Multi {
     /// The window of a stream it announces, and another one later.
     pub(super) window: u32,
     pub(super) resizes: Option<u32>,
+    /// The size of the table of fields, and of frames, that it says later.
+    pub(super) table: Option<u32>,
+    pub(super) frame: Option<u32>,
     /// It gives no room back before all of it is used up.
     pub(super) hoards: bool,
     /// It asks whether somebody is there.
@@ -143,6 +161,8 @@ pub(super) struct Multi {
     pub(super) orders: bool,
     /// It pads content, and has trailers.
     pub(super) pads: bool,
+    /// It sends frames that mean nothing between those that do.
+    pub(super) babbles: bool,
     /// Most bytes of content in a frame, and of a head.
     pub(super) piece: usize,
     pub(super) splits: Option<usize>,
@@ -183,7 +203,7 @@ pub(super) struct Ask {
     pub(super) number: u32,
     pub(super) what: What,
     pub(super) old: bool,
-    /// The client leaves after so many bytes of the answer.
+    /// The client leaves after so many bytes of the answer; by HTTP/2, some before it comes.
     pub(super) leaves: Option<usize>,
     /// Over TLS.
     pub(super) secure: bool,
@@ -201,6 +221,15 @@ impl Ask {
             What::Behind { upload, .. } => upload,
             _ => None,
         }
+    }
+
+    /// After how many bytes of its content a client of HTTP/2 gives it up, if it does.
+    pub(super) fn quits(&self) -> Option<usize> {
+        let content = match self.what {
+            What::Tunnel { size } => size,
+            _ => self.upload().map_or(0, |upload| upload.size),
+        };
+        self.leaves.filter(|_| self.multi && !self.number.is_multiple_of(3)).map(|_| content / 2)
     }
 
     /// Whether its server breaks the rules.
@@ -293,6 +322,7 @@ impl Scene {
         let extra = |ask: &Ask| matches!(ask.what, What::Behind { how: How::Extra, .. });
         May {
             lose: self.lossy && (self.harsh || breaks),
+            drains: !self.lossy && happens(|event| *event == Event::Terminate),
             lose_jobs: self.faults.lost_job > 0,
             half_close: self.faults.half_close > 0,
             extra: self.clients.iter().any(|client| client.asks.iter().any(extra)),
@@ -338,6 +368,10 @@ impl Scene {
                 Event::Terminate if dice.one_in(2) => events.push((at, Event::Reload)),
                 _ => events.push((at, event)),
             }
+        }
+        // Without losses nobody is lost by a drain either.
+        if !lossy && dice.one_in(8) {
+            events.push((dice.below(total), Event::Terminate));
         }
         secure(&mut Dice::new(seed, 2 + u64::from(lossy)), &mut clients, &mut number, &mut events);
         multiplex(&mut Dice::new(seed, 4 + u64::from(lossy)), &mut clients, &mut number, lossy);
@@ -418,10 +452,13 @@ fn multiplex(dice: &mut Dice, clients: &mut [Client], number: &mut u32, lossy: b
             at_once: dice.pick(&[1, 4, 16, 100]),
             window: dice.pick(&[65_535, 65_535, 1 << 20, 5000, 16_384]),
             resizes: dice.one_in(4).then(|| dice.pick(&[4000, 65_535, 200_000])),
+            table: dice.one_in(4).then(|| dice.pick(&[0, 100, 4096])),
+            frame: dice.one_in(4).then(|| dice.pick(&[16_384, 40_000, 1 << 20])),
             hoards: dice.one_in(3),
             pings: dice.one_in(3),
             orders: dice.one_in(3),
             pads: dice.one_in(4),
+            babbles: dice.one_in(4),
             piece: dice.pick(&[16_000, 16_000, 1000, 200]),
             splits: dice.one_in(5).then(|| 10 + dice.below(100)),
         });
@@ -430,8 +467,14 @@ fn multiplex(dice: &mut Dice, clients: &mut [Client], number: &mut u32, lossy: b
         let secure = client.secure.is_some();
         for _ in 0..dice.below(20) {
             *number += 1;
-            let (what, leaves) = (what(dice, lossy), dice.one_in(10).then(|| dice.below(3000)));
+            let (what, leaves) = (what(dice, lossy), dice.one_in(8).then(|| dice.below(3000)));
             client.asks.push(Ask { number: *number, what, old: false, leaves, secure, multi: true, breach: None });
+        }
+        for _ in 0..dice.below(2) {
+            *number += 1;
+            let breach = Some(Breach::Frame(dice.below(1 << 16)));
+            let ask = Ask { number: *number, what: What::Fixed, old: false, leaves: None, secure, multi: true, breach };
+            client.asks.insert(dice.below(client.asks.len() + 1), ask);
         }
         for ask in &mut client.asks {
             (ask.old, ask.multi) = (false, true);
@@ -488,7 +531,7 @@ fn what(dice: &mut Dice, lossy: bool) -> What {
         11 => What::Bad(dice.below(1 << 16)),
         _ => {
             let how = if lossy && dice.one_in(3) { dice.pick(&WRONGLY) } else { dice.pick(&RIGHTLY) };
-            let upload = (how == How::Early || dice.one_in(2)).then(|| upload(dice));
+            let upload = (matches!(how, How::Early | How::Lazy) || dice.one_in(2)).then(|| upload(dice));
             What::Behind { how, size: dice.size(), head: upload.is_none() && dice.one_in(6), upload }
         }
     }

@@ -8,9 +8,9 @@ use anygate_shard::{Close, SocketId};
 
 use super::client::Life;
 use super::frames::{self, Frames, kind};
-use super::ledger::Outcome;
+use super::ledger::{NOT_BEGUN, Outcome};
 use super::line::Line;
-use super::scene::{Ask, Multi, What};
+use super::scene::{Ask, Breach, Multi, What};
 use super::wire::{Head, content};
 
 /// The windows of a connection and of each stream before anybody says another size.
@@ -19,6 +19,7 @@ pub(super) const FIRST_WINDOW: i64 = 65_535;
 pub(super) const PING: [u8; 8] = *b"are you?";
 /// Connections of a client for each of its requests, at most.
 const TRIES: usize = 8;
+pub(super) const CANCEL: u32 = 8;
 
 /// A request on its way.
 pub(super) struct Open {
@@ -37,6 +38,11 @@ pub(super) struct Open {
     pub(super) came: Vec<u8>,
     /// The answer is whole.
     pub(super) answered: bool,
+    /// Interim answers that came, but 100.
+    pub(super) informed: u64,
+    pub(super) trailers: Option<Head>,
+    /// It is given up when no more of its content than this is left.
+    pub(super) quits: Option<usize>,
 }
 
 /// One connection.
@@ -94,6 +100,10 @@ impl Life {
             };
             let before = waiting.len();
             let result = match first.breach {
+                Some(Breach::Frame(which)) => {
+                    waiting.pop_front();
+                    self.offends(socket, &first, which).await
+                }
                 Some(breach) => {
                     waiting.pop_front();
                     self.breaks(socket, &first, breach).await
@@ -136,6 +146,7 @@ impl Life {
                 let outcome = match (open.ask.leaves, broken) {
                     (Some(_), false) => Outcome::Left,
                     (_, true) => Outcome::Wrong(format!("stream {id}: {error}")),
+                    _ if streams.settings.is_none() => Outcome::Lost(NOT_BEGUN.to_owned()),
                     _ => Outcome::Lost(format!("{:?}", error.kind())),
                 };
                 if !open.answered {
@@ -181,6 +192,7 @@ impl<'a> Streams<'a> {
             self.ask(waiting, &mut out);
             self.give_back(&mut out);
             self.upload(&mut out);
+            self.quit(&mut out);
             if !out.is_empty() {
                 self.life.send(&self.line, &out).await;
             }
@@ -255,14 +267,23 @@ impl<'a> Streams<'a> {
                     head: None,
                     came: Vec::new(),
                     answered: false,
+                    informed: 0,
+                    trailers: None,
+                    quits: ask.quits(),
                 },
             );
+            if self.multi.babbles && id % 8 == 1 {
+                frames::babble(out, id);
+                // And for one that is long over.
+                if let Some(over) = id.checked_sub(40).filter(|over| !self.open.contains_key(over)) {
+                    frames::window(out, over, 1);
+                }
+            }
             if self.multi.pings && id == 3 {
                 frames::put(out, kind::PING, 0, 0, &PING);
             }
-            if let Some(window) = self.multi.resizes.filter(|_| id == 5) {
-                frames::settings(out, &[(4, window)]);
-                self.told = i64::from(window);
+            if id == 5 {
+                self.settle_anew(out);
             }
             if self.multi.orders {
                 let priority = format!("u={}{}", id / 2 % 8, if id.is_multiple_of(3) { ", i" } else { "" });
@@ -270,6 +291,31 @@ impl<'a> Streams<'a> {
                 frames::put(out, kind::PRIORITY_UPDATE, 0, 0, &payload);
             }
         }
+    }
+
+    /// Other settings than those it began with.
+    fn settle_anew(&mut self, out: &mut Vec<u8>) {
+        let Multi { resizes, table, frame, .. } = self.multi;
+        let all: Vec<(u16, u32)> =
+            [(1, table), (4, resizes), (5, frame)].into_iter().filter_map(|(id, value)| Some((id, value?))).collect();
+        if !all.is_empty() {
+            frames::settings(out, &all);
+        }
+        self.told = resizes.map_or(self.told, i64::from);
+        self.frames.most = frame.map_or(self.frames.most, |most| most as usize);
+    }
+
+    /// Gives up what is to be given up: before its content, in the middle of it, or behind it.
+    fn quit(&mut self, out: &mut Vec<u8>) {
+        let life = self.life;
+        self.open.retain(|id, open| {
+            let quits = !open.answered && open.quits.is_some_and(|left| open.upload.len() <= left || open.waits);
+            if quits {
+                frames::put(out, kind::RST_STREAM, 0, *id, &CANCEL.to_be_bytes());
+                life.gives_up(&open.ask);
+            }
+            !quits
+        });
     }
 
     /// Gives room back: little by little, or only when none is left.
@@ -293,7 +339,8 @@ impl<'a> Streams<'a> {
         let mut moved = true;
         while std::mem::take(&mut moved) {
             for (id, open) in &mut self.open {
-                if open.waits || open.sent {
+                let given_up = open.quits.is_some_and(|left| open.upload.len() <= left);
+                if open.waits || open.sent || given_up {
                     continue;
                 }
                 let padding = if self.multi.pads { 7 } else { 0 };
@@ -304,6 +351,9 @@ impl<'a> Streams<'a> {
                 }
                 let piece: Vec<u8> = open.upload.drain(..size).collect();
                 let trailers = open.ask.upload().is_some_and(|upload| upload.chunked && self.multi.pads);
+                if self.multi.babbles && piece.len() % 7 == 3 {
+                    frames::data(out, *id, &[], 0, false);
+                }
                 open.sent = open.upload.is_empty();
                 let end = open.sent && !trailers;
                 let used = frames::data(out, *id, &piece, if room > padding { padding } else { 0 }, end);
