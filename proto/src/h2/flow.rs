@@ -60,13 +60,14 @@ impl ReceiveWindow {
         self.left >= 0
     }
 
-    /// Content was taken: the increment that is worth a WINDOW_UPDATE now, or nothing yet. Half of the window is; where
-    /// much of it is held, an eighth that the client has no more left than.
+    /// Content was taken: the increment that is worth a WINDOW_UPDATE now, or nothing yet. A quarter of the window is: what is
+    /// not given back yet is missing to a client far away, of which all of the window is on its way. Where much of it is held,
+    /// an eighth is that the client has no more left than.
     #[inline]
     pub(super) fn give_back(&mut self, bytes: u32) -> Option<u32> {
         self.taken = self.taken.saturating_add(bytes);
         let needed = self.taken >= self.full / 8 && i64::from(self.taken) >= self.left;
-        if self.taken == 0 || (self.taken < self.full / 2 && !needed) {
+        if self.taken == 0 || (self.taken < self.full / 4 && !needed) {
             return None;
         }
         let increment = std::mem::take(&mut self.taken);
@@ -107,13 +108,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_is_given_back_in_halves() {
+    fn what_is_taken_is_given_back_in_quarters() {
         let mut window = ReceiveWindow::new(100);
-        assert!(window.receive(49));
-        assert_eq!(window.give_back(49), None);
-        assert_eq!(window.left, 51);
+        assert!(window.receive(24));
+        assert_eq!(window.give_back(24), None);
+        assert_eq!(window.left, 76);
         assert!(window.receive(1));
-        assert_eq!(window.give_back(1), Some(50));
+        assert_eq!(window.give_back(1), Some(25));
         assert_eq!(window.left, 100);
         assert_eq!(window.give_back(0), None);
         assert!(!window.receive(101));

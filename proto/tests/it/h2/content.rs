@@ -42,7 +42,7 @@ fn padding_is_left_out_and_given_back() {
     }
     peer.feed(&padded(flag::END_STREAM, 255, b"x"));
     assert_eq!(peer.events(), [OPENED, "data 1 x end"]);
-    assert!(peer.output().iter().any(|frame| frame == "WINDOW_UPDATE 1 131072"));
+    assert!(peer.output().iter().any(|frame| frame == "WINDOW_UPDATE 1 65536"));
 }
 
 #[test]
@@ -215,22 +215,20 @@ fn more_content_than_the_connections_window_ends_it() {
 }
 
 #[test]
-fn what_is_consumed_is_given_back_once_it_is_half_a_window() {
+fn what_is_consumed_is_given_back_once_it_is_a_quarter_of_a_window() {
     let mut peer = Peer::new(&Limits { connection_window: 128_000, ..narrow() });
     peer.feed(&post(1));
     let key = peer.key(1);
-    for _ in 0..2 {
-        peer.feed(&data(1, 0, &[b'x'; 16_000]));
-        peer.connection.consumed(key, 16_000);
-        assert!(peer.output().is_empty());
-    }
+    peer.feed(&data(1, 0, &[b'x'; 16_000]));
+    peer.connection.consumed(key, 16_000);
+    assert!(peer.output().is_empty());
     peer.feed(&data(1, 0, &[b'x'; 16_000]));
     peer.connection.consumed(key, 1000);
-    assert_eq!(peer.output(), ["WINDOW_UPDATE 1 33000"]);
+    assert_eq!(peer.output(), ["WINDOW_UPDATE 1 17000"]);
     peer.feed(&data(1, 0, &[b'x'; 16_000]));
     // No more than was handed out can be given back.
     peer.connection.consumed(key, 1 << 40);
-    assert_eq!(peer.output(), ["WINDOW_UPDATE 0 64000"]);
+    assert_eq!(peer.output(), ["WINDOW_UPDATE 0 48000", "WINDOW_UPDATE 1 31000"]);
     peer.connection.consumed(key, 1 << 40);
     assert!(peer.output().is_empty());
 }

@@ -22,16 +22,17 @@ fn upload(stream: u32, mut len: usize) -> Vec<u8> {
 
 #[test]
 fn a_window_that_our_settings_make_smaller_than_what_came_opens_again() {
-    let limits = Limits { window: 16_384, ..Limits::default() };
+    let limits = Limits { window: 4096, ..Limits::default() };
     let mut peer = Peer::new(&limits);
     peer.feed(&post(1));
-    peer.feed(&upload(1, 30_000));
+    peer.feed(&upload(1, 16_000));
     let key = peer.key(1);
-    peer.connection.consumed(key, 30_000);
-    // All that came was taken. The client now learns that 16,384 bytes may be on their way, and has sent more than those.
+    peer.connection.consumed(key, 16_000);
+    assert!(peer.output().is_empty(), "less than a quarter of the first window");
+    // All that came was taken. The client now learns that 4,096 bytes may be on their way, and has sent more than those.
     peer.feed(&settings_ack());
     let output = peer.output();
-    assert_eq!(given(&output, 1), 30_000, "{output:?}");
+    assert_eq!(given(&output, 1), 16_000, "{output:?}");
 }
 
 #[test]
