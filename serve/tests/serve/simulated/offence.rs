@@ -7,7 +7,7 @@ use anygate_shard::SocketId;
 
 use super::client::Life;
 use super::frames::{self, Frames, Request, flag, kind};
-use super::ledger::Outcome;
+use super::ledger::{NOT_BEGUN, Outcome};
 use super::line::Line;
 use super::scene::{Ask, How, What};
 use super::streams::wrong;
@@ -47,6 +47,8 @@ impl Life {
             // Who has closed by then for another reason has said so.
             Ok(Some(0)) if !self.may().never_ends() => Outcome::Right(0),
             Ok(Some(code)) if code != 0 => Outcome::Right(0),
+            // The frame may never have come to the house.
+            Ok(None) if self.may().lose || self.may().drains => Outcome::Lost(NOT_BEGUN.to_owned()),
             Ok(code) => Outcome::Wrong(format!("{:?} ended in GOAWAY {code:?}", OFFENCES[which % OFFENCES.len()])),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => Outcome::Wrong(error.to_string()),
             Err(error) => Outcome::Lost(format!("{:?}", error.kind())),
