@@ -4,17 +4,14 @@ use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anygate_proto::h2::PREFACE;
 use anygate_proto::h2::hpack::{Decoder, Encoder, Indexing, Line};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
-use crate::harness::Gate;
-
-/// How long a test waits for a frame.
-const PATIENCE: Duration = Duration::from_secs(5);
+use crate::harness::{Gate, PATIENCE};
 
 /// Kinds of frames.
 pub(crate) const DATA: u8 = 0;

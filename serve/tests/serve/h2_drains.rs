@@ -105,7 +105,7 @@ fn a_drain_under_load_loses_no_request_that_the_last_goaway_names() {
             let mut all = 0;
             for client in clients {
                 let (answered, _) = client.join().expect("no request was lost");
-                assert!(answered > AT_ONCE as usize, "{io:?}: {answered}");
+                assert!(answered > 0, "{io:?}: {answered}");
                 all += answered as u64;
             }
             assert!(gate.drained(), "{io:?}");

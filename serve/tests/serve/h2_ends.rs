@@ -102,7 +102,7 @@ fn who_ends_its_half_while_a_server_behind_is_at_work_is_given_up() {
         let begun = Instant::now();
         client.finish();
         assert!(backend.request().starts_with("ended"), "{io:?}");
-        assert!(begun.elapsed() < Duration::from_secs(2), "{io:?}: {:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(10), "{io:?}: {:?}", begun.elapsed());
         assert!(gate.emptied(), "{io:?}");
         assert_eq!(gate.cells.clients_gone.get(), 1, "{io:?}");
     });
@@ -247,7 +247,7 @@ fn what_waits_for_a_window_that_nobody_opens_any_more_is_given_up_at_once() {
             }
             assert!(gate.emptied(), "{io:?}");
             // Long before its time to take something is over.
-            assert!(begun.elapsed() < Duration::from_secs(4), "{io:?}: {:?}", begun.elapsed());
+            assert!(begun.elapsed() < Duration::from_secs(10), "{io:?}: {:?}", begun.elapsed());
         }
     });
 }
