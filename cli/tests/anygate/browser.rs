@@ -39,8 +39,8 @@ impl Drop for Node {
 pub(super) fn visit(url: &str, arguments: &[&str]) -> String {
     let profile = Folder::new();
     let mut command = Command::new("timeout");
-    command.args(["60", "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]);
-    command.args(["--disable-background-networking", "--disable-component-update", "--disable-sync"]);
+    command.args(["300", "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"]);
+    command.args(["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]);
     command.args(["--disable-dev-shm-usage", "--no-proxy-server", "--dump-dom"]);
     command.arg(format!("--user-data-dir={}", profile.path().display())).args(arguments).arg(url);
     command.env("HOME", profile.path()).env("TMPDIR", profile.path());

@@ -26,7 +26,7 @@ fn start(folder: &Folder, io: &str, rules: &str) -> Gate {
 /// Runs a program with these words on its standard input; none where it is not installed, which is a fault in CI.
 pub(super) fn run(program: &str, package: &str, folder: &Folder, arguments: &[&str], input: &str) -> Option<Output> {
     let mut command = Command::new("timeout");
-    command.args(["60", program]).args(arguments).current_dir(folder.path());
+    command.args(["300", program]).args(arguments).current_dir(folder.path());
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut words = child.stdin.take().unwrap();
     // Who does not read any more has ended.
