@@ -522,8 +522,12 @@ fn answers_whose_window_stays_shut_hold_no_more_than_64_kib_each_and_are_given_u
             assert_eq!((attacker.heads, attacker.content), (STALLED, 0), "{io:?}, {path}");
             let most = STALLED as i64 * STALLED_HELD;
             assert!(attacker.most <= most, "{io:?}, {path}: {} bytes were held", attacker.most);
-            // 64 KiB of each answer are in a buffer of the arena, and nowhere else.
-            assert!(attacker.lent <= STALLED as u64 + LENT, "{io:?}, {path}: {} buffers were held", attacker.lent);
+            // 64 KiB of each answer are in a buffer of the arena, and nowhere else; before 256 KiB wait in all, some are in two.
+            assert!(
+                attacker.lent <= STALLED as u64 + 3 * 16 + LENT,
+                "{io:?}, {path}: {} buffers were held",
+                attacker.lent
+            );
             assert!(attacker.bench.cells.snapshot().timeouts_write > 0, "{io:?}, {path}: it is counted");
         }
     });
