@@ -115,8 +115,12 @@ impl Life {
             let stuck = waiting.len() == before && (result.is_err() || tries > TRIES * self.client.asks.len());
             if stuck && let Some(ask) = waiting.pop_front() {
                 self.asks_once(&ask);
-                let why =
-                    result.err().map_or_else(|| "asked in vain".to_owned(), |error| format!("{:?}", error.kind()));
+                let why = match result.err().map(|error| error.kind()) {
+                    None => "asked in vain".to_owned(),
+                    // Nothing was asked on it, or nothing that was not put back.
+                    Some(io::ErrorKind::ConnectionReset) => NOT_BEGUN.to_owned(),
+                    Some(kind) => format!("{kind:?}"),
+                };
                 self.ends(&ask, Outcome::Lost(why));
             }
         }
