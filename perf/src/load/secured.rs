@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anygate_shard::Io;
 use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
@@ -64,12 +64,6 @@ fn plan(server: &Server, io: Io) -> Plan {
     Plan { tls: Some(tls()), ..server.plan(io) }
 }
 
-/// What a load saw that saw enough: on a busy machine nothing may happen in so short a time.
-pub(super) fn seen(server: &Server, plan: &Plan, enough: impl Fn(&Tally) -> bool) -> Tally {
-    let mut tries = std::iter::repeat_with(|| server.run(plan)).take(20);
-    tries.find(|tally| enough(tally)).expect("something happens in 20 tries")
-}
-
 #[test]
 fn every_request_is_answered_over_tls_on_both_drivers_in_both_versions() {
     let server = answering();
@@ -80,12 +74,12 @@ fn every_request_is_answered_over_tls_on_both_drivers_in_both_versions() {
         ] {
             for depth in [1, 8] {
                 let tls = Some(Tls { versions, ..tls() });
-                let tally = seen(&server, &Plan { tls, depth, ..plan(&server, io) }, |tally| tally.answers > 20);
+                let tally = server.seen(&Plan { tls, depth, ..plan(&server, io) }, |tally| tally.answers > 20);
                 assert_eq!(tally.all_faults(), 0, "{io}: {:?}", tally.refused);
                 assert_eq!(tally.agreed.as_deref(), Some(said), "{io}");
             }
         }
-        let rated = seen(&server, &Plan { rate: Some(200.0), ..plan(&server, io) }, |tally| tally.answers >= 30);
+        let rated = server.seen(&Plan { rate: Some(200.0), ..plan(&server, io) }, |tally| tally.answers >= 30);
         assert_eq!((rated.all_faults(), rated.connects), (0, 0), "{io}: all stand before it counts");
     }
 }
@@ -94,7 +88,7 @@ fn every_request_is_answered_over_tls_on_both_drivers_in_both_versions() {
 fn the_key_exchange_with_two_parts_is_offered_first_where_that_is_asked_for() {
     let server = answering();
     let tls = Some(Tls { post_quantum: true, ..tls() });
-    let tally = seen(&server, &Plan { tls, ..plan(&server, Io::Epoll) }, |tally| tally.answers > 0);
+    let tally = server.seen(&Plan { tls, ..plan(&server, Io::Epoll) }, |tally| tally.answers > 0);
     assert!(tally.agreed.as_ref().is_some_and(|said| said.ends_with("X25519MLKEM768")), "{:?}", tally.agreed);
 }
 
@@ -106,7 +100,7 @@ fn a_connection_goes_on_with_an_earlier_session_only_where_that_is_asked_for() {
             for resume in [false, true] {
                 let tls = Some(Tls { versions, resume, ..tls() });
                 let plan = Plan { tls, reuse: Reuse::PerRequest, ..plan(&server, io) };
-                let tally = seen(&server, &plan, |tally| tally.connects > 8);
+                let tally = server.seen(&plan, |tally| tally.connects > 8);
                 assert_eq!(tally.all_faults(), 0, "{io}: {:?}", tally.refused);
                 // Each of the four connections may begin its first one after the warm-up.
                 let full = tally.connects - tally.resumed;
@@ -133,7 +127,7 @@ fn bodies_are_sealed_whole_on_both_drivers() {
         for (upload, depth) in [(5, 3), (700_000, 1)] {
             TAKEN.store(0, Ordering::Relaxed);
             let plan = Plan { upload, depth, connections: 2, ..plan(&server, io) };
-            let tally = seen(&server, &plan, |tally| tally.answers > 0);
+            let tally = server.seen(&plan, |tally| tally.answers > 0);
             assert_eq!(tally.all_faults(), 0, "{io}: {:?}", tally.refused);
             assert!(TAKEN.load(Ordering::Relaxed) >= tally.answers * upload, "{io}");
         }
@@ -145,7 +139,7 @@ fn a_body_is_whole_only_after_the_word_that_nothing_follows() {
     for io in drivers() {
         for says_so in [true, false] {
             let server = once(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nuntil the end", says_so);
-            let tally = seen(&server, &plan(&server, io), |tally| tally.answers + tally.all_faults() > 0);
+            let tally = server.seen(&plan(&server, io), |tally| tally.answers + tally.all_faults() > 0);
             let (answers, cut) = (tally.answers, tally.faults(Fault::Ended) + tally.faults(Fault::Reset));
             assert!(if says_so { answers > 0 && cut == 0 } else { answers == 0 && cut > 0 }, "{io}: {answers}, {cut}");
         }
@@ -164,7 +158,7 @@ fn who_is_not_trusted_or_speaks_no_tls_is_a_handshake_that_failed_and_says_why()
             [(&secure, strict, "certificate"), (&plain, plan(&plain, io), "message"), (&silent, plan(&silent, io), "")]
         {
             let failed = |tally: &Tally| tally.faults(Fault::Handshake) + tally.faults(Fault::Reset) > 0;
-            let tally = seen(server, &plan, failed);
+            let tally = server.seen(&plan, failed);
             assert_eq!((tally.answers, tally.connects), (0, 0), "{io}, {why}");
             assert!(tally.refused.iter().all(|said| said.contains(why)), "{io}, {why}: {:?}", tally.refused);
         }
@@ -179,7 +173,7 @@ fn a_certificate_that_a_root_vouches_for_is_believed_for_its_name_alone() {
     for (name, believed) in [(NAME, true), ("127.0.0.1", true), ("example.com", false)] {
         let tls = Some(Tls { name: name.to_owned(), trust: Trust::Roots(Arc::new(roots.clone())), ..tls() });
         let plan = Plan { tls, ..plan(&server, Io::Epoll) };
-        let tally = seen(&server, &plan, |tally| tally.answers + tally.all_faults() > 0);
+        let tally = server.seen(&plan, |tally| tally.answers + tally.all_faults() > 0);
         assert_eq!(tally.answers > 0, believed, "{name}: {:?}", tally.refused);
     }
 }
@@ -204,8 +198,12 @@ fn a_flood_is_answered_and_ends_no_handshake() {
     });
     for io in drivers() {
         let duration = Duration::from_millis(300);
+        let began = Instant::now();
         let seen = flood(&Flood { target: server.address, tls: tls(), rate: 200.0, duration, io, core: None }).unwrap();
-        assert!(seen.answered > 0 && seen.begun >= seen.answered && seen.begun <= 61, "{io}: {seen:?}");
+        // It may have ended late on a machine that is busy.
+        let due = began.elapsed().as_secs_f64() * 200.0 + 1.0;
+        assert!(seen.answered > 0 && seen.begun >= seen.answered, "{io}: {seen:?}");
+        assert!(seen.begun as f64 <= due, "{io}: {seen:?} of {due}");
     }
     assert_eq!(ESTABLISHED.load(Ordering::Relaxed), 0);
 }
