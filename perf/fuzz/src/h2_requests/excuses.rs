@@ -386,11 +386,11 @@ const EXCUSES: &[Excuse] = &[
     Excuse {
         name: "the crate knows no PRIORITY_UPDATE",
         holds: |case| {
-            let update = case.facts.of_kind(PRIORITY_UPDATE).next();
             let names = |frame: &Frame| frame.payload.get(3).map_or(0, |last| last & 1);
-            let wrong = update.is_some_and(|frame| frame.stream != 0 || names(frame) == 0);
+            let wrong = case.facts.of_kind(PRIORITY_UPDATE).any(|frame| frame.stream != 0 || names(frame) == 0);
             // Streams that are open count too.
-            let many = update.is_some() && case.facts.updates + case.facts.requests() > case.setting.max_streams;
+            let many = case.facts.has(PRIORITY_UPDATE)
+                && case.facts.updates + case.facts.requests() > case.setting.max_streams;
             (wrong || many) && case.ours_ends(PROTOCOL_ERROR)
         },
     },
