@@ -137,14 +137,14 @@ impl Ours {
         assert_eq!(at, input.len(), "input that was not used");
     }
 
-    /// All that came was taken, and so many bytes of the connection's window were not given back. That is less than half of
-    /// it; and once content comes that makes it half, all of it must be given back.
+    /// All that came was taken, and so many bytes of the connection's window were not given back. That is less than a quarter
+    /// of it; and once content comes that makes it a quarter, all of it must be given back.
     fn owes_nothing(mut self, owed: u64, watch: &mut Watch) {
-        let half = u64::from(super::CONNECTION_WINDOW / 2);
-        assert!(owed < half, "{owed} bytes of the connection's window are lost");
+        let quarter = u64::from(super::CONNECTION_WINDOW / 4);
+        assert!(owed < quarter, "{owed} bytes of the connection's window are lost");
         let mut input = Vec::new();
         frame(&mut input, HEADERS, END_HEADERS, 0x7fff_ffff, &[0x82, 0x84, 0x86, 0x41, 1, b'a']);
-        let content = vec![0; (half - owed) as usize];
+        let content = vec![0; (quarter - owed) as usize];
         content.chunks(16_384).for_each(|part| frame(&mut input, DATA, 0, 0x7fff_ffff, part));
         let mut sight = Sight::default();
         let before = watch.given.get(&0).copied().unwrap_or(0);
@@ -154,7 +154,7 @@ impl Ours {
             self.use_streams();
             watch.read(self.codec.output(), 16_384, &mut sight);
             let given = watch.given.get(&0).copied().unwrap_or(0) - before;
-            assert!(given == half, "{} bytes of the connection's window are lost", half - given);
+            assert!(given == quarter, "{} bytes of the connection's window are lost", quarter - given);
         }
     }
 
