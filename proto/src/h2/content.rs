@@ -24,6 +24,10 @@ impl Connection {
         if !self.receive.receive(header.len) {
             return fatal(ErrorCode::FLOW_CONTROL_ERROR, "more content than the connection's window");
         }
+        // What one stream holds must not keep from others what is free again.
+        if self.receive.is_short() {
+            self.give_back(0);
+        }
         let Some(key) = self.streams.find(header.stream) else {
             return self.data_of_none(header);
         };

@@ -66,13 +66,18 @@ impl ReceiveWindow {
     #[inline]
     pub(super) fn give_back(&mut self, bytes: u32) -> Option<u32> {
         self.taken = self.taken.saturating_add(bytes);
-        let needed = self.taken >= self.full / 8 && i64::from(self.taken) >= self.left;
-        if self.taken == 0 || (self.taken < self.full / 4 && !needed) {
+        if self.taken == 0 || (self.taken < self.full / 4 && !self.is_short()) {
             return None;
         }
         let increment = std::mem::take(&mut self.taken);
         self.left += i64::from(increment);
         Some(increment)
+    }
+
+    /// True when an eighth of it or more was taken, and the client has no more left than that.
+    #[inline]
+    pub(super) fn is_short(&self) -> bool {
+        self.taken >= self.full / 8 && i64::from(self.taken) >= self.left
     }
 
     /// Our SETTINGS were acknowledged, and from then on the window is this.
@@ -129,6 +134,16 @@ mod tests {
         assert_eq!(window.give_back(19), None);
         assert_eq!(window.give_back(1), Some(20));
         assert_eq!((window.left, window.give_back(39), window.give_back(1)), (40, None, Some(40)));
+    }
+
+    #[test]
+    fn a_window_is_short_once_what_came_leaves_no_more_than_was_taken() {
+        let mut window = ReceiveWindow::new(160);
+        assert!(window.receive(20));
+        assert_eq!(window.give_back(20), None);
+        assert!(window.receive(119) && !window.is_short());
+        assert!(window.receive(1) && window.is_short());
+        assert_eq!((window.give_back(0), window.is_short()), (Some(20), false));
     }
 
     #[test]

@@ -208,10 +208,13 @@ impl Held {
 
 /// Fields that frame, route, authenticate, control or claim: the ones among [`super::script`]'s.
 fn is_never_a_trailer(name: &[u8]) -> bool {
-    let names: [&[u8]; 23] = [
+    let names: [&[u8]; 26] = [
         b"authorization",
         b"cache-control",
+        b"content-encoding",
         b"content-length",
+        b"content-range",
+        b"content-type",
         b"cookie",
         b"date",
         b"expect",
@@ -233,6 +236,6 @@ fn is_never_a_trailer(name: &[u8]) -> bool {
         b"www-authenticate",
         b"forwarded",
     ];
-    let others = name.starts_with(b"x-forwarded-") || name.starts_with(b"if-") || name.starts_with(b"content-");
+    let others = name.starts_with(b"x-forwarded-") || name.starts_with(b"if-");
     others || names.contains(&name)
 }

@@ -234,6 +234,23 @@ fn what_is_consumed_is_given_back_once_it_is_a_quarter_of_a_window() {
 }
 
 #[test]
+fn what_is_free_again_of_the_connection_is_not_kept_back_for_what_streams_hold() {
+    let mut peer = Peer::new(&Limits { connection_window: 128_000, ..narrow() });
+    for id in [1, 3, 5] {
+        peer.feed(&post(id));
+    }
+    peer.feed(&data(1, 0, &[b'x'; 16_384]));
+    peer.connection.consumed(peer.key(1), 16_000);
+    assert!(peer.output().is_empty(), "less than a quarter of either window");
+    for (id, len) in [(3, 16_384), (3, 16_384), (3, 16_384), (3, 16_383), (5, 16_384), (5, 13_696)] {
+        peer.feed(&data(id, 0, &vec![b'x'; len]));
+    }
+    assert!(peer.output().is_empty(), "the client has more left than that");
+    peer.feed(&data(5, 0, b"x"));
+    assert_eq!(peer.output(), ["WINDOW_UPDATE 0 16000"]);
+}
+
+#[test]
 fn a_stream_that_is_at_its_end_gets_no_more_window_but_the_connection_does() {
     let mut peer = Peer::new(&narrow());
     peer.feed(&post(1));
