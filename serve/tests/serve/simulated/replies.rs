@@ -133,7 +133,8 @@ impl Streams<'_> {
         let Some(open) = self.open.get_mut(&id) else { return Ok(None) };
         open.receive -= size as i64;
         open.owed += size as u32;
-        if open.receive < 0 {
+        // Settings may take room back that was used; what is empty needs none.
+        if size > 0 && open.receive < 0 {
             return Err(wrong("more content than a stream has room for"));
         }
         if open.head.is_none() || open.answered {
