@@ -5,7 +5,7 @@ use std::io;
 use anygate_shard::SocketId;
 
 use super::client::{Life, request};
-use super::ledger::Outcome;
+use super::ledger::{NOT_BEGUN, Outcome};
 use super::line::Line;
 use super::scene::{Ask, Breach};
 
@@ -32,6 +32,11 @@ const REFUSAL: &[u8] = b"HTTP/1.1 400 ";
 const ALERT: u8 = 21;
 
 impl Life {
+    /// True where a stop has cut who waited to be let in.
+    pub(super) fn is_turned_away(&self, error: &io::Error) -> bool {
+        error.kind() == io::ErrorKind::ConnectionReset && self.may().drains
+    }
+
     /// Does it, and sees what comes of it.
     pub(super) async fn breaks(&self, socket: SocketId, ask: &Ask, breach: Breach) -> io::Result<()> {
         self.shard.connected(socket).await?;
@@ -41,6 +46,7 @@ impl Life {
             Ok(came) if is_due(breach, &came) => Outcome::Right(0),
             Ok(came) if breach == Breach::Plain && REFUSAL.starts_with(&came) => Outcome::Lost("a refusal".to_owned()),
             Ok(came) => Outcome::Wrong(format!("{breach:?} was answered: {}", came.escape_ascii())),
+            Err(error) if self.is_turned_away(&error) => Outcome::Lost(NOT_BEGUN.to_owned()),
             Err(error) => Outcome::Lost(format!("{:?}", error.kind())),
         };
         self.ends(ask, outcome);

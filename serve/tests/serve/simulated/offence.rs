@@ -50,10 +50,7 @@ impl Life {
             // The frame may never have come to the house.
             Ok(None) if self.may().lose || self.may().drains => Outcome::Lost(NOT_BEGUN.to_owned()),
             Ok(code) => Outcome::Wrong(format!("{:?} ended in GOAWAY {code:?}", OFFENCES[which % OFFENCES.len()])),
-            // A stop cuts who waits to be let in.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset && self.may().drains => {
-                Outcome::Lost(NOT_BEGUN.to_owned())
-            }
+            Err(error) if self.is_turned_away(&error) => Outcome::Lost(NOT_BEGUN.to_owned()),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => Outcome::Wrong(error.to_string()),
             Err(error) => Outcome::Lost(format!("{:?}", error.kind())),
         };
