@@ -49,8 +49,7 @@ pub(super) struct Section {
     pseudo: Pseudo,
     purpose: Purpose,
     verdict: Verdict,
-    priority: Priority,
-    said: PriorityField,
+    priority: PriorityField,
     expected: Option<u64>,
     /// What the list counts against the limit (RFC 9113 §6.5.2).
     size: usize,
@@ -75,8 +74,7 @@ impl Section {
             pseudo: Pseudo::default(),
             purpose: Purpose::Nothing,
             verdict: Verdict::Good,
-            priority: Priority::default(),
-            said: PriorityField::default(),
+            priority: PriorityField::default(),
             expected: None,
             size: 0,
             lines: 0,
@@ -106,7 +104,7 @@ impl Section {
 
     /// What `priority` said.
     pub(super) fn priority(&self) -> Priority {
-        self.priority
+        self.priority.over(Priority::default())
     }
 
     /// What `content-length` said.
@@ -150,8 +148,7 @@ impl Section {
         self.fields.clear();
         self.block.clear();
         (self.request, self.pseudo) = (Request::default(), Pseudo::default());
-        (self.purpose, self.verdict) = (purpose, Verdict::Good);
-        (self.priority, self.said) = (Priority::default(), PriorityField::default());
+        (self.purpose, self.verdict, self.priority) = (purpose, Verdict::Good, PriorityField::default());
         (self.size, self.lines, self.cookies, self.hosts, self.expected) = (0, 0, 0, 0, None);
     }
 
@@ -223,8 +220,7 @@ impl Section {
             return Verdict::Good;
         }
         if known == Known::Priority {
-            self.said.add(line.value);
-            self.priority = self.said.over(Priority::default());
+            self.priority.add(line.value);
         }
         let name = put(&mut self.bytes, line.name);
         let value = put(&mut self.bytes, line.value);
