@@ -74,12 +74,7 @@ impl Backend {
         stream.set_nodelay(true)?;
         let mut reader = BufReader::new(stream.try_clone()?);
         loop {
-            let mut head = String::new();
-            while !head.ends_with("\r\n\r\n") {
-                if reader.read_line(&mut head)? == 0 {
-                    return Ok(());
-                }
-            }
+            let Some(head) = read_head(&mut reader)? else { return Ok(()) };
             if head.contains("\r\nUpgrade: ") {
                 stream.write_all(SWITCH)?;
                 std::io::copy(&mut reader, &mut stream)?;
@@ -98,4 +93,15 @@ impl Backend {
             }
         }
     }
+}
+
+/// The next head, empty line and all; `None` where the client has ended.
+pub(super) fn read_head(reader: &mut impl BufRead) -> std::io::Result<Option<String>> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head)? == 0 {
+            return Ok(None);
+        }
+    }
+    Ok(Some(head))
 }

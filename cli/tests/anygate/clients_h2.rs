@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::thread;
 
+use super::backend::read_head;
 use super::browser::visit;
 use super::clients::{key_digest, run, said};
 use super::gate::{Gate, both};
@@ -227,12 +228,7 @@ fn echo_of_messages() -> SocketAddr {
 fn echo(mut stream: TcpStream) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     loop {
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            if reader.read_line(&mut head)? == 0 {
-                return Ok(());
-            }
-        }
+        let Some(head) = read_head(&mut reader)? else { return Ok(()) };
         let lower = head.to_ascii_lowercase();
         assert!(
             lower.contains("\r\nte: trailers\r\n") && lower.contains("\r\ntransfer-encoding: chunked\r\n"),
